@@ -1,0 +1,119 @@
+"""The life of an alarm: raised, changed, cleared [D 5.5.3].
+
+In comes a fault and what it does to which resources; out goes a `Transition`: the record to keep and the alarms
+that are news. Each alarm goes raised < changed < cleared, and an id is never used twice [I-5].
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from doctor.kit.ids import SEPARATOR, stable_id, stable_ids
+from doctor.model.alarm import Alarm, AlarmedFault, Transition
+from doctor.model.fault import Fault, ResourceState, Severity
+from doctor.model.resource_map import ResourceMap
+
+ReachOf = Mapping[str, tuple[ResourceState, Severity]]
+UNKNOWN_TYPE = "unknown"
+
+
+def fault_key_of(event_id: str, resource_id: str, fault_type: str) -> str:
+    """Return the name of this occurrence of a fault: the event that raised it tells occurrences apart."""
+    return stable_id("fault", event_id, resource_id, fault_type)
+
+
+def raised(fault: Fault, reach: ReachOf, resources: ResourceMap, *, now: datetime) -> Transition:
+    """Raise a fault: an alarm on each resource that it reaches."""
+    return settled(AlarmedFault(fault=fault, alarms={}), fault, reach, resources, now=now)
+
+
+def settled(
+    record: AlarmedFault, fault: Fault, reach: ReachOf, resources: ResourceMap, *, now: datetime
+) -> Transition:
+    """Bring the alarms of an open fault to what it reaches now.
+
+    The fault may have changed (severity), or what it reaches (a redundant way was lost or came back).
+    """
+    before = record.alarms
+    alarms: dict[str, Alarm] = {}
+    changed: list[Alarm] = []
+    for resource_id, alarm in before.items():
+        effect = reach.get(resource_id)
+        if effect is None:
+            continue
+        state, severity = effect
+        if alarm.severity != severity or alarm.resource_state != state:
+            alarm = replace(alarm, resource_state=state, severity=severity, changed_time=now)
+            changed.append(alarm)
+        alarms[resource_id] = alarm
+    new = [resource_id for resource_id in reach if resource_id not in before]
+    fresh = _new_alarms(fault, new, reach, resources, now)
+    alarms.update(zip(new, fresh, strict=True))
+    gone = tuple(replace(alarm, cleared_time=now) for key, alarm in before.items() if key not in reach)
+    return Transition(
+        record=AlarmedFault(fault=fault, alarms=alarms),
+        raised=tuple(fresh),
+        changed=tuple(changed),
+        cleared=gone,
+        before={alarm.resource_id: before[alarm.resource_id].severity for alarm in (*changed, *gone)},
+    )
+
+
+def cleared(record: AlarmedFault, *, now: datetime) -> Transition:
+    """Clear a fault and all its alarms."""
+    fault = replace(record.fault, cleared_time=now, transition=record.fault.transition + 1)
+    alarms = {key: replace(alarm, cleared_time=now) for key, alarm in record.alarms.items()}
+    return Transition(
+        record=AlarmedFault(fault=fault, alarms=alarms),
+        cleared=tuple(alarms.values()),
+        before={key: alarm.severity for key, alarm in record.alarms.items()},
+    )
+
+
+def _new_alarms(
+    fault: Fault, resource_ids: list[str], reach: ReachOf, resources: ResourceMap, now: datetime
+) -> list[Alarm]:
+    prefix = f"{fault.fault_key}{SEPARATOR}{fault.transition}{SEPARATOR}"
+    alarm_ids = stable_ids("alarm", [prefix + resource_id for resource_id in resource_ids])
+    fault_id_of = _fault_ids(fault)
+    alarms = []
+    virtual = resources.virtual
+    for resource_id, alarm_id in zip(resource_ids, alarm_ids, strict=True):
+        state, severity = reach[resource_id]
+        machine = virtual.get(resource_id)
+        if machine is not None:
+            resource_type, project = machine.type, machine.owner
+        else:
+            physical = resources.physical.get(resource_id)
+            resource_type, project = (
+                (physical.type if physical else fault.resource_type or UNKNOWN_TYPE),
+                None,
+            )
+        alarms.append(
+            Alarm(
+                alarm_id,
+                fault_id_of(project),
+                resource_id,
+                resource_type,
+                project,
+                severity,
+                state,
+                resource_id == fault.resource_id,
+                now,
+            )
+        )
+    return alarms
+
+
+def _fault_ids(fault: Fault) -> Callable[[str | None], str]:
+    """Return the giver of fault ids: the Administrator's is the fault's key, each project has its own."""
+    known: dict[str | None, str] = {None: fault.fault_key}
+
+    def fault_id(project: str | None) -> str:
+        found = known.get(project)
+        if found is None:
+            found = known[project] = stable_id("project-fault", fault.fault_key, project or "")
+        return found
+
+    return fault_id

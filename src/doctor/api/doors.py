@@ -1,0 +1,165 @@
+"""All doors together: the event doors in front, the application with every other operation behind them."""
+
+from collections.abc import Iterable, Sequence
+from datetime import tzinfo
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any
+
+import msgspec
+
+from doctor import __version__
+from doctor.api.admin import Admin
+from doctor.api.application import make_application, token_in
+from doctor.api.northbound import Northbound
+from doctor.api.operation import Answer, Call, operation, operations_of
+from doctor.api.roles import REPORTERS
+from doctor.api.southbound import App, EventsAnswer, SouthboundDoor
+from doctor.api.wire.event import EventIn
+from doctor.flows.delivery import DeliveryFlow
+from doctor.flows.fault import FaultFlow
+from doctor.flows.policy import PolicyFlow
+from doctor.flows.situation import Situation
+from doctor.flows.subscription import SubscriptionFlow
+from doctor.flows.timelines import Timelines
+from doctor.flows.tokens import TokenFlow
+from doctor.kit.clock import Clock
+from doctor.model.errors import StoreError, TransientError
+from doctor.model.identity import Identity
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """How Doctor is."""
+
+    status: str
+
+
+class SingleEvent(msgspec.Struct, forbid_unknown_fields=True):
+    """One event in its wrapper [D 5.6.1]."""
+
+    event: EventIn
+
+
+class Basics:
+    """What any service answers."""
+
+    def __init__(self, situation: Situation) -> None:
+        self._situation = situation
+
+    @operation("GET", "/healthz", tag="Service", roles=None, lenient=True)
+    async def healthz(self, call: Call[None, None]) -> Answer[Health]:
+        """Tell that the process is alive."""
+        return Answer(Health(status="ok"))
+
+    @operation(
+        "GET", "/readyz", tag="Service", roles=None, lenient=True, answers={200: "Events are taken and told."}
+    )
+    async def readyz(self, call: Call[None, None]) -> Answer[Health]:
+        """Tell whether events can be taken: the store works. 503 while it does not."""
+        try:
+            await self._situation.ready()
+        except StoreError:
+            raise TransientError("the store cannot be used") from None
+        return Answer(Health(status="ready"))
+
+    @operation(
+        "GET",
+        "/",
+        tag="Service",
+        roles=None,
+        lenient=True,
+        produces="text/plain",
+        answers={307: "The documentation is at `/docs`."},
+    )
+    async def front(self, call: Call[None, None]) -> Answer[str]:
+        """Show the way to the documentation."""
+        return Answer("The documentation is at /docs\n", 307, {"Location": "/docs"})
+
+
+class EventDoors:
+    """The event doors, for the document: `doctor.api.southbound` answers them."""
+
+    @operation(
+        "POST",
+        "/v1/events",
+        tag="Events",
+        roles=REPORTERS,
+        answers={202: "The accepted events are durable."},
+        example={
+            "event": {
+                "time": "2026-03-04T05:06:07Z",
+                "type": "compute.host.down",
+                "details": {"hostname": "compute-1", "status": "down", "source": "sample_monitor"},
+            }
+        },
+    )
+    async def report_events(self, call: Call[Any, None]) -> Answer[EventsAnswer]:
+        """Report events [D 5.6].
+
+        One event, several (`events`), a bare event, or a bare list; 1,000 at most. What is wrong with one does not
+        harm the others: it is told in `rejected`. 400 if none can be accepted.
+        """
+        raise LookupError("answered by the event door")
+
+    @operation(
+        "PUT",
+        "/events",
+        tag="Events",
+        roles=REPORTERS,
+        produces="text/plain",
+        answers={200: "`OK`: the events are durable."},
+    )
+    async def put_opnfv_events(self, call: Call[Any, None]) -> Answer[str]:
+        """Report events as the OPNFV sample monitor does: a bare list.
+
+        Without a token from the addresses in `auth.anonymous_events_from` only.
+        """
+        raise LookupError("answered by the event door")
+
+    @operation(
+        "POST",
+        "/events",
+        tag="Events",
+        roles=REPORTERS,
+        produces="text/plain",
+        answers={200: "`OK`: the events are durable."},
+    )
+    async def post_opnfv_events(self, call: Call[Any, None]) -> Answer[str]:
+        """Report events as the OPNFV plug-in of collectd does: a bare list.
+
+        Without a token from the addresses in `auth.anonymous_events_from` only.
+        """
+        raise LookupError("answered by the event door")
+
+
+def make_doors(
+    *,
+    situation: Situation,
+    faults: FaultFlow,
+    delivery: DeliveryFlow,
+    subscriptions: SubscriptionFlow,
+    tokens: TokenFlow,
+    timelines: Timelines,
+    policies: PolicyFlow,
+    clock: Clock,
+    anonymous_from: Sequence[IPv4Network | IPv6Network],
+    anonymous_zone: tzinfo | None,
+) -> App:
+    """Return the ASGI application of a Doctor."""
+
+    def identify(headers: Iterable[tuple[bytes, bytes]]) -> Identity | None:
+        token = token_in(headers)
+        return None if token is None else tokens.identify(token)
+
+    application = make_application(
+        operations_of(
+            EventDoors(),
+            Northbound(situation, delivery, subscriptions, timelines, clock),
+            Admin(situation, timelines, tokens, policies),
+            Basics(situation),
+        ),
+        authenticate=identify,
+        version=__version__,
+    )
+    return SouthboundDoor(
+        application, faults, identify, clock, anonymous_from=anonymous_from, anonymous_zone=anonymous_zone
+    )

@@ -1,0 +1,103 @@
+"""The resource map as it is loaded: a JSON document with what there is and what depends on what."""
+
+from sys import intern
+from typing import Annotated, Any
+
+import msgspec
+
+from doctor.model.errors import Flaw, RejectedError
+from doctor.model.resource import HOST, VIRTUAL_MACHINE, VIRTUAL_RESOURCE_TYPES, PhysicalResource, Relation, VirtualResource
+from doctor.model.resource_map import ResourceMap
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+
+
+class PhysicalResourceIn(msgspec.Struct, forbid_unknown_fields=True, gc=False, kw_only=True):
+    """A host, switch, power feed ... of the map. ``address`` is one address or a list."""
+
+    id: Name
+    type: Name = HOST
+    zone_id: Name | None = None
+    address: str | list[str] = []
+    aliases: list[Name] = []
+    firmware_version: str | None = None
+    hypervisor_version: str | None = None
+    update_status: str | None = None
+    metadata: dict[str, Any] = {}
+
+
+class VirtualResourceIn(msgspec.Struct, forbid_unknown_fields=True, gc=False, kw_only=True):
+    """A machine, network, volume ... of the map, with its owner (project)."""
+
+    id: Name
+    type: Name = VIRTUAL_MACHINE
+    host: Name | None = None
+    owner: Name
+    group: Name | None = None
+    role: Name | None = None
+    sal: int | Name | None = None
+
+
+class RelationIn(msgspec.Struct, forbid_unknown_fields=True, gc=False, rename={"supplier": "from", "dependent": "to"}):
+    """``to`` depends on ``from`` (``hosts``, ``connects``, ``attaches``, ``powers``, ``contains``, ``backs``)."""
+
+    supplier: Name
+    kind: Name
+    dependent: Name
+
+
+class ResourceMapIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The whole map; it replaces the one before."""
+
+    physical_resources: list[PhysicalResourceIn] = []
+    virtual_resources: list[VirtualResourceIn] = []
+    relations: list[RelationIn] = []
+
+
+def resource_map_of(document: ResourceMapIn, *, version: int) -> ResourceMap:
+    """Index a document.
+
+    Raises:
+        RejectedError: double ids, unknown hosts or ends of relations, unknown types of virtual resources.
+    """
+    flaws = [
+        Flaw(f"/virtual_resources/{index}/type", f"use one of: {', '.join(VIRTUAL_RESOURCE_TYPES)}")
+        for index, resource in enumerate(document.virtual_resources)
+        if resource.type not in VIRTUAL_RESOURCE_TYPES
+    ]
+    if flaws:
+        raise RejectedError(f"the resource map has {len(flaws)} flaws", flaws=flaws[:100])
+    return ResourceMap(
+        [_physical(resource) for resource in document.physical_resources],
+        [_virtual(resource) for resource in document.virtual_resources],
+        [Relation(intern(one.supplier), intern(one.kind), intern(one.dependent)) for one in document.relations],
+        version=version,
+    )
+
+
+def _physical(given: PhysicalResourceIn) -> PhysicalResource:
+    addresses = [given.address] if isinstance(given.address, str) else given.address
+    return PhysicalResource(
+        id=intern(given.id),
+        type=intern(given.type),
+        zone_id=given.zone_id and intern(given.zone_id),
+        address=tuple(part.strip() for address in addresses for part in address.split(",") if part.strip()),
+        aliases=tuple(given.aliases),
+        firmware_version=given.firmware_version,
+        hypervisor_version=given.hypervisor_version,
+        update_status=given.update_status,
+        metadata=given.metadata,
+    )
+
+
+def _virtual(given: VirtualResourceIn) -> VirtualResource:
+    """Return the resource with its repeated words kept once: a million machines have few owners and hosts."""
+    return VirtualResource(
+        id=given.id,
+        type=intern(given.type),
+        host=given.host and intern(given.host),
+        owner=intern(given.owner),
+        group=given.group and intern(given.group),
+        role=given.role and intern(given.role),
+        sal=given.sal,
+    )

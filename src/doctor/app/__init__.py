@@ -1,0 +1,1 @@
+"""Settings, plug-ins, wiring and the running service."""

@@ -1,0 +1,210 @@
+"""The settings: one YAML file, all of it optional.
+
+Errors name the path and what would be right. What belongs to a driver is read by the driver.
+"""
+
+import os
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+import yaml
+
+from doctor.model.errors import Flaw, RejectedError
+
+SYSTEM_DATA = Path("/var/lib/doctor")
+
+
+class TlsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """HTTPS at the doors. ``client_ca`` demands client certificates of that authority."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+class AuthSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who may come in.
+
+    ``anonymous_events_from`` are the networks from which `/events` takes events without a token (none);
+    ``anonymous_events_timezone`` is the zone of times without one there (the server's).
+    """
+
+    anonymous_events_from: list[str] = []
+    anonymous_events_timezone: str | None = None
+
+
+class AdministratorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where the Administrator is told of every physical fault without subscribing."""
+
+    endpoints: list["AdministratorEndpoint"] = []
+
+
+class AdministratorEndpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An endpoint of the Administrator; ``secret_file`` holds the ``whsec_`` secret for signing."""
+
+    url: str
+    format: Literal["doctor"] = "doctor"
+    secret_file: Path | None = None
+
+
+class RetentionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How many days events, notifications, cleared faults and timelines are kept. Open faults always stay."""
+
+    days: Annotated[float, msgspec.Meta(gt=0)] = 30
+
+
+class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is written to standard error, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["console", "json"] = "console"
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All settings. ``data`` defaults to /var/lib/doctor, or $XDG_STATE_HOME/doctor where that is not writable."""
+
+    listen: str = "127.0.0.1:12345"
+    public_url: str | None = None
+    tls: TlsSettings | None = None
+    data: Path | None = None
+    auth: AuthSettings = AuthSettings()
+    administrator: AdministratorSettings = AdministratorSettings()
+    controllers: list[dict[str, Any]] = []
+    monitors: list[dict[str, Any]] = []
+    policy: Path | None = None
+    endpoints: dict[str, Any] = {}
+    retention: RetentionSettings = RetentionSettings()
+    log: LogSettings = LogSettings()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Return host and port to listen on."""
+        return split_address(self.listen)
+
+    def with_overrides(self, **values: Any) -> "Settings":
+        """Return the settings with some replaced, checked again.
+
+        Raises:
+            RejectedError: they are wrong now.
+        """
+        settings = msgspec.structs.replace(self, **values)
+        flaws = _flaws(settings)
+        if flaws:
+            raise RejectedError("the settings are wrong", flaws=flaws)
+        return settings
+
+    @property
+    def on_loopback(self) -> bool:
+        """Tell whether nobody from outside this machine can come in."""
+        return is_loopback(self.address[0])
+
+    @property
+    def data_folder(self) -> Path:
+        """Return where state is kept; it may not exist yet."""
+        return self.data or default_data()
+
+    @property
+    def anonymous_networks(self) -> list[IPv4Network | IPv6Network]:
+        """Return the networks that may report at `/events` without a token."""
+        return [ip_network(one) for one in self.auth.anonymous_events_from]
+
+    @property
+    def anonymous_zone(self) -> ZoneInfo | None:
+        """Return the zone of times without one at `/events`; None is the server's."""
+        name = self.auth.anonymous_events_timezone
+        return ZoneInfo(name) if name else None
+
+
+def load_settings(path: Path | None) -> Settings:
+    """Read a settings file; without one everything is as it ships.
+
+    Raises:
+        RejectedError: each flaw with its path.
+    """
+    if path is None:
+        return Settings()
+    try:
+        document = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise RejectedError(f"{path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RejectedError(f"{path}: not valid YAML: {error}") from None
+    return parse_settings({} if document is None else document, folder=path.parent)
+
+
+def parse_settings(document: Any, *, folder: Path = Path()) -> Settings:
+    """Read settings from a document; relative paths in it start at ``folder``.
+
+    Raises:
+        RejectedError: each flaw with its path.
+    """
+    try:
+        settings = msgspec.convert(document, Settings, dec_hook=lambda _, value: folder / value)
+    except msgspec.ValidationError as error:
+        text, _, where = str(error).partition(" - at `$")
+        raise RejectedError("the settings are wrong", flaws=[Flaw(where.rstrip("`").lstrip("."), text)]) from None
+    flaws = _flaws(settings)
+    if flaws:
+        raise RejectedError("the settings are wrong", flaws=flaws)
+    return settings
+
+
+def _flaws(settings: Settings) -> list[Flaw]:
+    flaws: list[Flaw] = []
+    try:
+        split_address(settings.listen)
+        if not settings.on_loopback and settings.tls is None:
+            flaws.append(
+                Flaw("listen", "is not loopback: set tls.certificate and tls.key, or listen on 127.0.0.1")
+            )
+    except ValueError as error:
+        flaws.append(Flaw("listen", str(error)))
+    for index, network in enumerate(settings.auth.anonymous_events_from):
+        try:
+            ip_network(network)
+        except ValueError as error:
+            flaws.append(Flaw(f"auth.anonymous_events_from[{index}]", str(error)))
+    try:
+        _ = settings.anonymous_zone
+    except (ZoneInfoNotFoundError, ValueError):
+        flaws.append(Flaw("auth.anonymous_events_timezone", "is no time zone: use a name like Europe/Berlin or UTC"))
+    for name in ("controllers", "monitors"):
+        for index, driver in enumerate(getattr(settings, name)):
+            if not isinstance(driver.get("driver"), str):
+                flaws.append(Flaw(f"{name}[{index}].driver", "required: the name of a driver"))
+    return flaws
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """Return host and port of ``host:port`` or ``[v6]:port``.
+
+    Raises:
+        ValueError: it is no address and port.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{text!r} is no address and port: write 127.0.0.1:12345")
+    host = host.strip("[]") or "127.0.0.1"
+    if host != "localhost":
+        try:
+            ip_address(host)
+        except ValueError:
+            raise ValueError(f"{host!r} is no IP address") from None
+    return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address is this machine's own and nobody else's."""
+    return host == "localhost" or ip_address(host).is_loopback
+
+
+def default_data() -> Path:
+    """Return where state is kept when the settings do not say."""
+    parent = SYSTEM_DATA if SYSTEM_DATA.exists() else SYSTEM_DATA.parent
+    if os.access(parent, os.W_OK):
+        return SYSTEM_DATA
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(state) / "doctor"

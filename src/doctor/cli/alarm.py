@@ -1,0 +1,120 @@
+"""``doctor alarm``: what is wrong now, and what was."""
+
+# ruff: noqa: D301 - \b keeps click from reflowing the examples
+
+import sys
+import time
+from typing import Any
+
+import click
+
+from doctor.cli.connection import connected
+from doctor.cli.output import (
+    age,
+    console,
+    json_option,
+    print_json,
+    print_list,
+    print_pairs,
+    print_table,
+    remark,
+)
+
+SEVERITIES = ("critical", "major", "minor", "warning", "indeterminate")
+WATCH_SECONDS = 2.0
+
+
+@click.group()
+def alarm() -> None:
+    """What is wrong now, and what was."""
+
+
+@alarm.command("list")
+@click.option("--all", "all_states", is_flag=True, help="Those that are over as well.")
+@click.option("--severity", type=click.Choice(SEVERITIES), help="Only those at least as bad.")
+@click.option("--resource", metavar="ID", help="Only those of this resource.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many.")
+@click.option("--watch", is_flag=True, help="Show the list anew every 2 s until Ctrl-C.")
+@json_option
+def list_alarms(
+    all_states: bool,
+    severity: str | None,
+    resource: str | None,
+    limit: int | None,
+    watch: bool,
+    as_json: bool,
+) -> None:
+    """List alarms: those that are open, or all.
+
+    An alarm is one fault on one resource: a dead host with three machines makes four. You see those of your own
+    resources, the Administrator all.
+
+    \b
+    Examples:
+      doctor alarm list
+      doctor alarm list --severity major --watch
+      doctor alarm list --all --resource compute-1 --json
+    """
+    if watch and (as_json or not sys.stdout.isatty()):
+        raise click.UsageError(
+            "--watch needs a terminal; to follow from a program see `doctor notification watch`"
+        )
+    query = {
+        "state": "all" if all_states else "active",
+        "min_severity": severity,
+        "resource_id": resource,
+    }
+    with connected() as doctor:
+        while True:
+            found = list(doctor.items("/v1/alarms", at_most=limit, **query))
+            if as_json:
+                print_list(found)
+            else:
+                if watch:
+                    console().clear()
+                _show(found, all_states)
+            if not watch:
+                return
+            time.sleep(WATCH_SECONDS)
+
+
+def _show(alarms: list[dict[str, Any]], all_states: bool) -> None:
+    if not alarms:
+        remark("no alarms" if all_states else "no alarms: nothing is wrong that Doctor knows of")
+        return
+    columns = ["severity", "since", "resource", "fault", *(["state"] if all_states else []), "alarm_id"]
+    print_table(
+        columns,
+        [
+            [
+                one.get("perceived_severity"),
+                age(one.get("raised_time")),
+                one.get("resource_id"),
+                one.get("fault_type"),
+                *([one.get("alarm_state")] if all_states else []),
+                one.get("alarm_id"),
+            ]
+            for one in alarms
+        ],
+        keep=("severity", "since", "alarm_id"),
+    )
+
+
+@alarm.command()
+@click.argument("alarm_id", metavar="ID")
+@json_option
+def show(alarm_id: str, as_json: bool) -> None:
+    """Show one alarm with all that is known of it.
+
+    \b
+    Example:
+      doctor alarm show 6f0d0a52-6d0e-5f3a-9a53-0a5f0c6c1d11
+    """
+    from urllib.parse import quote
+
+    with connected() as doctor:
+        found = doctor.get(f"/v1/alarms/{quote(alarm_id, safe='')}")
+    if as_json:
+        print_json(found)
+    else:
+        print_pairs(found)

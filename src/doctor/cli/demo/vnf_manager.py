@@ -1,0 +1,95 @@
+"""A small VNF manager, run as a process of its own: what the owner of machines does when Doctor calls.
+
+It takes notifications on loopback, checks their signature, drops repeats, switches over to the standby when the active
+machine of a group fails, and says handled. Each step is one line of JSON on standard output, for whoever started it.
+Secrets come by the environment: DOCTOR_URL, DOCTOR_TOKEN, ENDPOINT_SECRET.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import ClientSession, web
+
+from doctor.client.consumer import Fresh, Inbox, SignatureError, verify
+
+
+class VnfManager:
+    """Knows the machines of one tenant by role, and which of them does the work now."""
+
+    def __init__(self, roles: dict[str, str], session: ClientSession) -> None:
+        self._roles = roles
+        self._session = session
+        self._secret = os.environ["ENDPOINT_SECRET"]
+        self._inbox = Inbox()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def receive(self, request: web.Request) -> web.Response:
+        """Take one notification; anything but a genuine one is refused."""
+        body = await request.read()
+        if request.method == "GET":
+            return web.Response(status=204)
+        received = datetime.now(UTC)
+        try:
+            verify(request.headers, body, self._secret)
+        except SignatureError as error:
+            return web.Response(status=401, text=str(error))
+        message = json.loads(body)
+        if isinstance(self._inbox.take(message), Fresh):
+            say("received", message, received_time=received.isoformat())
+            task = asyncio.create_task(self._handle(message))  # the answer does not wait for the switch-over
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return web.Response(status=204)
+
+    async def _handle(self, message: dict[str, Any]) -> None:
+        """Switch over, if the machine that does the work is the one that failed."""
+        if message["notification_type"] != "fault":
+            return
+        failed = {
+            info["virtual_resource_id"]
+            for info in message["virtual_resource_info"]
+            if info["virtual_resource_state"] in ("error", "down")
+        }
+        standby = [name for name, role in self._roles.items() if role == "STBY" and name not in failed]
+        for name in failed:
+            if self._roles.get(name) == "ACT" and standby:
+                self._roles[name], self._roles[standby[0]] = "STBY", "ACT"
+                say("switched_over", message, active=standby.pop(0), failed=name)
+        await self._say_handled(message)
+
+    async def _say_handled(self, message: dict[str, Any]) -> None:
+        url = os.environ["DOCTOR_URL"] + message["links"]["handled"]
+        headers = {"Authorization": f"Bearer {os.environ['DOCTOR_TOKEN']}"}
+        async with self._session.post(url, headers=headers) as answer:
+            say("handled", message, status=answer.status, handled_time=datetime.now(UTC).isoformat())
+
+
+def say(what: str, message: dict[str, Any], **more: object) -> None:
+    """Write one line for the one who started this process."""
+    told = {key: message[key] for key in ("notification_id", "notification_type", "sequence")}
+    resources = [info["virtual_resource_id"] for info in message.get("virtual_resource_info", [])]
+    print(json.dumps({"what": what, **told, "resources": resources, **more}), flush=True)
+
+
+async def main(roles: dict[str, str]) -> None:
+    """Serve until standard input ends: then the one who started it is gone."""
+    async with ClientSession() as session:
+        manager = VnfManager(roles, session)
+        application = web.Application()
+        application.router.add_route("*", "/doctor", manager.receive)
+        runner = web.AppRunner(application, access_log=None)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = runner.addresses[0][1]
+        print(json.dumps({"what": "listening", "url": f"http://127.0.0.1:{port}/doctor"}), flush=True)
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+        await runner.cleanup()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(json.loads(sys.argv[1])))

@@ -1,0 +1,165 @@
+"""What commands print: JSON for programs, tables for people, remarks on stderr."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+STYLES = {
+    "critical": "bold red",
+    "major": "red",
+    "minor": "yellow",
+    "warning": "yellow",
+    "cleared": "green",
+    "down": "bold red",
+    "error": "red",
+    "maintenance": "cyan",
+    "normal": "green",
+    "failed": "red",
+    "ok": "green",
+}
+
+
+def json_option(function: Function) -> Function:
+    """Add ``--json`` to a command."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout.")(
+        function
+    )
+
+
+def print_json(value: Any, *, indent: int | None = 2) -> None:
+    """Print a value as JSON."""
+    click.echo(json.dumps(value, indent=indent, ensure_ascii=not speaks_unicode(sys.stdout)))
+
+
+def print_list(items: Sequence[Any]) -> None:
+    """Print all items of a list in the shape in which Doctor answers lists."""
+    print_json({"items": items, "next": None})
+
+
+def remark(text: str) -> None:
+    """Say something that is not the result."""
+    click.echo(text, err=True)
+
+
+def speaks_unicode(stream: IO[Any]) -> bool:
+    """Tell whether a stream can show more than ASCII."""
+    return (getattr(stream, "encoding", None) or "").lower().replace("-", "").startswith("utf")
+
+
+def console(*, stderr: bool = False) -> "Console":
+    """Return a console on stdout (or stderr): colours on a terminal only, and never under NO_COLOR."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, emoji=False, markup=False, soft_wrap=False)
+
+
+def print_rich(renderable: "RenderableType") -> None:
+    """Print something of rich; what does not fit the width of a terminal runs on, nothing is cut."""
+    console().print(renderable, soft_wrap=True)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, keep: Sequence[str] = ()) -> None:
+    """Print a table; columns in ``keep`` are never broken, since one copies what is in them.
+
+    A terminal gets colours, and long cells folded; anything else gets plain lines that `awk` and `grep` can take.
+    """
+    cells = [[clean(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        console().print(rich_table(columns, cells, keep))
+    else:
+        click.echo("\n".join(plain_table(columns, cells)))
+
+
+def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lay out a table as lines, columns two spaces apart."""
+    lines = [[name.upper() for name in columns], *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(columns))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+
+
+def rich_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], keep: Sequence[str] = ()
+) -> "RenderableType":
+    """Lay out a table for a terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in columns:
+        table.add_column(name.upper(), no_wrap=name in keep, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell, STYLES.get(cell, "")) for cell in row))
+    return table
+
+
+def print_pairs(pairs: Mapping[str, Any]) -> None:
+    """Print one thing, a name and a value to a line; what is nested is indented below its name."""
+    click.echo("\n".join(_pairs(pairs, 0)))
+
+
+def _pairs(pairs: Mapping[str, Any], depth: int) -> list[str]:
+    width = max((len(name) for name in pairs), default=0)
+    lines: list[str] = []
+    for name, value in pairs.items():
+        label = "  " * depth + clean(name)
+        if isinstance(value, Mapping) and value:
+            lines += [label, *_pairs(value, depth + 1)]
+        elif isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
+            for number, one in enumerate(value, 1):
+                lines += [f"{label} {number}", *_pairs(one, depth + 1)]
+        else:
+            lines.append(f"{'  ' * depth}{clean(name):<{width}}  {clean(value)}".rstrip())
+    return lines
+
+
+def clean(value: Any) -> str:
+    """Write a value as one line that does nothing to a terminal but stand there."""
+    match value:
+        case None | "" | [] | {}:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return ", ".join(clean(one) for one in value)
+        case dict():
+            text = json.dumps(value, ensure_ascii=False)
+        case _:
+            text = str(value)
+    return (
+        text
+        if text.isprintable()
+        else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    )
+
+
+def age(time: Any, now: datetime | None = None) -> str:
+    """Write how long ago a time of the API was, as short as it goes: 12s, 3m, 2h, 5d."""
+    try:
+        then = datetime.fromisoformat(str(time))
+    except ValueError:
+        return "-"
+    seconds = (
+        (now or datetime.now(UTC)) - (then if then.tzinfo else then.replace(tzinfo=UTC))
+    ).total_seconds()
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{max(seconds, 0):.0f}s"
+
+
+def moment(time: Any) -> str:
+    """Write a time of the API to the millisecond, in UTC, for people."""
+    text = str(time or "-").replace("T", " ")
+    return text[:23] + "Z" if text.endswith("Z") and len(text) > 23 else text

@@ -1,0 +1,200 @@
+"""``doctor subscription``: who is told of what, and where."""
+
+# ruff: noqa: D301 - \b keeps click from reflowing the examples
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from doctor.cli.alarm import SEVERITIES
+from doctor.cli.connection import MISUSED, Failed, connected
+from doctor.cli.output import clean, json_option, print_json, print_list, print_pairs, print_table, remark
+
+EVENTS = ("fault", "maintenance", "capacity", "vim")
+
+
+@click.group()
+def subscription() -> None:
+    """Who is told of what, and where."""
+
+
+@subscription.command()
+@click.option(
+    "--endpoint", "endpoints", metavar="URL", multiple=True, help="Where to tell; each is told on its own."
+)
+@click.option(
+    "--secret-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Sign what is told with the secret in this file (whsec_ and base64).",
+)
+@click.option("--resource", "virtual_resource_id", metavar="ID", multiple=True, help="Only of this resource.")
+@click.option(
+    "--type", "virtual_resource_type", metavar="TYPE", multiple=True, help="Only of this resource type."
+)
+@click.option("--fault-type", metavar="TYPE", multiple=True, help="Only of this fault type.")
+@click.option("--cause", "probable_cause", metavar="TEXT", multiple=True, help="Only of this probable cause.")
+@click.option("--min-severity", type=click.Choice(SEVERITIES), help="Only at least as bad.")
+@click.option("--event", type=click.Choice(EVENTS), multiple=True, help="Only of this kind; default: all.")
+@json_option
+def create(
+    endpoints: tuple[str, ...],
+    secret_file: Path | None,
+    min_severity: str | None,
+    as_json: bool,
+    **lists: Any,
+) -> None:
+    """Subscribe to what happens to your resources.
+
+    Without a filter you are told of all that is yours; a filter that is given several times takes any of them. Without
+    an endpoint nothing is sent, and `doctor notification list` and `watch` fetch what happened. Prints the
+    subscription's id.
+
+    \b
+    Examples:
+      doctor subscription create --endpoint https://vnfm.example/doctor --secret-file secret
+      doctor subscription create --endpoint http://127.0.0.1:8080/ \\
+             --resource vm-1-1 --resource vm-1-2 --min-severity major
+      (echo -n whsec_; openssl rand -base64 32) > secret      # makes a secret
+    """
+    secret = _secret(secret_file)
+    if secret is not None and not endpoints:
+        raise click.UsageError("--secret-file signs what goes to an --endpoint, and there is none")
+    subscribe_filter: dict[str, Any] = {name: list(values) for name, values in lists.items() if values}
+    if min_severity is not None:
+        subscribe_filter["min_severity"] = min_severity
+    wanted = [{"url": url, **({"secret": secret} if secret else {})} for url in endpoints]
+    with connected() as doctor:
+        made = doctor.post("/v1/subscriptions", {"subscribe_filter": subscribe_filter, "endpoints": wanted})
+    for warning in made.get("warnings", ()):
+        remark(f"warning: {_warning(warning)}")
+    if as_json:
+        print_json(made)
+        return
+    click.echo(made["subscription_id"])
+    broken = [
+        one for one in made.get("virtual_resource_info", ()) if one.get("virtual_resource_state") != "normal"
+    ]
+    for one in broken:
+        remark(f"now: {clean(one.get('virtual_resource_id'))} is {clean(one.get('virtual_resource_state'))}")
+
+
+def _secret(file: Path | None) -> str | None:
+    if file is None:
+        return None
+    secret = file.read_text(errors="replace").strip()
+    if not secret.startswith("whsec_") or len(secret.split()) != 1:
+        raise Failed(f"{file} holds no secret: it is written whsec_ and base64", MISUSED)
+    return secret
+
+
+def _warning(warning: Any) -> str:
+    if isinstance(warning, dict):
+        return ": ".join(clean(warning[name]) for name in ("url", "pointer", "detail") if warning.get(name))
+    return clean(warning)
+
+
+@subscription.command("list")
+@json_option
+def list_subscriptions(as_json: bool) -> None:
+    """List subscriptions: yours, or all for the Administrator.
+
+    \b
+    Example:
+      doctor subscription list
+    """
+    with connected() as doctor:
+        found = list(doctor.items("/v1/subscriptions"))
+    if as_json:
+        print_list(found)
+    elif not found:
+        remark("no subscriptions")
+    else:
+        print_table(
+            ("subscription_id", "project", "endpoints", "filter"),
+            [
+                [
+                    one.get("subscription_id"),
+                    one.get("project"),
+                    [endpoint.get("url") for endpoint in one.get("endpoints", ())],
+                    _filter(one.get("subscribe_filter") or {}),
+                ]
+                for one in found
+            ],
+            keep=("subscription_id",),
+        )
+
+
+def _filter(subscribe_filter: dict[str, Any]) -> str:
+    """Write a filter in short: only what restricts."""
+    parts = []
+    for name, value in subscribe_filter.items():
+        if value and value != "cleared" and not (name == "event" and set(value) == set(EVENTS)):
+            parts.append(f"{name.removeprefix('virtual_')}={clean(value)}")
+    return "; ".join(parts) or "all"
+
+
+@subscription.command()
+@click.argument("subscription_id", metavar="ID")
+@json_option
+def show(subscription_id: str, as_json: bool) -> None:
+    """Show one subscription. Secrets are never shown.
+
+    \b
+    Example:
+      doctor subscription show 0190a1b2-...
+    """
+    with connected() as doctor:
+        found = doctor.get(f"/v1/subscriptions/{quote(subscription_id, safe='')}")
+    if as_json:
+        print_json(found)
+    else:
+        print_pairs(found)
+
+
+@subscription.command()
+@click.argument("subscription_id", metavar="ID")
+@json_option
+def delete(subscription_id: str, as_json: bool) -> None:
+    """End a subscription: nothing more is told, not even what was waiting.
+
+    \b
+    Example:
+      doctor subscription delete 0190a1b2-...
+    """
+    with connected() as doctor:
+        doctor.delete(f"/v1/subscriptions/{quote(subscription_id, safe='')}")
+    if as_json:
+        print_json({"subscription_id": subscription_id, "deleted": True})
+    else:
+        remark(f"deleted {subscription_id}")
+
+
+@subscription.command()
+@click.argument("subscription_id", metavar="ID")
+@json_option
+def test(subscription_id: str, as_json: bool) -> None:
+    """Try whether the endpoints of a subscription answer.
+
+    Each is asked with an empty GET, which uses no sequence. Ends with 1 if one does not answer.
+
+    \b
+    Example:
+      doctor subscription test 0190a1b2-...
+    """
+    with connected(timeout=60) as doctor:
+        results = doctor.post(f"/v1/subscriptions/{quote(subscription_id, safe='')}/test")["results"]
+    if as_json:
+        print_json({"results": results})
+    elif not results:
+        remark("there are no endpoints to test: this subscription is fetched")
+    else:
+        print_table(
+            ("result", "url", "detail"),
+            [["ok" if one["ok"] else "failed", one["url"], one.get("detail")] for one in results],
+            keep=("result",),
+        )
+    if not all(one["ok"] for one in results):
+        click.get_current_context().exit(1)

@@ -1,0 +1,1 @@
+"""Controllers: where the resource map comes from."""

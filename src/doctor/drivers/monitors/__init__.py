@@ -1,0 +1,1 @@
+"""Monitors: where raw events come from."""

@@ -1,0 +1,1 @@
+"""Stores: where state outlives the process."""

@@ -1,0 +1,247 @@
+"""Keep state in memory: for trying Doctor out and for tests. A restart of the process forgets all of it."""
+
+import secrets
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from datetime import UTC, datetime
+
+from doctor.model.alarm import AlarmedFault
+from doctor.model.checkpoint import Checkpoint, Timeline
+from doctor.model.errors import StoreError
+from doctor.model.event import EventBatch
+from doctor.model.identity import Token
+from doctor.model.notification import Delivery, StoredNotification
+from doctor.model.subscription import Subscription
+from doctor.ports.store import Change, Snapshot, StoredPolicy
+
+EVENT_ID_BYTES = 16
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# The clocks of others: they may be wrong by years, so nothing is kept or forgotten by them.
+FOREIGN_CHECKPOINTS = {Checkpoint.OCCURRED, Checkpoint.DETECTED, Checkpoint.HANDLED}
+
+
+class MemoryStore:
+    """The twin of the other stores, in plain dicts; see `doctor.ports.store.Store` for what is promised.
+
+    ``later`` is at once here. A store that was closed still has everything when it is loaded again.
+    """
+
+    def __init__(self) -> None:
+        self._secret = secrets.token_bytes(32)
+        self._batches: list[EventBatch] = []
+        self._faults: dict[str, AlarmedFault] = {}
+        self._repeats: dict[str, int] = {}
+        self._notifications: dict[str, dict[int, StoredNotification]] = {}
+        self._by_id: dict[str, StoredNotification] = {}
+        self._sequences: dict[str, int] = {}
+        self._given_up: dict[str, int] = {}
+        self._deliveries: dict[tuple[str, int], dict[str, Delivery]] = {}
+        self._subscriptions: dict[str, Subscription] = {}
+        self._tokens: dict[str, Token] = {}
+        self._timelines: dict[str, Timeline] = {}
+        self._policies: dict[int, StoredPolicy] = {}
+        self._resource_map: bytes | None = None
+
+    async def load(self, *, recent_events: int) -> Snapshot:
+        """Return the state to start from."""
+        event_ids = b"".join(batch.event_ids for batch in self._batches)
+        first = max(0, len(event_ids) - recent_events * EVENT_ID_BYTES)
+        return Snapshot(
+            instance_secret=self._secret,
+            event_ids=event_ids[first:],
+            faults=[record for record in self._faults.values() if record.fault.is_open],
+            repeats={
+                key: count
+                for key, count in self._repeats.items()
+                if key in self._faults and self._faults[key].fault.is_open
+            },
+            subscriptions=list(self._subscriptions.values()),
+            sequences=dict(self._sequences),
+            tokens=list(self._tokens.values()),
+            policy=self._policies[max(self._policies)] if self._policies else None,
+            resource_map=self._resource_map,
+        )
+
+    async def commit(self, change: Change) -> None:
+        """Keep the change."""
+        self._keep(change)
+
+    def later(self, change: Change) -> None:
+        """Keep the change."""
+        self._keep(change)
+
+    def _keep(self, change: Change) -> None:
+        news = list(self._new_notifications(change))
+        policies = self._new_policies(change)
+        self._batches += change.batches
+        for record in change.faults:
+            self._faults[record.fault.fault_key] = record
+        for key, count in change.repeats.items():
+            self._repeats[key] = self._repeats.get(key, 0) + count
+        for notification in news:
+            self._keep_notification(notification)
+        for delivery in change.deliveries:
+            self._deliveries.setdefault((delivery.subscription_id, delivery.sequence), {})[
+                delivery.endpoint_id
+            ] = delivery
+        for timeline in change.timelines:
+            self._timelines[timeline.fault_id] = deepcopy(timeline)
+        self._subscriptions.update((one.subscription_id, one) for one in change.subscriptions)
+        for key in change.forget_subscriptions:
+            self._subscriptions.pop(key, None)
+            self._given_up[key] = self._sequences.get(key, 0)
+        self._tokens.update((token.token_id, token) for token in change.tokens)
+        for key in change.forget_tokens:
+            self._tokens.pop(key, None)
+        self._policies.update(policies)
+        if change.resource_map is not None:
+            self._resource_map = change.resource_map
+
+    def _new_notifications(self, change: Change) -> Iterator[StoredNotification]:
+        ids: set[str] = set()
+        places: set[tuple[str, int]] = set()
+        for notification in change.notifications:
+            if notification.notification_id in self._by_id or notification.notification_id in ids:
+                continue
+            place = (notification.subscription_id, notification.sequence)
+            if place in places or place[1] in self._notifications.get(place[0], {}):
+                raise StoreError(
+                    f"this change contradicts what is kept: {place[0]} has another notification {place[1]}"
+                )
+            ids.add(notification.notification_id)
+            places.add(place)
+            yield notification
+
+    def _new_policies(self, change: Change) -> dict[int, StoredPolicy]:
+        policies: dict[int, StoredPolicy] = {}
+        for policy in change.policies:
+            if policies.get(policy.version, self._policies.get(policy.version, policy)) != policy:
+                raise StoreError(
+                    f"this change contradicts what is kept: there is another policy {policy.version}"
+                )
+            policies[policy.version] = policy
+        return policies
+
+    def _keep_notification(self, notification: StoredNotification) -> None:
+        key, sequence = notification.subscription_id, notification.sequence
+        self._by_id[notification.notification_id] = notification
+        self._notifications.setdefault(key, {})[sequence] = notification
+        self._sequences[key] = max(sequence, self._sequences.get(key, sequence))
+
+    async def pending(
+        self, subscription_id: str, endpoint_id: str, *, after: int, limit: int
+    ) -> Sequence[StoredNotification]:
+        """Return undelivered notifications of an endpoint."""
+        return [
+            notification
+            for notification in self._after(subscription_id, after)
+            if endpoint_id not in self._deliveries.get((subscription_id, notification.sequence), {})
+        ][:limit]
+
+    async def notifications(
+        self, subscription_id: str, *, after: int, limit: int
+    ) -> Sequence[StoredNotification]:
+        """Return notifications of a subscription."""
+        return self._after(subscription_id, after)[:limit]
+
+    def _after(self, subscription_id: str, after: int) -> list[StoredNotification]:
+        found = self._notifications.get(subscription_id, {})
+        return [found[sequence] for sequence in sorted(found) if sequence > after]
+
+    async def notification(self, notification_id: str) -> StoredNotification | None:
+        """Return one notification, or None."""
+        return self._by_id.get(notification_id)
+
+    async def deliveries(self, subscription_id: str, *, after: int, limit: int) -> Sequence[Delivery]:
+        """Return how notifications ended; those of one sequence are never torn apart by the limit."""
+        sequences = sorted(
+            sequence for key, sequence in self._deliveries if key == subscription_id and sequence > after
+        )
+        return [
+            delivery
+            for sequence in sequences[:limit]
+            for _, delivery in sorted(self._deliveries[subscription_id, sequence].items())
+        ]
+
+    async def closed_faults(
+        self, *, before: tuple[datetime, str] | None, limit: int
+    ) -> Sequence[AlarmedFault]:
+        """Return cleared faults, the last cleared first."""
+        closed = sorted(
+            (
+                (record.fault.cleared_time, key)
+                for key, record in self._faults.items()
+                if record.fault.cleared_time is not None
+            ),
+            reverse=True,
+        )
+        return [self._faults[place[1]] for place in closed if before is None or place < before][:limit]
+
+    async def fault_of_alarm(self, alarm_id: str) -> AlarmedFault | None:
+        """Return the cleared fault that this alarm belonged to, or None."""
+        for record in self._faults.values():
+            if not record.fault.is_open and any(alarm_id == one.alarm_id for one in record.alarms.values()):
+                return record
+        return None
+
+    async def timelines(self, *, before: str | None, limit: int) -> Sequence[Timeline]:
+        """Return timelines, newest fault first."""
+        newest_first = list(reversed(self._timelines))
+        if before is not None:
+            newest_first = newest_first[newest_first.index(before) + 1 :] if before in self._timelines else []
+        return [deepcopy(self._timelines[key]) for key in newest_first[:limit]]
+
+    async def timeline(self, fault_id: str) -> Timeline | None:
+        """Return the timeline of one fault, or None."""
+        return deepcopy(self._timelines.get(fault_id))
+
+    async def policies(self) -> Sequence[StoredPolicy]:
+        """Return all policies that were ever applied, newest first."""
+        return [self._policies[version] for version in sorted(self._policies, reverse=True)]
+
+    async def prune(self, *, before: datetime) -> int:
+        """Forget what is older."""
+        batches = [batch for batch in self._batches if batch.received_time < before]
+        notifications = [
+            one for one in self._by_id.values() if one.created < before and self._is_settled(one)
+        ]
+        faults = [key for key, record in self._faults.items() if _cleared(record) < before]
+        timelines = [key for key, timeline in self._timelines.items() if _newest(timeline) < before]
+        self._batches = [batch for batch in self._batches if batch.received_time >= before]
+        for notification in notifications:
+            key, sequence = notification.subscription_id, notification.sequence
+            del self._by_id[notification.notification_id]
+            del self._notifications[key][sequence]
+            self._deliveries.pop((key, sequence), None)
+        for key in faults:
+            del self._faults[key]
+            self._repeats.pop(key, None)
+        for key in timelines:
+            del self._timelines[key]
+        events = sum(len(batch.event_ids) for batch in batches) // EVENT_ID_BYTES
+        return events + len(notifications) + len(faults) + len(timelines)
+
+    def _is_settled(self, notification: StoredNotification) -> bool:
+        """Tell whether no endpoint waits for it; for a subscription that was never kept one delivery is enough."""
+        key, sequence = notification.subscription_id, notification.sequence
+        delivered = self._deliveries.get((key, sequence), {})
+        if sequence <= self._given_up.get(key, 0):
+            return True
+        if key not in self._subscriptions:
+            return bool(delivered)
+        endpoints = self._subscriptions[key].endpoints
+        return all(one.endpoint_id in delivered or sequence <= one.since for one in endpoints)
+
+    async def close(self) -> None:
+        """Do nothing: there are no files."""
+
+
+def _cleared(record: AlarmedFault) -> datetime:
+    """Return when the fault was cleared; an open one is for ever."""
+    return record.fault.cleared_time or datetime.max.replace(tzinfo=UTC)
+
+
+def _newest(timeline: Timeline) -> datetime:
+    own = (time for name, time in timeline.checkpoints.items() if name not in FOREIGN_CHECKPOINTS)
+    return max(own, default=EPOCH)

@@ -1,0 +1,205 @@
+"""What is read from the database, each query a function of a connection that can only read."""
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import datetime
+
+import msgspec
+
+from doctor.drivers.stores.sqlite_statements import EPOCH, MICROSECOND, from_micros, micros
+from doctor.model.alarm import AlarmedFault
+from doctor.model.checkpoint import Timeline
+from doctor.model.identity import Token
+from doctor.model.notification import Delivery, DeliveryState, StoredNotification
+from doctor.model.subscription import Subscription
+from doctor.ports.store import Snapshot, StoredPolicy
+
+EVENT_ID_BYTES = 16
+
+decode_fault = msgspec.msgpack.Decoder(AlarmedFault).decode
+decode_subscription = msgspec.msgpack.Decoder(Subscription).decode
+decode_token = msgspec.msgpack.Decoder(Token).decode
+decode_timeline = msgspec.msgpack.Decoder(Timeline).decode
+decode_policy = msgspec.msgpack.Decoder(StoredPolicy).decode
+
+
+def load(connection: sqlite3.Connection, recent_events: int) -> Snapshot:
+    """Return everything a starting Doctor needs, as it was at one moment."""
+    connection.execute("BEGIN")
+    try:
+        return _load(connection, recent_events)
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _load(connection: sqlite3.Connection, recent_events: int) -> Snapshot:
+    execute = connection.execute
+    (secret,) = execute("SELECT secret FROM instance").fetchone()
+    policies = execute("SELECT record FROM policies ORDER BY version DESC LIMIT 1").fetchone()
+    resource_map = execute("SELECT content FROM resource_map").fetchone()
+    return Snapshot(
+        instance_secret=secret,
+        event_ids=_newest_event_ids(connection, recent_events),
+        faults=[
+            decode_fault(record)
+            for (record,) in execute("SELECT record FROM faults WHERE cleared IS NULL ORDER BY id")
+        ],
+        repeats=dict(
+            execute(
+                "SELECT fault_key, count FROM faults JOIN repeats USING (fault_key) WHERE cleared IS NULL"
+            ).fetchall()
+        ),
+        subscriptions=[
+            decode_subscription(record)
+            for (record,) in execute("SELECT record FROM subscriptions ORDER BY rowid")
+        ],
+        sequences=dict(execute("SELECT subscription_id, last FROM sequences").fetchall()),
+        tokens=[decode_token(record) for (record,) in execute("SELECT record FROM tokens ORDER BY rowid")],
+        policy=decode_policy(policies[0]) if policies else None,
+        resource_map=resource_map[0] if resource_map else None,
+    )
+
+
+def _newest_event_ids(connection: sqlite3.Connection, count: int) -> bytes:
+    wanted = count * EVENT_ID_BYTES
+    found: list[bytes] = []
+    size = 0
+    if wanted:
+        for (event_ids,) in connection.execute("SELECT event_ids FROM batches ORDER BY id DESC"):
+            found.append(event_ids)
+            size += len(event_ids)
+            if size >= wanted:
+                break
+    return b"".join(reversed(found))[-wanted:] if wanted else b""
+
+
+def pending(
+    connection: sqlite3.Connection, subscription_id: str, endpoint_id: str, after: int, limit: int
+) -> list[StoredNotification]:
+    """Return what has no delivery to this endpoint yet."""
+    rows = connection.execute(
+        "SELECT notification_id, subscription_id, sequence, fault_key, created, body FROM notifications AS n"
+        " WHERE subscription_id = ? AND sequence > ? AND NOT EXISTS ("
+        "SELECT 1 FROM deliveries AS d WHERE d.subscription_id = n.subscription_id"
+        " AND d.sequence = n.sequence AND d.endpoint_id = ?) ORDER BY sequence LIMIT ?",
+        (subscription_id, after, endpoint_id, limit),
+    )
+    return list(_notifications(rows))
+
+
+def notifications(
+    connection: sqlite3.Connection, subscription_id: str, after: int, limit: int
+) -> list[StoredNotification]:
+    """Return a page of the notifications of a subscription."""
+    rows = connection.execute(
+        "SELECT notification_id, subscription_id, sequence, fault_key, created, body FROM notifications"
+        " WHERE subscription_id = ? AND sequence > ? ORDER BY sequence LIMIT ?",
+        (subscription_id, after, limit),
+    )
+    return list(_notifications(rows))
+
+
+def notification(connection: sqlite3.Connection, notification_id: str) -> StoredNotification | None:
+    """Return one notification."""
+    rows = connection.execute(
+        "SELECT notification_id, subscription_id, sequence, fault_key, created, body FROM notifications"
+        " WHERE notification_id = ?",
+        (notification_id,),
+    )
+    return next(_notifications(rows), None)
+
+
+def _notifications(rows: sqlite3.Cursor) -> Iterator[StoredNotification]:
+    for notification_id, subscription_id, sequence, fault_key, created, body in rows.fetchall():
+        yield StoredNotification(
+            notification_id=notification_id,
+            subscription_id=subscription_id,
+            sequence=sequence,
+            fault_key=fault_key,
+            created=EPOCH + created * MICROSECOND,
+            body=body,
+        )
+
+
+def deliveries(
+    connection: sqlite3.Connection, subscription_id: str, after: int, limit: int
+) -> list[Delivery]:
+    """Return the deliveries of the next ``limit`` sequences that have any."""
+    rows = connection.execute(
+        "SELECT subscription_id, sequence, endpoint_id, state, attempts, told, received, error FROM deliveries"
+        " WHERE subscription_id = ?1 AND sequence IN (SELECT DISTINCT sequence FROM deliveries"
+        " WHERE subscription_id = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3)"
+        " ORDER BY sequence, endpoint_id",
+        (subscription_id, after, limit),
+    )
+    return [
+        Delivery(
+            subscription_id=subscription,
+            sequence=sequence,
+            endpoint_id=endpoint_id,
+            state=DeliveryState(state),
+            attempts=attempts,
+            told=from_micros(told),
+            received=from_micros(received),
+            error=error,
+        )
+        for subscription, sequence, endpoint_id, state, attempts, told, received, error in rows.fetchall()
+    ]
+
+
+def closed_faults(
+    connection: sqlite3.Connection, before: tuple[datetime, str] | None, limit: int
+) -> list[AlarmedFault]:
+    """Return a page of the cleared faults, the last cleared first."""
+    if before is None:
+        rows = connection.execute(
+            "SELECT record FROM faults WHERE cleared IS NOT NULL ORDER BY cleared DESC, fault_key DESC LIMIT ?",
+            (limit,),
+        )
+    else:
+        rows = connection.execute(
+            "SELECT record FROM faults WHERE cleared IS NOT NULL AND (cleared, fault_key) < (?, ?)"
+            " ORDER BY cleared DESC, fault_key DESC LIMIT ?",
+            (micros(before[0]), before[1], limit),
+        )
+    return [decode_fault(record) for (record,) in rows.fetchall()]
+
+
+def fault_of_alarm(connection: sqlite3.Connection, alarm_id: str) -> AlarmedFault | None:
+    """Return the cleared fault of an alarm."""
+    row = connection.execute(
+        "SELECT record FROM cleared_alarms JOIN faults USING (fault_key)"
+        " WHERE alarm_id = ? AND cleared IS NOT NULL",
+        (alarm_id,),
+    ).fetchone()
+    return decode_fault(row[0]) if row else None
+
+
+def timelines(connection: sqlite3.Connection, before: str | None, limit: int) -> list[Timeline]:
+    """Return a page of the timelines, the one that began last first."""
+    if before is None:
+        rows = connection.execute("SELECT record FROM timelines ORDER BY id DESC LIMIT ?", (limit,))
+    else:
+        rows = connection.execute(
+            "SELECT record FROM timelines WHERE id < (SELECT id FROM timelines WHERE fault_id = ?)"
+            " ORDER BY id DESC LIMIT ?",
+            (before, limit),
+        )
+    return [decode_timeline(record) for (record,) in rows.fetchall()]
+
+
+def timeline(connection: sqlite3.Connection, fault_id: str) -> Timeline | None:
+    """Return the timeline of one fault."""
+    row = connection.execute("SELECT record FROM timelines WHERE fault_id = ?", (fault_id,)).fetchone()
+    return decode_timeline(row[0]) if row else None
+
+
+def policies(connection: sqlite3.Connection) -> list[StoredPolicy]:
+    """Return all policies, newest first."""
+    rows = connection.execute("SELECT record FROM policies ORDER BY version DESC")
+    return [decode_policy(record) for (record,) in rows.fetchall()]
+
+
+def damage(connection: sqlite3.Connection) -> list[str]:
+    """Read the whole database and return what is wrong with it."""
+    return [text for (text,) in connection.execute("PRAGMA quick_check").fetchall() if text != "ok"]

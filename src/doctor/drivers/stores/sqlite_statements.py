@@ -1,0 +1,286 @@
+"""What a change is in SQL: a list of steps, each a statement and its rows.
+
+Records are encoded here, when the change is handed in: what its maker does to them later does not matter.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import chain
+from typing import Any
+
+import msgspec
+
+from doctor.model.checkpoint import Checkpoint, Timeline
+from doctor.model.errors import StoreError
+from doctor.model.notification import Delivery
+from doctor.ports.store import Change
+
+Row = tuple[Any, ...]
+Rows = Sequence[Row]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+ROWS_AT_ONCE = 128
+BYTES_PER_ROW = 100
+
+# The clocks of others: they may be wrong by years, so nothing is kept or forgotten by them.
+FOREIGN_CHECKPOINTS = {Checkpoint.OCCURRED, Checkpoint.DETECTED, Checkpoint.HANDLED}
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Insert:
+    """An INSERT of many rows by one statement.
+
+    Each execution of a statement costs the writer the interpreter lock several times over, and while the event loop
+    is busy it waits for it each time: hence many rows at once, and not `executemany`.
+    """
+
+    ordered = False
+
+    def __init__(self, head: str, width: int, tail: str = "") -> None:
+        """Take the statement up to VALUES, the number of columns, and what follows the rows."""
+        self._head = head
+        self._row = "(" + ", ".join("?" * width) + ")"
+        self._tail = tail
+        self.text: Callable[[int], str] = cache(self._text)
+
+    def _text(self, rows: int) -> str:
+        return f"{self._head} VALUES {', '.join([self._row] * rows)} {self._tail}"
+
+    def execute(self, connection: sqlite3.Connection, rows: Rows) -> None:
+        """Execute the statement for all rows."""
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            some = rows[start : start + ROWS_AT_ONCE]
+            connection.execute(self.text(len(some)), tuple(chain.from_iterable(some)))
+
+
+class Each:
+    """A statement for one row at a time."""
+
+    def __init__(self, text: str, *, ordered: bool = False) -> None:
+        """Take the statement; ``ordered`` if it may undo what another one has done or the other way round."""
+        self._text = text
+        self.ordered = ordered
+
+    def execute(self, connection: sqlite3.Connection, rows: Rows) -> None:
+        """Execute the statement for each row."""
+        connection.executemany(self._text, rows)
+
+
+Statement = Insert | Each
+Step = tuple[Statement, Rows]
+
+INSERT_BATCH = Insert("INSERT INTO batches (received, source, event_ids, body)", 4)
+SAVE_FAULT = Insert(
+    "INSERT INTO faults (fault_key, cleared, record)",
+    3,
+    "ON CONFLICT (fault_key) DO UPDATE SET cleared = excluded.cleared, record = excluded.record",
+)
+SAVE_CLEARED_ALARM = Insert("INSERT OR REPLACE INTO cleared_alarms (alarm_id, fault_key)", 2)
+ADD_REPEATS = Insert(
+    "INSERT INTO repeats (fault_key, count)",
+    2,
+    "ON CONFLICT (fault_key) DO UPDATE SET count = count + excluded.count",
+)
+# The same notification again is nothing new; another one with its sequence is a mistake, and fails.
+INSERT_NOTIFICATION = Insert(
+    "INSERT INTO notifications (notification_id, subscription_id, sequence, fault_key, created, body)",
+    6,
+    "ON CONFLICT (notification_id) DO NOTHING",
+)
+SAVE_SEQUENCE = Insert(
+    "INSERT INTO sequences (subscription_id, last)",
+    2,
+    "ON CONFLICT (subscription_id) DO UPDATE SET last = max(last, excluded.last)",
+)
+SAVE_DELIVERY = Insert(
+    "INSERT OR REPLACE INTO deliveries"
+    " (subscription_id, sequence, endpoint_id, state, attempts, told, received, error)",
+    8,
+)
+SAVE_TIMELINE = Insert(
+    "INSERT INTO timelines (fault_id, newest, record)",
+    3,
+    "ON CONFLICT (fault_id) DO UPDATE SET newest = excluded.newest, record = excluded.record",
+)
+
+SAVE_SUBSCRIPTION = Each(
+    "INSERT INTO subscriptions (subscription_id, record) VALUES (?, ?)"
+    " ON CONFLICT (subscription_id) DO UPDATE SET record = excluded.record",
+    ordered=True,
+)
+FORGET_ENDPOINTS = Each("DELETE FROM endpoints WHERE subscription_id = ?", ordered=True)
+SAVE_ENDPOINT = Each(
+    "INSERT OR REPLACE INTO endpoints (subscription_id, endpoint_id, since) VALUES (?, ?, ?)", ordered=True
+)
+FORGET_SUBSCRIPTION = Each("DELETE FROM subscriptions WHERE subscription_id = ?", ordered=True)
+GIVE_UP = Each("UPDATE sequences SET given_up = last WHERE subscription_id = ?", ordered=True)
+SAVE_TOKEN = Each("INSERT OR REPLACE INTO tokens (token_id, record) VALUES (?, ?)", ordered=True)
+FORGET_TOKEN = Each("DELETE FROM tokens WHERE token_id = ?", ordered=True)
+# Policies are history: one that was kept is never replaced, the same again is nothing new.
+INSERT_POLICY = Each(
+    "INSERT INTO policies (version, record) SELECT ?1, ?2"
+    " WHERE NOT EXISTS (SELECT 1 FROM policies WHERE version = ?1 AND record = ?2)",
+    ordered=True,
+)
+SAVE_RESOURCE_MAP = Each("INSERT OR REPLACE INTO resource_map (id, content) VALUES (1, ?)", ordered=True)
+
+DROP_BATCH = Each("DELETE FROM batches WHERE id = ?")
+DROP_NOTIFICATION = Each("DELETE FROM notifications WHERE id = ?")
+DROP_DELIVERIES = Each("DELETE FROM deliveries WHERE subscription_id = ? AND sequence = ?")
+DROP_CLEARED_ALARM = Each("DELETE FROM cleared_alarms WHERE alarm_id = ?")
+DROP_REPEATS = Each("DELETE FROM repeats WHERE fault_key = ?")
+DROP_FAULT = Each("DELETE FROM faults WHERE fault_key = ? AND cleared IS NOT NULL")
+DROP_TIMELINE = Each("DELETE FROM timelines WHERE id = ?")
+
+
+def micros(time: datetime) -> int:
+    """Return the time as a column keeps it."""
+    return (time - EPOCH) // MICROSECOND
+
+
+def micros_or_none(time: datetime | None) -> int | None:
+    """Return the time as a column keeps it, if there is one."""
+    return None if time is None else (time - EPOCH) // MICROSECOND
+
+
+def from_micros(value: int | None) -> datetime | None:
+    """Read a time back from its column."""
+    return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
+def newest(timeline: Timeline) -> datetime:
+    """Return how new a timeline is: the last time of Doctor's own clock in it."""
+    own = (time for name, time in timeline.checkpoints.items() if name not in FOREIGN_CHECKPOINTS)
+    return max(own, default=EPOCH)
+
+
+def steps_of(change: Change) -> list[Step]:
+    """Return what to execute for a change, in this order.
+
+    Raises:
+        StoreError: a record has something in it that cannot be encoded.
+    """
+    try:
+        return [*_hot_steps(change), *_cold_steps(change)]
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise StoreError(f"this change cannot be kept: {error}") from error
+
+
+def _hot_steps(change: Change) -> Iterator[Step]:
+    if batches := change.batches:
+        yield (
+            INSERT_BATCH,
+            [(micros(batch.received_time), batch.source, batch.event_ids, batch.body) for batch in batches],
+        )
+    if change.faults:
+        yield from _fault_steps(change)
+    if change.repeats:
+        yield ADD_REPEATS, list(change.repeats.items())
+    if notifications := change.notifications:
+        yield (
+            INSERT_NOTIFICATION,
+            [
+                (n.notification_id, n.subscription_id, n.sequence, n.fault_key, micros(n.created), n.body)
+                for n in notifications
+            ],
+        )
+        yield SAVE_SEQUENCE, [(n.subscription_id, n.sequence) for n in notifications]
+    if change.deliveries:
+        yield SAVE_DELIVERY, [_delivery_row(delivery) for delivery in change.deliveries]
+    if change.timelines:
+        yield SAVE_TIMELINE, [(t.fault_id, micros(newest(t)), _encode(t)) for t in change.timelines]
+
+
+def _fault_steps(change: Change) -> Iterator[Step]:
+    yield (
+        SAVE_FAULT,
+        [(r.fault.fault_key, micros_or_none(r.fault.cleared_time), _encode(r)) for r in change.faults],
+    )
+    cleared = [
+        (alarm.alarm_id, record.fault.fault_key)
+        for record in change.faults
+        if not record.fault.is_open
+        for alarm in record.alarms.values()
+    ]
+    if cleared:
+        yield SAVE_CLEARED_ALARM, cleared
+
+
+def _delivery_row(delivery: Delivery) -> Row:
+    return (
+        delivery.subscription_id,
+        delivery.sequence,
+        delivery.endpoint_id,
+        delivery.state.value,
+        delivery.attempts,
+        micros_or_none(delivery.told),
+        micros_or_none(delivery.received),
+        delivery.error,
+    )
+
+
+def _cold_steps(change: Change) -> Iterator[Step]:
+    for subscription in change.subscriptions:
+        key = subscription.subscription_id
+        yield SAVE_SUBSCRIPTION, [(key, _encode(subscription))]
+        yield FORGET_ENDPOINTS, [(key,)]
+        yield SAVE_ENDPOINT, [(key, one.endpoint_id, one.since) for one in subscription.endpoints]
+    if change.forget_subscriptions:
+        yield FORGET_SUBSCRIPTION, _keys(change.forget_subscriptions)
+        yield GIVE_UP, _keys(change.forget_subscriptions)
+    if change.tokens:
+        yield SAVE_TOKEN, [(token.token_id, _encode(token)) for token in change.tokens]
+    if change.forget_tokens:
+        yield FORGET_TOKEN, _keys(change.forget_tokens)
+    if change.policies:
+        yield INSERT_POLICY, [(policy.version, _encode(policy)) for policy in change.policies]
+    if change.resource_map is not None:
+        yield SAVE_RESOURCE_MAP, [(change.resource_map,)]
+
+
+def _keys(ids: Iterable[str]) -> list[Row]:
+    return [(key,) for key in ids]
+
+
+def in_order(changes: Iterable[Sequence[Step]]) -> Iterator[Step]:
+    """Join the steps of many changes: rows of one statement together, as long as that changes nothing.
+
+    Statements that are not ordered touch different rows or add up, so that only the order within each one counts.
+    """
+    joined: dict[Statement, list[Row]] = {}
+    for steps in changes:
+        if any(statement.ordered for statement, _ in steps):
+            yield from joined.items()
+            joined = {}
+            yield from steps
+        else:
+            for statement, rows in steps:
+                joined.setdefault(statement, []).extend(rows)
+    yield from joined.items()
+
+
+def execute(connection: sqlite3.Connection, steps: Iterable[Step]) -> int:
+    """Execute the steps in one transaction and return about how many bytes they wrote.
+
+    One statement alone is a transaction by itself, and three times cheaper.
+    """
+    steps = list(steps)
+    if len(steps) == 1 and len(steps[0][1]) <= ROWS_AT_ONCE and isinstance(steps[0][0], Insert):
+        return run(connection, steps)
+    connection.execute("BEGIN IMMEDIATE")
+    size = run(connection, steps)
+    connection.execute("COMMIT")
+    return size
+
+
+def run(connection: sqlite3.Connection, steps: Iterable[Step]) -> int:
+    """Execute the steps within whatever transaction there is, and return about how many bytes they wrote."""
+    size = 0
+    for statement, rows in steps:
+        statement.execute(connection, rows)
+        size += sum([BYTES_PER_ROW + (len(row[-1]) if type(row[-1]) is bytes else 0) for row in rows])
+    return size

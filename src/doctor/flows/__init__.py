@@ -1,0 +1,1 @@
+"""The stories of Doctor, read from top to bottom: ask, decide, then perform."""

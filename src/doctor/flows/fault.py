@@ -1,0 +1,305 @@
+"""The main story: from raw events to owners who know [D 5.2.1].
+
+    accept -> drop repeats -> judge by the policy -> find what is affected -> alarms -> notifications
+           -> save all of it in one transaction -> tell
+
+Up to saving nothing waits: a step is decided in memory, in the order in which events arrived, so that order holds
+without locks. The answer to the Monitor comes after saving [I-1], telling right behind it.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+import structlog
+from msgspec.structs import replace
+
+from doctor.alarms import lifecycle
+from doctor.flows.delivery import DeliveryFlow
+from doctor.flows.situation import Situation
+from doctor.flows.timelines import Timelines
+from doctor.inspector import impact
+from doctor.inspector.selection import Clear, Ignored, Raise, Unnamed
+from doctor.kit.clock import Clock
+from doctor.kit.ids import stable_ids
+from doctor.kit.times import in_utc
+from doctor.model.alarm import AlarmedFault, Transition
+from doctor.model.checkpoint import Checkpoint, Timeline
+from doctor.model.event import EventBatch, RawEvent
+from doctor.model.fault import Fault, ResourceState
+from doctor.model.notification import StoredNotification
+from doctor.notifier.matching import Telling, tellings
+from doctor.notifier.message import write
+from doctor.ports.store import Change
+
+log = structlog.get_logger(__name__)
+
+UNKNOWN_RESOURCE = "unknown resource"
+
+
+class Accepted(NamedTuple):
+    """An event that is durable now; ``duplicate`` if it was before."""
+
+    event_id: str
+    duplicate: bool
+
+
+class Step:
+    """What one call to `FaultFlow.accept` decided: what to keep, and when it was decided."""
+
+    def __init__(self, accepted: datetime, now: datetime) -> None:
+        self.accepted = accepted
+        self.now = now
+        self.change = Change()
+        self.new_faults: list[str] = []
+        self.cleared_faults: list[str] = []
+
+
+class FaultFlow:
+    """Takes raw events; what they mean is kept and told."""
+
+    def __init__(
+        self, situation: Situation, delivery: DeliveryFlow, timelines: Timelines, clock: Clock
+    ) -> None:
+        self._situation = situation
+        self._delivery = delivery
+        self._timelines = timelines
+        self._clock = clock
+
+    async def accept(
+        self, events: Sequence[RawEvent], *, source: str, body: bytes, received: datetime
+    ) -> list[Accepted]:
+        """Judge events in their order, and return when all that follows from them is durable.
+
+        ``body`` is what was received, for the journal; ``received`` is checkpoint T2.
+
+        Raises:
+            StoreError: nothing was kept; the Monitor should send again.
+        """
+        situation = self._situation
+        await situation.ready()
+        ids = stable_ids("event", [event.identity for event in events])
+        step = Step(received, self._clock.now())
+        is_news = situation.intake.is_news
+        answers = []
+        for event, event_id in zip(events, ids, strict=True):
+            news = is_news(event_id)
+            answers.append(Accepted(event_id, not news))
+            if news:
+                self._judge(event, event_id, step)
+        step.change.batches.append(
+            EventBatch(
+                received_time=received,
+                source=source,
+                event_ids=bytes.fromhex("".join(ids).replace("-", "")),
+                body=body,
+            )
+        )
+        await situation.keep(step.change)
+        self._tell(step)
+        return answers
+
+    def _judge(self, event: RawEvent, event_id: str, step: Step) -> None:
+        """Decide what one event means (T3), and do it to the alarms in memory."""
+        situation = self._situation
+        selector = situation.selector
+        if selector.rules_for(event.type) is None:
+            situation.counts[event.type] = situation.counts.get(event.type, 0) + 1
+            return
+        found = situation.resources.find(event.resource)
+        match selector.select(event, getattr(found, "zone_id", None)):
+            case Raise() as verdict:
+                self._raise(event, event_id, verdict, step)
+            case Clear() as verdict:
+                for ended in verdict.faults:
+                    self._clear(ended.resource, ended.fault_type, step)
+                if verdict.raises is not None:
+                    self._raise(event, event_id, verdict.raises, step)
+            case Ignored() | Unnamed():
+                pass
+
+    def _raise(self, event: RawEvent, event_id: str, verdict: Raise, step: Step) -> None:
+        rule = verdict.rule
+        found = self._situation.resources.find(verdict.resource)
+        resource_id = verdict.resource if found is None else found.id
+        record = self._situation.book.open_fault(resource_id, rule.fault_type)
+        if record is not None:
+            self._repeat(record, verdict, step)
+            return
+        fault = Fault(
+            fault_key=lifecycle.fault_key_of(event_id, resource_id, rule.fault_type),
+            resource_id=resource_id,
+            resource_type=found.type if found else event.resource_type or rule.resource.type or UNKNOWN_RESOURCE,
+            fault_type=rule.fault_type,
+            rule=rule.name,
+            severity=verdict.severity,
+            state=rule.state,
+            event_type=rule.event_type,
+            probable_cause=rule.probable_cause,
+            recommended_action=rule.recommended_action,
+            raised_by=event_id,
+            event_time=event.time,
+            raised_time=step.now,
+            details=event.details if verdict.details is None else verdict.details,
+        )
+        judged = self._clock.now()
+        reach = self._reach(fault)
+        transition = lifecycle.raised(fault, reach, self._situation.resources, now=step.now)
+        self._begin_timeline(fault, step, judged)
+        step.new_faults.append(fault.fault_key)
+        self._settle(transition, step)
+        log.info(
+            "fault.raised",
+            fault_id=fault.fault_key,
+            resource_id=resource_id,
+            fault_type=fault.fault_type,
+            severity=fault.severity.perceived,
+            affected=len(reach) - 1,
+        )
+
+    def _repeat(self, record: AlarmedFault, verdict: Raise, step: Step) -> None:
+        """Count a repeat of an open fault; if it is worse or better than before, tell the change."""
+        fault = record.fault
+        if verdict.severity == fault.severity and verdict.rule.state == fault.state:
+            repeats = step.change.repeats
+            repeats[fault.fault_key] = repeats.get(fault.fault_key, 0) + 1
+            return
+        changed = replace(
+            fault,
+            severity=verdict.severity,
+            state=verdict.rule.state,
+            rule=verdict.rule.name,
+            changed_time=step.now,
+            transition=fault.transition + 1,
+        )
+        resources = self._situation.resources
+        self._settle(lifecycle.settled(record, changed, self._reach(changed), resources, now=step.now), step)
+
+    def _clear(self, name: str, fault_type: str, step: Step) -> None:
+        """End a fault and its alarms; one that is not open stays so."""
+        found = self._situation.resources.find(name)
+        resource_id = name if found is None else found.id
+        record = self._situation.book.open_fault(resource_id, fault_type)
+        if record is None:
+            return
+        self._settle(lifecycle.cleared(record, now=step.now), step)
+        step.cleared_faults.append(record.fault.fault_key)
+        log.info(
+            "fault.cleared", fault_id=record.fault.fault_key, resource_id=resource_id, fault_type=fault_type
+        )
+
+    def _reach(self, fault: Fault) -> dict[str, impact.Effect]:
+        """Return what a fault does to which resource (T4)."""
+        situation = self._situation
+        book = situation.book
+
+        def is_lost(resource_id: str) -> bool:
+            return any(
+                record.alarms[resource_id].resource_state.badness >= ResourceState.ERROR.badness
+                for record in book.on(resource_id)
+                if record.fault.fault_key != fault.fault_key
+            )
+
+        return impact.effects(
+            fault.resource_id,
+            fault.resource_type,
+            impact.Effect(fault.state, fault.severity),
+            situation.resources,
+            situation.selector.policy.propagate,
+            is_lost,
+        )
+
+    def _settle(self, transition: Transition, step: Step) -> None:
+        """Take a transition over into memory and into what is to be kept, and whatever follows from it.
+
+        Where suppliers are redundant, the faults of the others weigh differently now; each is looked at once more.
+        """
+        waiting = [transition]
+        seen = {transition.record.fault.fault_key}
+        while waiting:
+            current = waiting.pop(0)
+            self._situation.book.apply(current)
+            step.change.faults.append(current.record)
+            self._notify(current, step)
+            for record in self._weighed_anew(current):
+                if record.fault.fault_key in seen:
+                    continue
+                seen.add(record.fault.fault_key)
+                fault = replace(record.fault, transition=record.fault.transition + 1)
+                resources = self._situation.resources
+                again = lifecycle.settled(record, fault, self._reach(fault), resources, now=step.now)
+                if again.raised or again.changed or again.cleared:
+                    waiting.append(again)
+
+    def _weighed_anew(self, transition: Transition) -> list[AlarmedFault]:
+        situation = self._situation
+        found: dict[str, AlarmedFault] = {}
+        for alarm in (*transition.raised, *transition.changed, *transition.cleared):
+            if alarm.project is None and situation.resources.dependents(alarm.resource_id):
+                for other in impact.neighbours(alarm.resource_id, situation.resources):
+                    for record in situation.book.rooted_in(other):
+                        found[record.fault.fault_key] = record
+        return list(found.values())
+
+    def _notify(self, transition: Transition, step: Step) -> None:
+        """Write the notifications of a transition, each with the next number of its subscription."""
+        for telling in tellings(transition, self._situation.subscriptions):
+            step.change.notifications.append(self._written(telling, transition.record, step))
+
+    def _written(self, telling: Telling, record: AlarmedFault, step: Step) -> StoredNotification:
+        subscription = telling.subscription
+        sequence = self._situation.next_sequence(subscription.subscription_id)
+        notification_id, body = write(
+            subscription,
+            telling.kind,
+            telling.alarms,
+            record,
+            self._situation.describer(subscription.project),
+            sequence=sequence,
+            now=step.now,
+        )
+        return StoredNotification(
+            notification_id=notification_id,
+            subscription_id=subscription.subscription_id,
+            sequence=sequence,
+            fault_key=record.fault.fault_key,
+            created=step.now,
+            body=body,
+        )
+
+    def _begin_timeline(self, fault: Fault, step: Step, judged: datetime) -> None:
+        checkpoints = {Checkpoint.DETECTED: fault.event_time, Checkpoint.ACCEPTED: step.accepted}
+        occurred = _occurred(fault)
+        if occurred is not None:
+            checkpoints[Checkpoint.OCCURRED] = occurred
+        checkpoints[Checkpoint.JUDGED] = judged
+        checkpoints[Checkpoint.AFFECTED_FOUND] = self._clock.now()
+        self._timelines.start(
+            Timeline(
+                fault_id=fault.fault_key,
+                fault_type=fault.fault_type,
+                resource_id=fault.resource_id,
+                checkpoints=checkpoints,
+            )
+        )
+
+    def _tell(self, step: Step) -> None:
+        """Hand over what is saved (T5)."""
+        if step.new_faults or step.cleared_faults:
+            saved = self._clock.now()
+            for fault_key in step.new_faults:
+                self._timelines.stamp(fault_key, Checkpoint.SAVED, saved)
+            for fault_key in step.cleared_faults:
+                self._timelines.stamp(fault_key, Checkpoint.RESOLVED, saved)
+        self._delivery.dispatch(step.change.notifications)
+
+
+def _occurred(fault: Fault) -> datetime | None:
+    """Return when it happened (T0), if the Monitor knows: the last sign of life is as near as one can say."""
+    for key in ("occurred_time", "last_seen"):
+        try:
+            return in_utc(msgspec.convert(fault.details.get(key), datetime))
+        except msgspec.ValidationError:
+            continue
+    return None

@@ -1,0 +1,117 @@
+"""What Doctor knows now.
+
+Everything here is in memory, so that a fault is judged without asking anybody; the store has the same durably.
+When a change could not be made durable, memory would be ahead of the store: then it is read anew before anything
+else is judged, and the one who asked was answered with an error [I-29].
+"""
+
+from datetime import datetime
+
+import structlog
+
+from doctor.inspector.intake import Intake
+from doctor.inspector.selection import Selector
+from doctor.model.alarm_book import AlarmBook
+from doctor.model.errors import StoreError
+from doctor.model.identity import Token
+from doctor.model.resource_map import ResourceMap
+from doctor.model.subscription import Subscription
+from doctor.notifier.matching import Subscriptions
+from doctor.notifier.message import Describer
+from doctor.ports.controller import Controller
+from doctor.ports.store import Change, Snapshot, Store, StoredPolicy
+
+log = structlog.get_logger(__name__)
+
+RECENT_EVENTS = 200_000
+
+
+class Situation:
+    """The state that the flows share. Only `keep` makes something durable."""
+
+    def __init__(self, store: Store, controller: Controller, selector: Selector) -> None:
+        self.store = store
+        self.controller = controller
+        self.selector = selector
+        self.policy: StoredPolicy | None = None
+        self.book = AlarmBook()
+        self.subscriptions = Subscriptions()
+        self.intake = Intake()
+        self.tokens: dict[str, Token] = {}
+        self.secret = b""
+        self.counts: dict[str, int] = {}
+        self._sequences: dict[str, int] = {}
+        self._fixed: tuple[Subscription, ...] = ()
+        self._stale = False
+
+    @property
+    def resources(self) -> ResourceMap:
+        """Return the resource map."""
+        return self.controller.resource_map
+
+    def describer(self, viewer: str | None) -> Describer:
+        """Return what describes the present to a project, or to the Administrator (None)."""
+        return Describer(viewer, self.resources, self.book, self.secret)
+
+    def next_sequence(self, subscription_id: str) -> int:
+        """Count on: the number of the next notification of a subscription, without gaps [I-5]."""
+        sequence = self._sequences.get(subscription_id, 0) + 1
+        self._sequences[subscription_id] = sequence
+        return sequence
+
+    def last_sequence(self, subscription_id: str) -> int:
+        """Return the number of the last notification of a subscription, 0 before the first."""
+        return self._sequences.get(subscription_id, 0)
+
+    async def load(self, fixed: tuple[Subscription, ...] = ()) -> Snapshot:
+        """Take over what the store has, with subscriptions that come from the settings."""
+        self._fixed = fixed
+        return await self._restore()
+
+    async def ready(self) -> None:
+        """Make sure that memory is not ahead of the store.
+
+        Raises:
+            StoreError: the store still cannot be read.
+        """
+        if self._stale:
+            await self._restore()
+            log.info("store.recovered", open_faults=len(self.book))
+
+    async def keep(self, change: Change) -> None:
+        """Make a change durable.
+
+        Raises:
+            StoreError: nothing of it was kept.
+        """
+        try:
+            await self.store.commit(change)
+        except StoreError as error:
+            if not self._stale:
+                log.error("store.failed", error=str(error))
+            self._stale = True
+            raise
+
+    async def _restore(self) -> Snapshot:
+        snapshot = await self.store.load(recent_events=RECENT_EVENTS)
+        self.secret = snapshot.instance_secret
+        self.book = AlarmBook(snapshot.faults)
+        self.subscriptions = Subscriptions((*snapshot.subscriptions, *self._fixed))
+        self._sequences = dict(snapshot.sequences)
+        self.tokens = {token.sha256: token for token in snapshot.tokens}
+        self.policy = snapshot.policy
+        self.intake = Intake()
+        ids = snapshot.event_ids.hex()
+        for start in range(0, len(ids), 32):
+            self.intake.is_news(_dashed(ids[start : start + 32]))
+        self._stale = False
+        return snapshot
+
+
+def _dashed(digits: str) -> str:
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def token_is_valid(token: Token, now: datetime) -> bool:
+    """Tell whether a token has not expired."""
+    return token.expires is None or now < token.expires

@@ -1,0 +1,186 @@
+"""How a Consumer subscribes [D 5.5.1]: checked, tried out, kept, and in force for the very next event."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import uuid4
+
+from msgspec.structs import replace
+
+from doctor.flows.delivery import DeliveryFlow
+from doctor.flows.situation import Situation
+from doctor.kit.clock import Clock
+from doctor.kit.ids import stable_id
+from doctor.model.errors import Flaw, Reason, RejectedError
+from doctor.model.identity import Identity
+from doctor.model.subscription import Endpoint, SubscribeFilter, Subscription
+from doctor.ports.channel import Channel
+from doctor.ports.store import Change
+
+PER_PROJECT = 1_000
+
+
+class EndpointWish(NamedTuple):
+    """An endpoint as it was asked for; without a secret an endpoint that stays keeps its own."""
+
+    url: str
+    format: str
+    secret: str | None
+
+
+class Probed(NamedTuple):
+    """How the test of an endpoint went: ``remark`` is None if it answered."""
+
+    endpoint: Endpoint
+    remark: str | None
+
+
+class SubscriptionFlow:
+    """Creates, changes and deletes subscriptions. The scope of an identity is a required argument everywhere."""
+
+    def __init__(self, situation: Situation, delivery: DeliveryFlow, channel: Channel, clock: Clock) -> None:
+        self._situation = situation
+        self._delivery = delivery
+        self._channel = channel
+        self._clock = clock
+
+    async def create(
+        self,
+        identity: Identity,
+        asked: SubscribeFilter,
+        wishes: Sequence[EndpointWish],
+        *,
+        resource_ids: Sequence[str],
+        clear: bool,
+        change: bool,
+    ) -> tuple[Subscription, list[Probed]]:
+        """Subscribe; returns the subscription and how its endpoints answered their test.
+
+        ``resource_ids`` are the named ids in the order of the request, for pointing at the wrong ones.
+
+        Raises:
+            RejectedError: somebody else's or unknown resources, an endpoint that may not be used, too many.
+        """
+        scope = identity.scope
+        self._check_resources(scope, resource_ids)
+        if len(self._situation.subscriptions.of(scope)) >= PER_PROJECT:
+            raise RejectedError(
+                f"a project has {PER_PROJECT} subscriptions at most: delete some", reason=Reason.TOO_MANY
+            )
+        subscription_id = str(uuid4())
+        subscription = Subscription(
+            subscription_id=subscription_id,
+            project=scope,
+            filter=asked,
+            endpoints=self._endpoints(subscription_id, wishes),
+            clear=clear,
+            change=change,
+            created=self._clock.now(),
+        )
+        probed = await self.probe(subscription)
+        await self._put(subscription)
+        return subscription, probed
+
+    async def update(
+        self,
+        identity: Identity,
+        subscription_id: str,
+        *,
+        asked: SubscribeFilter | None,
+        wishes: Sequence[EndpointWish] | None,
+        resource_ids: Sequence[str],
+        clear: bool | None,
+        change: bool | None,
+    ) -> Subscription:
+        """Change what is given and leave the rest.
+
+        Raises:
+            RejectedError: as for `create`, or there is no such subscription.
+        """
+        known = self.get(identity, subscription_id)
+        self._check_resources(known.project, resource_ids)
+        updated = replace(
+            known,
+            filter=known.filter if asked is None else asked,
+            endpoints=known.endpoints if wishes is None else self._endpoints(subscription_id, wishes, known),
+            clear=known.clear if clear is None else clear,
+            change=known.change if change is None else change,
+        )
+        await self._put(updated)
+        return updated
+
+    async def delete(self, identity: Identity, subscription_id: str) -> None:
+        """Tell nothing more, and forget what was told."""
+        self.get(identity, subscription_id)
+        await self._situation.ready()
+        await self._situation.keep(Change(forget_subscriptions=[subscription_id]))
+        self._situation.subscriptions.remove(subscription_id)
+        self._delivery.forget(subscription_id)
+
+    def get(self, identity: Identity, subscription_id: str) -> Subscription:
+        """Return a subscription of the identity's scope.
+
+        Raises:
+            RejectedError: there is none, or it is somebody else's: the same answer for both.
+        """
+        found = self._situation.subscriptions.get(subscription_id)
+        if found is None or (identity.scope is not None and found.project != identity.scope):
+            raise RejectedError("there is no such subscription", reason=Reason.NOT_FOUND)
+        return found
+
+    def all(self, identity: Identity) -> list[Subscription]:
+        """Return the subscriptions that the identity may see, the oldest first."""
+        scope = identity.scope
+        subscriptions = self._situation.subscriptions
+        found = subscriptions if scope is None else subscriptions.of(scope)
+        return sorted(found, key=lambda one: (one.created, one.subscription_id))
+
+    async def probe(self, subscription: Subscription) -> list[Probed]:
+        """Ask each endpoint whether it is there, all at once; no sequence is used."""
+        remarks = await asyncio.gather(*(self._channel.probe(endpoint) for endpoint in subscription.endpoints))
+        return [Probed(*pair) for pair in zip(subscription.endpoints, remarks, strict=True)]
+
+    async def _put(self, subscription: Subscription) -> None:
+        await self._situation.ready()
+        await self._situation.keep(Change(subscriptions=[subscription]))
+        self._situation.subscriptions.put(subscription)
+        self._delivery.follow(subscription)
+
+    def _check_resources(self, scope: str | None, resource_ids: Sequence[str]) -> None:
+        resources = self._situation.resources
+        flaws = []
+        for index, resource_id in enumerate(resource_ids):
+            found = resources.virtual.get(resource_id)
+            if found is None or (scope is not None and found.owner != scope):
+                pointer = f"/subscribe_filter/virtual_resource_id/{index}"
+                flaws.append(Flaw(pointer, "not yours or unknown"))
+        if flaws:
+            raise RejectedError(
+                f"{len(flaws)} of {len(resource_ids)} resources are not yours or do not exist", flaws=flaws
+            )
+
+    def _endpoints(
+        self, subscription_id: str, wishes: Sequence[EndpointWish], known: Subscription | None = None
+    ) -> tuple[Endpoint, ...]:
+        former = {endpoint.endpoint_id: endpoint for endpoint in known.endpoints} if known else {}
+        endpoints: dict[str, Endpoint] = {}
+        flaws = []
+        for index, wish in enumerate(wishes):
+            endpoint_id = stable_id("endpoint", subscription_id, wish.url, wish.format)
+            before = former.get(endpoint_id)
+            endpoint = Endpoint(
+                endpoint_id=endpoint_id,
+                url=wish.url,
+                format=wish.format,
+                secret=wish.secret or (before.secret if before else None),
+                since=before.since if before else self._situation.last_sequence(subscription_id),
+            )
+            refusal = self._channel.check(endpoint)
+            if refusal is not None:
+                flaws.append(Flaw(f"/endpoints/{index}/url", refusal))
+            elif endpoint_id in endpoints:
+                flaws.append(Flaw(f"/endpoints/{index}/url", "is there twice"))
+            endpoints[endpoint_id] = endpoint
+        if flaws:
+            raise RejectedError(f"{len(flaws)} of {len(wishes)} endpoints cannot be used", flaws=flaws)
+        return tuple(endpoints.values())

@@ -1,0 +1,1 @@
+"""Decides what is broken: RawEvent -> Fault -> what it takes down."""

@@ -1,0 +1,459 @@
+"""Asks the failure policy what an event means [D 3.3.2].
+
+In comes a raw event, out goes one of four answers: `Raise` a fault, `Clear` faults, `Ignored`, or `Unnamed`, when
+no rule speaks of it. What it is not: a judge of what is open already, or of what a fault takes down.
+
+A policy is compiled once. For each type of event there is a plan with the few conditions that can matter, so that
+an event whose type no rule names costs one look-up, and the details of an event are decoded only for a condition
+that looks at them.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import translate
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from doctor.model.event import RawEvent
+from doctor.model.fault import SEVERITY_WORDS, Severity
+from doctor.model.policy import (
+    Condition,
+    Equals,
+    FailurePolicy,
+    FaultRule,
+    Glob,
+    IgnoreRule,
+    Matcher,
+    OneOf,
+    Range,
+)
+
+REMEMBERED_TYPES = 10_000
+REMEMBERED_LENGTH = 256
+
+# Details that every RawEvent has as a field: conditions on them need nothing decoded.
+FIELDS = frozenset({"status", "severity", "source", "resource_type"})
+
+Details = dict[str, Any]
+ValueTest = Callable[[Any], bool]
+EventTest = Callable[[RawEvent, str | None, Details], bool]
+
+
+class Raise(msgspec.Struct, frozen=True, gc=False):
+    """The event raises a fault.
+
+    ``rule`` is the rule as its grade left it, ``severity`` final, ``resource`` the name of the faulty resource as the
+    event has it. ``details`` are None if nothing had to look at them.
+    """
+
+    rule: FaultRule
+    severity: Severity
+    resource: str
+    details: Details | None = None
+
+
+class Ended(NamedTuple):
+    """A fault that ends, if it is open: this type on this resource."""
+
+    resource: str
+    fault_type: str
+    rule: FaultRule
+
+
+class Clear(msgspec.Struct, frozen=True, gc=False):
+    """The event ends faults, as many as there are rules that say so.
+
+    ``raises`` is the fault of another type that the same event raises (a reading that left the range of one rule for
+    that of another).
+    """
+
+    faults: tuple[Ended, ...]
+    raises: Raise | None = None
+
+    @property
+    def fault_types(self) -> tuple[str, ...]:
+        """Return the types of the faults that end, each once."""
+        return tuple(dict.fromkeys(ended.fault_type for ended in self.faults))
+
+
+class Ignored(msgspec.Struct, frozen=True, gc=False):
+    """The operator wants nothing made of the event; ``by`` is the name of the rule."""
+
+    by: str
+
+
+class Unnamed(msgspec.Struct, frozen=True, gc=False):
+    """No rule speaks of the event."""
+
+
+Selected = Raise | Clear | Ignored | Unnamed
+
+UNNAMED = Unnamed()
+
+
+class Selector:
+    """A failure policy, compiled. Holds nothing of the events but the plans for their types."""
+
+    def __init__(self, policy: FailurePolicy) -> None:
+        self.policy = policy
+        self._rules = [_CompiledRule(rule) for rule in policy.faults]
+        self._ignores = [(rule, _compile(rule.when)) for rule in policy.ignore]
+        self._by_type: dict[str, list[int]] = {}
+        self._by_pattern: list[tuple[str, int]] = []
+        self._for_any_type: list[int] = []
+        for index, rule in enumerate(policy.faults):
+            self._index(index, (rule.when, *rule.clear_when))
+        ignored = [name for rule in policy.ignore for name in rule.when.type if is_literal(name)]
+        exact = (*self._by_type, *ignored)
+        self._plans: dict[str, _Plan | None] = {event_type: self._plan(event_type) for event_type in exact}
+        self._room = len(self._plans) + REMEMBERED_TYPES
+
+    def rules_for(self, event_type: str) -> tuple[FaultRule, ...] | None:
+        """Return the rules that may raise or clear something at an event of this type, None if no rule names it."""
+        plan = self._plans.get(event_type, _UNSEEN)
+        if plan is _UNSEEN:
+            plan = self._find_plan(event_type)
+        return None if plan is None else plan.rules
+
+    def select(self, event: RawEvent, zone_id: str | None = None) -> Selected:
+        """Say what the event means; ``zone_id`` is the zone of the resource that it is about, if that is known.
+
+        What is ignored comes first. Then all rules are asked whether the event ends their fault, and the first rule
+        whose ``when`` holds raises one, unless its own is what ends. A fault that is raised does not end as well.
+        """
+        plan = self._plans.get(event.type, _UNSEEN)
+        if plan is _UNSEEN:
+            plan = self._find_plan(event.type)
+        return UNNAMED if plan is None else _judge(plan, event, zone_id)
+
+    def _index(self, index: int, conditions: Iterable[Condition]) -> None:
+        for condition in conditions:
+            if not condition.type:
+                self._for_any_type.append(index)
+            for name in condition.type:
+                if is_literal(name):
+                    self._by_type.setdefault(name, []).append(index)
+                else:
+                    self._by_pattern.append((name, index))
+
+    def _find_plan(self, event_type: str) -> "_Plan | None":
+        plan = self._plan(event_type)
+        if len(self._plans) < self._room and len(event_type) <= REMEMBERED_LENGTH:
+            self._plans[event_type] = plan
+        return plan
+
+    def _plan(self, event_type: str) -> "_Plan | None":
+        candidates = {*self._for_any_type, *self._by_type.get(event_type, ())}
+        candidates.update(index for name, index in self._by_pattern if pattern(name).match(event_type))
+        ignores = [(rule, test) for rule, test in self._ignores if names_type(rule.when, event_type)]
+        # An ignore rule without a type makes no type a named one: there is nothing to be ignored.
+        if not candidates and not any(rule.when.type for rule, _ in ignores):
+            return None
+        return _plan([self._rules[index] for index in sorted(candidates)], ignores, event_type)
+
+
+def resource_of(event: RawEvent, rule: FaultRule, details: Details | None = None) -> str:
+    """Return the name of the faulty resource: where the rule looks for it, else what the event is about.
+
+    ``details`` are those of the event, if somebody has decoded them already.
+    """
+    path = rule.resource.path
+    if not path:
+        return event.resource
+    found = _look_up(_read_details(event) if details is None else details, _steps(path))
+    if isinstance(found, str):
+        return found or event.resource
+    return str(found) if isinstance(found, int) and not isinstance(found, bool) else event.resource
+
+
+def is_literal(name: str) -> bool:
+    """Tell whether a pattern has no wildcards, so that it matches only itself."""
+    return not ("*" in name or "?" in name or "[" in name)
+
+
+@lru_cache(maxsize=4096)
+def pattern(name: str, *, any_case: bool = False) -> re.Pattern[str]:
+    """Return the compiled form of a pattern with wildcards."""
+    return re.compile(translate(name), re.IGNORECASE if any_case else 0)
+
+
+def names_type(condition: Condition, event_type: str) -> bool:
+    """Tell whether a condition can hold for events of this type."""
+    return not condition.type or any(pattern(name).match(event_type) for name in condition.type)
+
+
+# --- plans: what can matter for one type of event ---
+
+
+class _Compiled(NamedTuple):
+    """A condition without its types: ``holds`` None is always; ``reads_details`` if it needs them decoded."""
+
+    holds: EventTest | None
+    reads_details: bool
+
+
+class _CompiledRule:
+    """A rule with its conditions as functions. ``grades`` are pairs of a test and the rule under that grade."""
+
+    def __init__(self, rule: FaultRule) -> None:
+        self.rule = rule
+        when = _compile(rule.when)
+        self.when = when.holds
+        self.clear_when = [(condition, _compile(condition)) for condition in rule.clear_when]
+        grades = [
+            (_compile(condition), _graded(rule, index))
+            for index, grade in enumerate(rule.grades)
+            for condition in grade.when
+        ]
+        self.grades = [(compiled.holds or _always, graded) for compiled, graded in grades]
+        self.reads_details = when.reads_details or any(compiled.reads_details for compiled, _ in grades)
+
+
+class _Plan(NamedTuple):
+    rules: tuple[FaultRule, ...]
+    ignores: tuple[tuple[str, EventTest], ...]
+    clears: tuple[tuple[FaultRule, EventTest], ...]
+    raises: tuple[_CompiledRule, ...]
+    reads_details: bool
+
+
+_UNSEEN = _Plan((), (), (), (), False)
+_NO_DETAILS: Details = {}
+
+
+def _plan(
+    rules: Sequence[_CompiledRule], ignores: Sequence[tuple[IgnoreRule, _Compiled]], event_type: str
+) -> _Plan:
+    clearing = [
+        (rule.rule, compiled)
+        for rule in rules
+        for condition, compiled in rule.clear_when
+        if names_type(condition, event_type)
+    ]
+    raising = tuple(rule for rule in rules if names_type(rule.rule.when, event_type))
+    return _Plan(
+        rules=tuple(rule.rule for rule in rules),
+        ignores=tuple((rule.name, compiled.holds or _always) for rule, compiled in ignores),
+        clears=tuple((rule, compiled.holds or _always) for rule, compiled in clearing),
+        raises=raising,
+        reads_details=any(compiled.reads_details for _, compiled in (*ignores, *clearing))
+        or any(rule.reads_details for rule in raising),
+    )
+
+
+def _judge(plan: _Plan, event: RawEvent, zone_id: str | None) -> Selected:
+    details = _read_details(event) if plan.reads_details else None
+    known = _NO_DETAILS if details is None else details
+    for name, holds in plan.ignores:
+        if holds(event, zone_id, known):
+            return Ignored(name)
+    ending: list[FaultRule] = []
+    for rule, holds in plan.clears:
+        if holds(event, zone_id, known):
+            ending.append(rule)
+    first = _first(plan.raises, event, zone_id, known)
+    raised = None
+    if first is not None and first.rule not in ending:
+        raised = _raise(first, event, zone_id, known, details)
+        if raised.severity is Severity.CLEARED:
+            ending.append(first.rule)
+            raised = None
+    return _answer(event, ending, raised, details) if ending else raised or UNNAMED
+
+
+def _first(
+    rules: Iterable[_CompiledRule], event: RawEvent, zone_id: str | None, known: Details
+) -> _CompiledRule | None:
+    for rule in rules:
+        if rule.when is None or rule.when(event, zone_id, known):
+            return rule
+    return None
+
+
+def _graded(rule: FaultRule, index: int) -> FaultRule:
+    grade = rule.grades[index]
+    return replace(
+        rule,
+        severity=rule.severity if grade.severity is None else grade.severity,
+        state=grade.state or rule.state,
+        recommended_action=grade.recommended_action or rule.recommended_action,
+    )
+
+
+def _raise(
+    compiled: _CompiledRule, event: RawEvent, zone_id: str | None, known: Details, details: Details | None
+) -> Raise:
+    rule = compiled.rule
+    for holds, graded in compiled.grades:
+        if holds(event, zone_id, known):
+            rule = graded
+            break
+    severity = rule.severity
+    if severity is None:
+        severity = SEVERITY_WORDS.get(event.severity.strip().lower(), Severity.INDETERMINATE)
+    if details is None and rule.resource.path:
+        details = _read_details(event)
+    return Raise(rule, severity, resource_of(event, rule, details), details)
+
+
+def _answer(
+    event: RawEvent, ending: Iterable[FaultRule], raised: Raise | None, details: Details | None
+) -> Selected:
+    """Put together what ends and what begins: a fault that is raised is left out of those that end."""
+    faults: dict[tuple[str, str], Ended] = {}
+    for rule in ending:
+        resource = resource_of(event, rule, details)
+        faults.setdefault((resource, rule.fault_type), Ended(resource, rule.fault_type, rule))
+    if raised is not None:
+        faults.pop((raised.resource, raised.rule.fault_type), None)
+        if not faults:
+            return raised
+    return Clear(tuple(faults.values()), raised)
+
+
+# --- conditions as functions ---
+
+
+def _compile(condition: Condition) -> _Compiled:
+    """Turn a condition into one function; its types are the plan's business."""
+    tests: list[EventTest] = []
+    if condition.source:
+        tests.append(_name_test(attrgetter("source"), condition.source))
+    if condition.resource:
+        tests.append(_name_test(attrgetter("resource"), condition.resource))
+    if condition.zone:
+        tests.append(_zone_test(condition.zone))
+    if condition.severity:
+        tests.append(_severity_test(condition.severity))
+    tests += [_detail_test(key, matcher) for key, matcher in condition.details.items()]
+    reads_details = not FIELDS.issuperset(condition.details)
+    if len(tests) > 1:
+        return _Compiled(_all_of(tuple(tests)), reads_details)
+    return _Compiled(tests[0] if tests else None, reads_details)
+
+
+def _always(_event: RawEvent, _zone_id: str | None, _details: Details) -> bool:
+    return True
+
+
+def _all_of(tests: tuple[EventTest, ...]) -> EventTest:
+    def test(event: RawEvent, zone_id: str | None, details: Details) -> bool:
+        for holds in tests:  # noqa: SIM110  # a generator would double what this costs
+            if not holds(event, zone_id, details):
+                return False
+        return True
+
+    return test
+
+
+def _name_matcher(names: Iterable[str]) -> Callable[[str], bool]:
+    exact = frozenset(name for name in names if is_literal(name))
+    patterns = tuple(pattern(name) for name in names if not is_literal(name))
+    if not patterns:
+        return exact.__contains__
+    return lambda name: name in exact or (name != "" and any(each.match(name) for each in patterns))
+
+
+def _name_test(field: Callable[[RawEvent], str], names: tuple[str, ...]) -> EventTest:
+    matches = _name_matcher(names)
+    return lambda event, _zone_id, _details: matches(field(event))
+
+
+def _zone_test(names: tuple[str, ...]) -> EventTest:
+    matches = _name_matcher(names)
+    return lambda _event, zone_id, _details: zone_id is not None and matches(zone_id)
+
+
+def _severity_test(severities: frozenset[Severity]) -> EventTest:
+    words = frozenset(word for word, severity in SEVERITY_WORDS.items() if severity in severities)
+    return lambda event, _zone_id, _details: event.severity.strip().lower() in words
+
+
+def _detail_test(key: str, matcher: Matcher) -> EventTest:
+    matches = _range_test(matcher) if isinstance(matcher, Range) else _word_test(matcher)
+    if key in FIELDS:
+        field = attrgetter(key)
+        return lambda event, _zone_id, _details: matches(field(event))
+    steps = _steps(key)
+    return lambda _event, _zone_id, details: matches(_look_up(details, steps))
+
+
+def _word_test(matcher: Equals | Glob | OneOf) -> ValueTest:
+    choices = matcher.choices if isinstance(matcher, OneOf) else (matcher,)
+    values = [choice.value.strip() for choice in choices if isinstance(choice, Equals)]
+    words = frozenset(value.casefold() for value in values if value)
+    numbers = frozenset(number for value in values if (number := number_of(value)) is not None)
+    patterns = tuple(pattern(choice.pattern, any_case=True) for choice in choices if isinstance(choice, Glob))
+
+    def test(value: object) -> bool:
+        if isinstance(value, str):
+            word = value.strip()
+        elif isinstance(value, bool):
+            word = "true" if value else "false"
+        elif isinstance(value, int | float):
+            if value in numbers:
+                return True
+            word = str(value)
+        else:
+            return False
+        if word.casefold() in words:
+            return True
+        return bool(patterns) and word != "" and any(each.match(word) for each in patterns)
+
+    return test
+
+
+def _range_test(wanted: Range) -> ValueTest:
+    above = -math.inf if wanted.above is None else wanted.above
+    below = math.inf if wanted.below is None else wanted.below
+
+    def test(value: object) -> bool:
+        number = number_of(value)
+        return number is not None and above < number < below
+
+    return test
+
+
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
+
+
+def number_of(value: object) -> float | int | None:
+    """Read a detail as a finite number, or as a text that is one; anything else is None."""
+    if isinstance(value, str):
+        text = value.strip()
+        if len(text) > 64 or not _NUMBER.fullmatch(text):
+            return None
+        value = float(text)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _read_details(event: RawEvent) -> Details:
+    """Decode the details; those that cannot be read say nothing, and the event is judged by the rest."""
+    try:
+        details = msgspec.json.decode(event.raw_details)
+    except (ValueError, RecursionError):
+        return {}
+    return details if isinstance(details, dict) else {}
+
+
+def _steps(key: str) -> tuple[str, ...]:
+    """Return the keys on the way to a detail: the whole key first, since a name may have dots of its own."""
+    return (key, *key.split(".")) if "." in key else (key,)
+
+
+def _look_up(details: Details, steps: tuple[str, ...]) -> object:
+    found: object = details.get(steps[0])
+    if found is None and len(steps) > 1:
+        found = details
+        for step in steps[1:]:
+            if not isinstance(found, dict):
+                return None
+            found = found.get(step)
+    return found

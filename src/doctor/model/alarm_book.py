@@ -1,0 +1,98 @@
+"""The open faults and their alarms, with the look-ups that the doors and the flows need."""
+
+from collections.abc import Iterable, Iterator
+
+from doctor.model.alarm import Alarm, AlarmedFault, Transition
+from doctor.model.fault import ResourceState
+
+
+class AlarmBook:
+    """All that is open now. `apply` keeps it in step with what was decided; it holds nothing that is cleared."""
+
+    def __init__(self, records: Iterable[AlarmedFault] = ()) -> None:
+        self._by_key: dict[str, AlarmedFault] = {}
+        self._by_subject: dict[tuple[str, str], str] = {}
+        self._on_resource: dict[str, tuple[str, ...]] = {}
+        self._by_alarm: dict[str, tuple[str, str]] = {}
+        for record in records:
+            self._open(record, record.alarms.values())
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def __iter__(self) -> Iterator[AlarmedFault]:
+        return iter(self._by_key.values())
+
+    def apply(self, transition: Transition) -> None:
+        """Take over what a transition decided."""
+        record = transition.record
+        for alarm in transition.cleared:
+            self._forget(record.fault.fault_key, alarm)
+        if record.fault.is_open:
+            self._open(record, transition.raised)
+        else:
+            self._by_key.pop(record.fault.fault_key, None)
+            self._by_subject.pop((record.fault.resource_id, record.fault.fault_type), None)
+
+    def _open(self, record: AlarmedFault, new: Iterable[Alarm]) -> None:
+        fault = record.fault
+        self._by_key[fault.fault_key] = record
+        self._by_subject[fault.resource_id, fault.fault_type] = fault.fault_key
+        alone = (fault.fault_key,)
+        for alarm in new:
+            here = self._on_resource.get(alarm.resource_id)
+            self._on_resource[alarm.resource_id] = alone if here is None else (*here, fault.fault_key)
+            self._by_alarm[alarm.alarm_id] = (fault.fault_key, alarm.resource_id)
+
+    def _forget(self, fault_key: str, alarm: Alarm) -> None:
+        self._by_alarm.pop(alarm.alarm_id, None)
+        left = tuple(key for key in self._on_resource.get(alarm.resource_id, ()) if key != fault_key)
+        if left:
+            self._on_resource[alarm.resource_id] = left
+        else:
+            self._on_resource.pop(alarm.resource_id, None)
+
+    def open_fault(self, resource_id: str, fault_type: str) -> AlarmedFault | None:
+        """Return the open fault of this type whose root is this resource, or None."""
+        key = self._by_subject.get((resource_id, fault_type))
+        return None if key is None else self._by_key[key]
+
+    def fault(self, fault_key: str) -> AlarmedFault | None:
+        """Return the open fault of this key, or None."""
+        return self._by_key.get(fault_key)
+
+    def alarm(self, alarm_id: str) -> tuple[AlarmedFault, Alarm] | None:
+        """Return an open alarm with its fault, or None."""
+        place = self._by_alarm.get(alarm_id)
+        if place is None:
+            return None
+        record = self._by_key[place[0]]
+        return record, record.alarms[place[1]]
+
+    def rooted_in(self, resource_id: str) -> Iterator[AlarmedFault]:
+        """Return the open faults whose root cause is this resource."""
+        for record in self.on(resource_id):
+            if record.fault.resource_id == resource_id:
+                yield record
+
+    def on(self, resource_id: str) -> Iterator[AlarmedFault]:
+        """Return the open faults that reach this resource."""
+        return (self._by_key[key] for key in self._on_resource.get(resource_id, ()))
+
+    def state_of(self, resource_id: str) -> ResourceState:
+        """Return the worst state that open faults put this resource in; normal without any [D 5.4]."""
+        keys = self._on_resource.get(resource_id)
+        if keys is None:
+            return ResourceState.NORMAL
+        if len(keys) == 1:
+            return self._by_key[keys[0]].alarms[resource_id].resource_state
+        states = [self._by_key[key].alarms[resource_id].resource_state for key in keys]
+        return max(states, key=lambda state: state.badness)
+
+    def is_troubled(self, resource_id: str) -> bool:
+        """Tell whether a resource has an open alarm."""
+        return resource_id in self._on_resource
+
+    def troubled(self) -> Iterator[str]:
+        """Return the ids of all resources with an open alarm."""
+        return iter(self._on_resource)

@@ -1,0 +1,62 @@
+"""What a Monitor said, unjudged."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from doctor.kit.ids import SEPARATOR
+
+
+class RawEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One raw event, as a Monitor reported it [D 5.6.1].
+
+    ``time`` is the Monitor's (aware, UTC): data, never the judge of order. ``resource`` is what the event is about:
+    ``resource_id`` or, without one, the host name; ``""`` when it names nothing. ``raw_details`` is the JSON object
+    as it came; `details` decodes it when somebody looks.
+    """
+
+    time: datetime
+    type: str
+    resource: str = ""
+    resource_type: str = ""
+    source: str = ""
+    status: str = ""
+    severity: str = ""
+    monitor_event_id: str = ""
+    raw_details: bytes = b"{}"
+
+    @property
+    def identity(self) -> str:
+        """Return what makes two reports the same event: equal ones are duplicates (design part 5).
+
+        The id of the Monitor alone is not enough: the OPNFV sample monitor sends one constant id for ever.
+        """
+        return SEPARATOR.join(
+            (
+                self.source,
+                self.monitor_event_id,
+                self.type,
+                self.resource,
+                self.status,
+                self.time.isoformat(),
+            )
+        )
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """Return all details that were sent, decoded anew at each call."""
+        decoded: dict[str, Any] = msgspec.json.decode(self.raw_details)
+        return decoded
+
+
+class EventBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """What one request to a southbound door brought, as the journal keeps it.
+
+    ``event_ids`` are the ids of the accepted events (16 bytes each, joined), ``body`` is what was received.
+    """
+
+    received_time: datetime
+    source: str
+    event_ids: bytes
+    body: bytes

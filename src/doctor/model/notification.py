@@ -1,0 +1,162 @@
+"""What goes to a Consumer. Field names and nesting are the contract (design part 5)."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from doctor.model.alarm import AlarmState
+from doctor.model.fault import ResourceState
+from doctor.model.resource import HostStatus, Isolation, MaintenanceState
+
+
+class NotificationType(StrEnum):
+    """What a notification is about."""
+
+    FAULT = "fault"
+    FAULT_CHANGED = "fault_changed"
+    FAULT_CLEARED = "fault_cleared"
+
+
+class FaultInfo(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """FaultClass [D 5.4]: one alarm as it is told."""
+
+    alarm_id: str
+    fault_id: str
+    fault_type: str
+    alarm_state: AlarmState
+    severity: int
+    perceived_severity: str
+    event_time: datetime
+    raised_time: datetime
+    changed_time: datetime | None
+    cleared_time: datetime | None
+    probable_cause: str
+    is_root_cause: bool
+    correlated_fault_id: tuple[str, ...]
+    recommended_action: str
+    fault_details: dict[str, Any]
+
+
+class Location(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """Where a virtual resource is: owners get the zone and a name of the host that means something only to them.
+
+    The Administrator gets the host itself in ``physical_resource_id``.
+    """
+
+    zone_id: str | None
+    host_ref: str | None
+    physical_resource_id: str | None = None
+
+
+class VirtualResourceInfo(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """VirtualResourceInfoClass [D 5.4]: a virtual resource, its state, and the faults on it."""
+
+    virtual_resource_id: str
+    virtual_resource_type: str
+    virtual_resource_state: ResourceState
+    host_status: HostStatus
+    location: Location
+    isolation: Isolation
+    faults: tuple[FaultInfo, ...]
+
+
+class PhysicalResourceInfo(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """PhysicalResourceInfoClass [D 5.4], for the Administrator only."""
+
+    physical_resource_id: str
+    physical_resource_type: str
+    physical_resource_state: ResourceState
+    maintenance_state: MaintenanceState
+    zone_id: str | None
+    firmware_version: str | None
+    hypervisor_version: str | None
+    update_status: str | None
+    isolation: Isolation
+    metadata: dict[str, Any]
+    faults: tuple[FaultInfo, ...]
+
+
+class Notification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """FaultNotification [D 5.5.1].
+
+    ``notification_id`` is made from content: every repeat, on every endpoint, carries the same. ``sequence`` counts
+    without gaps within the subscription.
+    """
+
+    notification_id: str
+    subscription_id: str
+    sequence: int
+    notification_type: NotificationType
+    event_time: datetime
+    sent_time: datetime
+    physical_resource_info: tuple[PhysicalResourceInfo, ...] = ()
+    virtual_resource_info: tuple[VirtualResourceInfo, ...] = ()
+    links: dict[str, str] = {}
+
+
+class StoredNotification(msgspec.Struct, frozen=True, kw_only=True):
+    """A notification as the outbox keeps it: ``body`` is the JSON that every attempt sends, to the letter [I-4]."""
+
+    notification_id: str
+    subscription_id: str
+    sequence: int
+    fault_key: str
+    created: datetime
+    body: bytes
+
+
+class DeliveryState(StrEnum):
+    """How a notification stands with one endpoint; without an entry it is pending."""
+
+    DELIVERED = "delivered"
+    PARKED = "parked"
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """How one notification ended at one endpoint.
+
+    ``told`` is the first byte out of the attempt that succeeded (T6), ``received`` its answer (T7).
+    """
+
+    subscription_id: str
+    sequence: int
+    endpoint_id: str
+    state: DeliveryState
+    attempts: int
+    told: datetime | None = None
+    received: datetime | None = None
+    error: str = ""
+
+
+class Delivered(msgspec.Struct, frozen=True):
+    """The endpoint answered 2xx: it was received (T7)."""
+
+    status: int
+    told: datetime
+    received: datetime
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """The attempt failed; ``retry_after`` seconds is the endpoint's own wish, if it had one."""
+
+    error: str
+    status: int | None = None
+    retry_after: float | None = None
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """The endpoint cannot take this message (a 4xx about its content): after some tries it is parked [I-20]."""
+
+    error: str
+    status: int
+
+
+class Gone(msgspec.Struct, frozen=True):
+    """The endpoint said 410: it wants nothing more."""
+
+    error: str
+
+
+DeliveryOutcome = Delivered | Failed | Refused | Gone

@@ -1,0 +1,198 @@
+"""What the operator decided: which events count as which fault, and what a fault takes down (design part 4).
+
+    FailurePolicy
+    ├── ignore      events that count for nothing
+    ├── faults      FaultRule: an event that meets `when` raises a fault, one that meets `clear_when` ends it
+    └── propagate   Propagation: what a fault does to whatever depends on the faulty resource
+
+The fault catalogue is beside it: what is known of the event types that ship, and what a rule need not repeat.
+"""
+
+from enum import Enum, StrEnum
+
+import msgspec
+
+from doctor.model.fault import EventType, ResourceState, Severity
+
+
+class RecommendedAction(StrEnum):
+    """What the owner (or, for ``inform_oam``, the Administrator) had best do: the actions of the annex [D 7]."""
+
+    SWITCH_TO_HOT_STANDBY = "switch_to_hot_standby"
+    LIVE_MIGRATE = "live_migrate"
+    EVACUATE = "evacuate"
+    REBUILD = "rebuild"
+    INFORM_OAM = "inform_oam"
+    RECONFIGURE_NETWORK = "reconfigure_network"
+    NONE = "none"
+
+
+class Equals(msgspec.Struct, frozen=True):
+    """A detail is this word, in any case; a detail that is a number is compared as a number."""
+
+    value: str
+
+
+class Glob(msgspec.Struct, frozen=True):
+    """A detail matches this pattern (``*``, ``?``, ``[...]``), in any case."""
+
+    pattern: str
+
+
+class OneOf(msgspec.Struct, frozen=True):
+    """A detail is one of these."""
+
+    choices: tuple[Equals | Glob, ...]
+
+
+class Range(msgspec.Struct, frozen=True):
+    """A detail is a number beyond ``above`` and below ``below``, the ends not included; None is no end."""
+
+    above: float | None = None
+    below: float | None = None
+
+
+Matcher = Equals | Glob | OneOf | Range
+
+
+class Condition(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events are meant: all that is given must hold, and what is empty is no restriction.
+
+    Names are patterns, case-sensitive, of which one must match; ``details`` has a matcher for each dotted key. What
+    an event does not say matches nothing, not even ``*``.
+    """
+
+    type: tuple[str, ...] = ()
+    source: tuple[str, ...] = ()
+    severity: frozenset[Severity] = frozenset()
+    resource: tuple[str, ...] = ()
+    zone: tuple[str, ...] = ()
+    details: dict[str, Matcher] = {}
+
+
+class ResourceSource(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an event names the faulty resource.
+
+    ``path`` is a dotted key of the details; ``""`` is what the event is about anyway (``resource_id``, else the host
+    name). ``type`` is what it is, as far as neither the event nor the resource map tells.
+    """
+
+    path: str = ""
+    type: str = ""
+
+
+class Grade(msgspec.Struct, frozen=True, kw_only=True):
+    """A condition under which a fault is of another severity, state or action: None is as the rule says.
+
+    ``condition`` says it in words; one of ``when`` must hold.
+    """
+
+    condition: str
+    when: tuple[Condition, ...]
+    severity: Severity | None = None
+    state: ResourceState | None = None
+    recommended_action: RecommendedAction | None = None
+
+
+class FaultRule(msgspec.Struct, frozen=True, kw_only=True):
+    """How an event becomes a fault.
+
+    An event that meets ``when`` raises it, one that meets any of ``clear_when`` ends it. ``severity`` None is the
+    Monitor's own; the first of ``grades`` whose condition holds has the last word on severity, state and action.
+    """
+
+    name: str
+    when: Condition
+    clear_when: tuple[Condition, ...]
+    resource: ResourceSource
+    fault_type: str
+    severity: Severity | None
+    state: ResourceState
+    event_type: EventType
+    probable_cause: str
+    recommended_action: RecommendedAction
+    grades: tuple[Grade, ...] = ()
+
+
+class IgnoreRule(msgspec.Struct, frozen=True, kw_only=True):
+    """Events that count for nothing."""
+
+    name: str
+    when: Condition
+
+
+class Ways(Enum):
+    """How many suppliers of one kind a resource must have lost for a propagation to apply."""
+
+    THIS = "this one, whatever the others do"
+    ALL = "this one and all others"
+    SOME = "this one but not all others"
+
+
+class Propagation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a fault on a supplier does to its dependents [D 3.3.3].
+
+    It applies to suppliers of this type and relations of this kind, if the supplier is in ``state`` (None: any) by a
+    fault of at least ``min_severity``. ``severity`` None is the same as the fault's.
+    """
+
+    supplier_type: str
+    kind: str
+    state: ResourceState | None
+    ways: Ways = Ways.THIS
+    to_state: ResourceState
+    severity: Severity | None = None
+    min_severity: Severity = Severity.CLEARED
+
+
+class FailurePolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """The failure policy as a whole. The first fault rule that takes an event is the one that counts."""
+
+    version: int
+    description: str = ""
+    faults: tuple[FaultRule, ...] = ()
+    ignore: tuple[IgnoreRule, ...] = ()
+    propagate: tuple[Propagation, ...] = ()
+
+
+class CatalogueRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of one type of event: the fault it means and what a person does about it.
+
+    ``detection`` is how such a fault is found, ``repair`` a sentence for the operator, ``cites`` where the
+    requirements name it. ``clears_by`` are types of events that end it.
+    """
+
+    type: str
+    fault_type: str
+    resource: str
+    severity: Severity
+    state: ResourceState
+    event_type: EventType
+    probable_cause: str
+    recommended_action: RecommendedAction
+    detection: str
+    repair: str
+    cites: tuple[str, ...]
+    grades: tuple[Grade, ...] = ()
+    clears_by: tuple[str, ...] = ()
+
+
+class ClearingRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A type of event that raises nothing and ends the fault of another type."""
+
+    type: str
+    clears: str
+    detection: str
+    cites: tuple[str, ...]
+
+
+class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
+    """The fault catalogue by type of event."""
+
+    rows: dict[str, CatalogueRow] = {}
+    clearing: dict[str, ClearingRow] = {}
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Return all types of events that it knows."""
+        return (*self.rows, *self.clearing)

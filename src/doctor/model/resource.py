@@ -1,0 +1,82 @@
+"""The things that break and the things that run on them."""
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+VIRTUAL_MACHINE = "virtual machine"
+HOST = "host"
+
+VIRTUAL_RESOURCE_TYPES = (
+    VIRTUAL_MACHINE,
+    "virtual network",
+    "virtual storage",
+    "virtual CPU",
+    "virtual memory",
+    "virtual NIC",
+)
+
+
+class MaintenanceState(StrEnum):
+    """Where a host stands on its way into maintenance and back [D 3.4.2]."""
+
+    ENABLED = "enabled"
+    GOING_TO_MAINTENANCE = "going-to-maintenance"
+    IN_MAINTENANCE = "in-maintenance"
+
+
+class HostStatus(StrEnum):
+    """What an owner may know of the host under a machine, in Nova's words."""
+
+    UP = "UP"
+    UNKNOWN = "UNKNOWN"
+    DOWN = "DOWN"
+    MAINTENANCE = "MAINTENANCE"
+    NONE = ""
+
+
+class Isolation(StrEnum):
+    """Whether the faulty host can still do harm."""
+
+    NOT_REQUIRED = "not_required"
+    PENDING = "pending"
+    ISOLATED = "isolated"
+    FAILED = "failed"
+
+
+class PhysicalResource(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A host, switch, power feed ... ``address`` has an entry for each way to reach it."""
+
+    id: str
+    type: str = HOST
+    zone_id: str | None = None
+    address: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    firmware_version: str | None = None
+    hypervisor_version: str | None = None
+    update_status: str | None = None
+    metadata: dict[str, Any] = {}
+
+
+class VirtualResource(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A machine, network, volume ... ``owner`` is the project it belongs to; ``group`` is a name of that owner's."""
+
+    id: str
+    type: str = VIRTUAL_MACHINE
+    host: str | None = None
+    owner: str
+    group: str | None = None
+    role: str | None = None
+    sal: int | str | None = None
+
+
+class Relation(msgspec.Struct, frozen=True, gc=False, rename={"supplier": "from", "dependent": "to"}):
+    """``to`` depends on ``from``: ``hosts``, ``connects``, ``attaches``, ``powers``, ``contains``, ``backs``."""
+
+    supplier: str
+    kind: str
+    dependent: str
+
+
+Resource = PhysicalResource | VirtualResource

@@ -1,0 +1,1 @@
+"""Decides who is told what, in which order."""

@@ -1,0 +1,142 @@
+"""Who is told of which alarms [D 3.3.4].
+
+In comes what happened to a fault; out goes, per subscription, the alarms to tell. An owner hears of his own
+resources and of nothing else; the Administrator hears of the physical side too.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import NamedTuple
+
+from doctor.model.alarm import Alarm, Transition
+from doctor.model.fault import Fault, Severity
+from doctor.model.notification import NotificationType
+from doctor.model.subscription import EventKind, SubscribeFilter, Subscription
+
+
+class Subscriptions:
+    """All subscriptions, found by the project that they belong to."""
+
+    def __init__(self, subscriptions: Iterable[Subscription] = ()) -> None:
+        self._by_id: dict[str, Subscription] = {}
+        self._by_project: dict[str | None, dict[str, Subscription]] = {}
+        for subscription in subscriptions:
+            self.put(subscription)
+
+    def put(self, subscription: Subscription) -> None:
+        """Add a subscription, or replace the one of the same id."""
+        self.remove(subscription.subscription_id)
+        self._by_id[subscription.subscription_id] = subscription
+        self._by_project.setdefault(subscription.project, {})[subscription.subscription_id] = subscription
+
+    def remove(self, subscription_id: str) -> None:
+        """Forget a subscription; one that is not there is no error."""
+        known = self._by_id.pop(subscription_id, None)
+        if known is not None:
+            self._by_project[known.project].pop(subscription_id, None)
+
+    def get(self, subscription_id: str) -> Subscription | None:
+        """Return the subscription of this id, or None."""
+        return self._by_id.get(subscription_id)
+
+    def of(self, project: str | None) -> Collection[Subscription]:
+        """Return the subscriptions of one project; None is the Administrator."""
+        return self._by_project.get(project, {}).values()
+
+    def __iter__(self) -> Iterator[Subscription]:
+        return iter(self._by_id.values())
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+
+class Telling(NamedTuple):
+    """One notification to be: whom, of what kind, which alarms."""
+
+    subscription: Subscription
+    kind: NotificationType
+    alarms: tuple[Alarm, ...]
+
+
+def tellings(transition: Transition, subscriptions: Subscriptions) -> Iterator[Telling]:
+    """Return what each subscription is to be told of a transition: one notification for all that one cause did.
+
+    An alarm that was bad enough before, or is now, counts as bad enough: who heard of the raise hears of the end.
+    """
+    for kind, alarms in (
+        (NotificationType.FAULT, transition.raised),
+        (NotificationType.FAULT_CHANGED, transition.changed),
+        (NotificationType.FAULT_CLEARED, transition.cleared),
+    ):
+        if alarms:
+            yield from _told(kind, alarms, transition, subscriptions)
+
+
+def _told(
+    kind: NotificationType, alarms: tuple[Alarm, ...], transition: Transition, subscriptions: Subscriptions
+) -> Iterator[Telling]:
+    fault = transition.record.fault
+    for project, own in _by_project(alarms).items():
+        if project is not None:
+            for subscription in subscriptions.of(project):
+                matching = _matching(subscription, kind, own, fault, transition.before)
+                if matching:
+                    yield Telling(subscription, kind, matching)
+    for subscription in subscriptions.of(None):
+        matching = _matching(subscription, kind, alarms, fault, transition.before)
+        if matching:
+            yield Telling(subscription, kind, matching)
+
+
+def _by_project(alarms: tuple[Alarm, ...]) -> dict[str | None, tuple[Alarm, ...]]:
+    grouped: dict[str | None, list[Alarm]] = {}
+    for alarm in alarms:
+        grouped.setdefault(alarm.project, []).append(alarm)
+    return {project: tuple(own) for project, own in grouped.items()}
+
+
+def _matching(
+    subscription: Subscription,
+    kind: NotificationType,
+    alarms: tuple[Alarm, ...],
+    fault: Fault,
+    before: dict[str, Severity],
+) -> tuple[Alarm, ...]:
+    if kind is NotificationType.FAULT_CLEARED and not subscription.clear:
+        return ()
+    if kind is NotificationType.FAULT_CHANGED and not subscription.change:
+        return ()
+    asked = subscription.filter
+    if not _fault_matches(asked, fault):
+        return ()
+    if not (asked.virtual_resource_id or asked.virtual_resource_type or asked.min_severity):
+        return alarms
+    return tuple(
+        alarm
+        for alarm in alarms
+        if resource_matches(asked, alarm.resource_id, alarm.resource_type)
+        and max(alarm.severity, before.get(alarm.resource_id, alarm.severity)) >= asked.min_severity
+    )
+
+
+def _fault_matches(asked: SubscribeFilter, fault: Fault) -> bool:
+    return (
+        EventKind.FAULT in asked.event
+        and (not asked.fault_type or fault.fault_type in asked.fault_type)
+        and (not asked.probable_cause or fault.probable_cause in asked.probable_cause)
+    )
+
+
+def alarm_matches(asked: SubscribeFilter, fault: Fault, alarm: Alarm) -> bool:
+    """Tell whether a filter lets one open alarm through."""
+    return (
+        _fault_matches(asked, fault)
+        and resource_matches(asked, alarm.resource_id, alarm.resource_type)
+        and alarm.severity >= asked.min_severity
+    )
+
+
+def resource_matches(asked: SubscribeFilter, resource_id: str, resource_type: str) -> bool:
+    """Tell whether a filter lets a resource through. An empty list restricts nothing."""
+    return (not asked.virtual_resource_id or resource_id in asked.virtual_resource_id) and (
+        not asked.virtual_resource_type or resource_type in asked.virtual_resource_type
+    )

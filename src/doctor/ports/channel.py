@@ -1,0 +1,32 @@
+"""How a notification reaches a Consumer."""
+
+from typing import Protocol
+
+from doctor.model.notification import DeliveryOutcome, StoredNotification
+from doctor.model.subscription import Endpoint
+
+
+class Channel(Protocol):
+    """One kind of endpoint.
+
+    A channel makes one attempt at a time and never repeats by itself: order, repeats and giving up are decided by
+    the delivery flow. Failures are values, never exceptions.
+    """
+
+    async def deliver(
+        self, endpoint: Endpoint, notification: StoredNotification, *, attempt: int
+    ) -> DeliveryOutcome:
+        """Send the stored body to the endpoint once, and say how that went."""
+        ...
+
+    async def probe(self, endpoint: Endpoint) -> str | None:
+        """Ask whether the endpoint is there: None, or a sentence on why it is not."""
+        ...
+
+    def check(self, endpoint: Endpoint) -> str | None:
+        """Say why this endpoint may never be used (address not allowed, not https ...), or None."""
+        ...
+
+    async def close(self) -> None:
+        """Give connections back."""
+        ...

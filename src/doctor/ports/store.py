@@ -1,0 +1,142 @@
+"""Where state outlives the process."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+
+from doctor.model.alarm import AlarmedFault
+from doctor.model.checkpoint import Timeline
+from doctor.model.event import EventBatch
+from doctor.model.identity import Token
+from doctor.model.notification import Delivery, StoredNotification
+from doctor.model.subscription import Subscription
+
+
+class StoredPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """A failure policy as it was applied: ``text`` is the YAML to the letter."""
+
+    version: int
+    applied: datetime
+    user: str
+    text: str
+
+
+class Change(msgspec.Struct, kw_only=True):
+    """Everything that one step wants kept: all of it is durable, or none.
+
+    ``repeats`` adds to the counter of an open fault; ``forget_*`` delete by id.
+    """
+
+    batches: list[EventBatch] = []
+    faults: list[AlarmedFault] = []
+    repeats: dict[str, int] = {}
+    notifications: list[StoredNotification] = []
+    deliveries: list[Delivery] = []
+    subscriptions: list[Subscription] = []
+    forget_subscriptions: list[str] = []
+    tokens: list[Token] = []
+    forget_tokens: list[str] = []
+    timelines: list[Timeline] = []
+    policies: list[StoredPolicy] = []
+    resource_map: bytes | None = None
+
+
+class Snapshot(msgspec.Struct, kw_only=True):
+    """What a starting Doctor takes over.
+
+    ``event_ids`` are the ids of the newest events (16 bytes each, joined, oldest first), for dropping repeats;
+    ``repeats`` says how often an open fault was reported again; ``sequences`` are the last sequence per subscription;
+    ``instance_secret`` is random, made with the store, and keys the names by which owners see hosts.
+    """
+
+    instance_secret: bytes
+    event_ids: bytes = b""
+    faults: list[AlarmedFault] = []
+    repeats: dict[str, int] = {}
+    subscriptions: list[Subscription] = []
+    sequences: dict[str, int] = {}
+    tokens: list[Token] = []
+    policy: StoredPolicy | None = None
+    resource_map: bytes | None = None
+
+
+class Store(Protocol):
+    """Durable state with group commit.
+
+    ``load`` comes first and opens the files. ``commit`` returns when the change is on disk (fsync) and raises
+    `StoreError` when it could not be made durable, or contradicts what is kept (a sequence used twice): then nothing
+    of it was kept. Changes are applied in the order of the calls to ``commit`` and ``later``, and many
+    share one transaction. ``later`` is for what may be lost in a crash because it would only be done again
+    (deliveries, timelines): it rides with the next commit, within 50 ms at the latest.
+    """
+
+    async def load(self, *, recent_events: int) -> Snapshot:
+        """Return the state to start from, with the ids of that many of the newest events at most."""
+        ...
+
+    async def commit(self, change: Change) -> None:
+        """Make the change durable."""
+        ...
+
+    def later(self, change: Change) -> None:
+        """Keep the change soon, without waiting."""
+        ...
+
+    async def pending(
+        self, subscription_id: str, endpoint_id: str, *, after: int, limit: int
+    ) -> Sequence[StoredNotification]:
+        """Return undelivered notifications of an endpoint with a sequence above ``after``, in order of sequence."""
+        ...
+
+    async def notifications(
+        self, subscription_id: str, *, after: int, limit: int
+    ) -> Sequence[StoredNotification]:
+        """Return notifications of a subscription with a sequence above ``after``, in order."""
+        ...
+
+    async def notification(self, notification_id: str) -> StoredNotification | None:
+        """Return one notification, or None."""
+        ...
+
+    async def deliveries(self, subscription_id: str, *, after: int, limit: int) -> Sequence[Delivery]:
+        """Return how notifications with a sequence above ``after`` ended, per endpoint, in order of sequence.
+
+        ``limit`` counts notifications: what several endpoints made of one stays together.
+        """
+        ...
+
+    async def closed_faults(
+        self, *, before: tuple[datetime, str] | None, limit: int
+    ) -> Sequence[AlarmedFault]:
+        """Return cleared faults, the last cleared first; ``before`` is (cleared_time, fault_key) of the last seen."""
+        ...
+
+    async def fault_of_alarm(self, alarm_id: str) -> AlarmedFault | None:
+        """Return the cleared fault that this alarm belonged to, or None."""
+        ...
+
+    async def timelines(self, *, before: str | None, limit: int) -> Sequence[Timeline]:
+        """Return timelines, the one that was kept first last; ``before`` is the fault_id of the last seen."""
+        ...
+
+    async def timeline(self, fault_id: str) -> Timeline | None:
+        """Return the timeline of one fault, or None."""
+        ...
+
+    async def policies(self) -> Sequence[StoredPolicy]:
+        """Return all policies that were ever applied, newest first."""
+        ...
+
+    async def prune(self, *, before: datetime) -> int:
+        """Forget events, delivered notifications, cleared faults and timelines from before; return how many.
+
+        A parked notification counts as delivered, and so does one that no endpoint waits for (``Endpoint.since``) or
+        whose subscription is forgotten. Sequences count on.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Write what is waiting and let go of the files."""
+        ...

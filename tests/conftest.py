@@ -1,0 +1,11 @@
+"""What all tests share."""
+
+import asyncio
+
+pytest_plugins = ["pytester", "tests.skip_policy"]
+
+
+def pytest_sessionstart() -> None:
+    """Start without an event loop: looptime asks for one before every test, and the first to ask gets a new one
+    made, up to Python 3.13, which nobody would close."""
+    asyncio.set_event_loop(None)
