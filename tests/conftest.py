@@ -2,6 +2,9 @@
 
 import asyncio
 
+import pytest
+
+pytest.register_assert_rewrite("doctor.testing.contracts")
 pytest_plugins = ["pytester", "tests.skip_policy"]
 
 

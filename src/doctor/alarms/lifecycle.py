@@ -44,7 +44,13 @@ def settled(
             continue
         state, severity = effect
         if alarm.severity != severity or alarm.resource_state != state:
-            alarm = replace(alarm, resource_state=state, severity=severity, changed_time=now)
+            alarm = replace(
+                alarm,
+                resource_state=state,
+                severity=severity,
+                changed_time=now,
+                worst_before=alarm.worst_severity,
+            )
             changed.append(alarm)
         alarms[resource_id] = alarm
     new = [resource_id for resource_id in reach if resource_id not in before]
@@ -56,7 +62,6 @@ def settled(
         raised=tuple(fresh),
         changed=tuple(changed),
         cleared=gone,
-        before={alarm.resource_id: before[alarm.resource_id].severity for alarm in (*changed, *gone)},
     )
 
 
@@ -67,7 +72,6 @@ def cleared(record: AlarmedFault, *, now: datetime) -> Transition:
     return Transition(
         record=AlarmedFault(fault=fault, alarms=alarms),
         cleared=tuple(alarms.values()),
-        before={key: alarm.severity for key, alarm in record.alarms.items()},
     )
 
 

@@ -154,7 +154,8 @@ class Admin:
 
     def _physical(self, resource: PhysicalResource, describer: Describer) -> PhysicalResourceInfo:
         faults = tuple(
-            describer.fault(record, record.alarms[resource.id]) for record in self._situation.book.on(resource.id)
+            describer.fault(record, record.alarms[resource.id])
+            for record in self._situation.book.on(resource.id)
         )
         return describer.physical(resource.id, resource.type, faults)
 
@@ -277,7 +278,9 @@ class Admin:
         """Make a token."""
         given = call.body
         if not given.name.isprintable():
-            raise RejectedError("the name is wrong", flaws=[Flaw("/name", "has characters that cannot be printed")])
+            raise RejectedError(
+                "the name is wrong", flaws=[Flaw("/name", "has characters that cannot be printed")]
+            )
         token, secret = await self._tokens.create(
             given.role, project=given.project, name=given.name, expires=given.expires
         )
@@ -291,7 +294,11 @@ class Admin:
         return Answer(page_of(rows, call.query.limit, _token, lambda one: (one.created, one.token_id)))
 
     @operation(
-        "DELETE", "/v1/tokens/{token_id}", tag="Tokens", roles=ADMIN, answers={204: "It is worth nothing any more."}
+        "DELETE",
+        "/v1/tokens/{token_id}",
+        tag="Tokens",
+        roles=ADMIN,
+        answers={204: "It is worth nothing any more."},
     )
     async def revoke_token(self, call: Call[None, None]) -> Answer[None]:
         """Revoke a token, at once."""

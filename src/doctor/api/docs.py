@@ -262,6 +262,11 @@ def _variants(schema: Mapping[str, Any], document: Mapping[str, Any]) -> list[Ma
     return [one for one in several if one.get("type") != "null"]
 
 
+def _items(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return what is in a list: one thing for all, or one for each place."""
+    return schema.get("prefixItems") or [schema.get("items") or {}]
+
+
 def _kind(schema: Mapping[str, Any], document: Mapping[str, Any]) -> str:
     """Return a few words for what a value is."""
     schema = _resolved(schema, document)
@@ -271,7 +276,7 @@ def _kind(schema: Mapping[str, Any], document: Mapping[str, Any]) -> str:
         return " | ".join(str(one) for one in schema["enum"])
     match schema.get("type"):
         case "array":
-            return f"list of {_kind(schema.get('items', {}), document)}"
+            return "list of " + ", ".join(_kind(one, document) for one in _items(schema))
         case "object":
             return "object"
         case None:
@@ -285,7 +290,8 @@ def _field_rows(
 ) -> Iterator[tuple[str, ...]]:
     for variant in _variants(_resolved(schema, document), document):
         if variant.get("type") == "array":
-            yield from _field_rows(variant.get("items", {}), document, f"{prefix}[]", depth)
+            for one in _items(variant):
+                yield from _field_rows(one, document, f"{prefix}[]", depth)
         for name, one in variant.get("properties", {}).items():
             path = f"{prefix}.{name}" if prefix else name
             note = "required" if name in variant.get("required", ()) else ""
@@ -312,7 +318,7 @@ def _sample(schema: Mapping[str, Any], document: Mapping[str, Any], depth: int =
                 name: _sample(one, document, depth + 1) for name, one in schema.get("properties", {}).items()
             }
         case "array" if depth <= MOST_DEPTH:
-            return [_sample(schema["items"], document, depth + 1)] if schema.get("items") else []
+            return [_sample(one, document, depth + 1) for one in _items(schema)]
         case "string":
             return {"date-time": "2026-01-31T12:00:00Z", "duration": "PT30S"}.get(
                 schema.get("format", ""), "..."

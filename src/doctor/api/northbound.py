@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 
 from doctor.api.operation import EVENT_STREAM, Answer, Call, ServerSentEvent, operation
-from doctor.api.paging import Page, PageQuery, cursor_at, page_of, position_in
+from doctor.api.paging import Page, PageQuery, page_of, position_in
 from doctor.api.roles import OWNERS, READERS
 from doctor.api.wire.alarm import AlarmOut, alarm_out
 from doctor.api.wire.subscription import (
@@ -129,7 +129,9 @@ class Northbound:
         "/v1/subscriptions",
         tag="Subscriptions",
         roles=OWNERS,
-        answers={201: "The subscription, in force for the very next event, and the state of its resources now."},
+        answers={
+            201: "The subscription, in force for the very next event, and the state of its resources now."
+        },
         example={
             "subscribe_filter": {"min_severity": "warning"},
             "endpoints": [{"url": "https://vnfm.example/doctor"}],
@@ -234,7 +236,9 @@ class Northbound:
         tag="Notifications",
         roles=READERS,
         produces=EVENT_STREAM,
-        answers={200: "Server-sent events: the id is the sequence, the event the notification_type, the data the message."},
+        answers={
+            200: "Server-sent events: the id is the sequence, the event the notification_type, the data the message."
+        },
     )
     async def stream_notifications(
         self, call: Call[None, StreamQuery]
@@ -429,7 +433,9 @@ class Northbound:
         rows = []
         for resource_id in ids:
             kind = resources[resource_id].type if resource_id in resources else ""
-            told = [pair for pair in self._alarms_on(resource_id) if alarm_matches(asked, pair[0].fault, pair[1])]
+            told = [
+                pair for pair in self._alarms_on(resource_id) if alarm_matches(asked, pair[0].fault, pair[1])
+            ]
             if named or (told and resource_matches(asked, resource_id, kind)):
                 rows.append((resource_id, told, kind))
         limit = len(rows) if named else PageQuery().limit
@@ -456,7 +462,10 @@ class Northbound:
         rows = []
         for record in self._situation.book:
             fault = record.fault
-            if start.time is not None and (fault.raised_time, fault.fault_key) < (start.time, start.fault_key):
+            if start.time is not None and (fault.raised_time, fault.fault_key) < (
+                start.time,
+                start.fault_key,
+            ):
                 continue
             inside = start.resource_id if fault.fault_key == start.fault_key else ""
             for resource_id, alarm in sorted(record.alarms.items()):
@@ -537,7 +546,10 @@ class _AlarmTest:
         return self._scope is None and fault_key in self._query.fault_id
 
     def _is_near(self, root: str, resource_id: str) -> bool:
-        return root in self._query.physical_resource_id or self._host(resource_id) in self._query.physical_resource_id
+        return (
+            root in self._query.physical_resource_id
+            or self._host(resource_id) in self._query.physical_resource_id
+        )
 
     def _host(self, resource_id: str) -> str | None:
         machine = self._resources.virtual.get(resource_id)

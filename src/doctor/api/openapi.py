@@ -275,9 +275,9 @@ class _Schemas:
             for one in struct.fields:
                 _complete(properties[one.encode_name], one.type)
         self._schemas: list[dict[str, Any]] = _finished(list(schemas))
-        self.components: dict[str, Any] = _finished(
-            {_page_name(name): components[name] for name in sorted(components)}
-        )
+        self.components = {
+            _page_name(name): _component(name, components[name]) for name in sorted(components)
+        }
 
     def _add(self, operation: Operation) -> None:
         kinds = [one.kind for one in operation.parameters]
@@ -325,6 +325,9 @@ def _complete(schema: dict[str, Any], node: Any) -> None:
                         _complete(alternative, one)
         case types.CollectionType(item_type=inner) if isinstance(schema.get("items"), dict):
             _complete(schema["items"], inner)
+        case types.TupleType(item_types=several):
+            for item, one in zip(schema.get("prefixItems", ()), several, strict=False):
+                _complete(item, one)
         case types.DictType(value_type=inner) if isinstance(schema.get("additionalProperties"), dict):
             _complete(schema["additionalProperties"], inner)
         case _:
@@ -335,7 +338,7 @@ def _is_schema_of(schema: Mapping[str, Any], node: Any, several: Sequence[Any]) 
     match node:
         case types.DateTimeType():
             return not any(isinstance(one, types.StrType) for one in several)
-        case types.CollectionType():
+        case types.CollectionType() | types.TupleType():
             return schema.get("type") == "array"
         case types.DictType():
             return schema.get("type") == "object"

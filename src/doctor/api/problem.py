@@ -329,7 +329,7 @@ def flaws_of(value: Any, kind: Any, pointer: str = "") -> Iterator[Flaw]:
         yield Flaw(pointer + flaw.pointer, _choices(value, kind) or flaw.detail)
 
 
-def flaw_of(complaint: ValueError) -> Flaw:
+def flaw_of(complaint: ValueError | msgspec.ValidationError) -> Flaw:
     """Turn the one thing that msgspec complains of into a flaw.
 
     Of a place inside a dict it does not tell the key: the pointer ends there.
@@ -348,7 +348,7 @@ def flaw_of(complaint: ValueError) -> Flaw:
 _STEP = re.compile(r"\.([^.\[\]`]+)|\[(\d+)\]")
 _MISSING = re.compile(r"Object missing required field `(.+)`")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.+)`")
-_QUOTED = re.compile(r"`([a-z0-9| ]+)`")
+_KINDS = re.compile(r"(^Expected |, got )`([a-z0-9| ]+)`")
 _PLAIN_NAMES = {
     "str": "text",
     "int": "an integer",
@@ -366,13 +366,9 @@ _PLAIN_MESSAGES = {
 
 def _plain(message: str) -> str:
     def names(found: re.Match[str]) -> str:
-        return " or ".join(_PLAIN_NAMES.get(name, name) for name in found[1].split(" | "))
+        return found[1].lower() + " or ".join(_PLAIN_NAMES.get(name, name) for name in found[2].split(" | "))
 
-    if plain := _PLAIN_MESSAGES.get(message):
-        return plain
-    if message.startswith("Expected `"):
-        return _QUOTED.sub(names, "e" + message[1:])
-    return message
+    return _PLAIN_MESSAGES.get(message) or _KINDS.sub(names, message)
 
 
 def _complaint(value: Any, kind: Any) -> msgspec.ValidationError | None:

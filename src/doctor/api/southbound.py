@@ -126,7 +126,8 @@ class SouthboundDoor:
             _check_role(identity)
         elif not self._is_welcome(scope):
             raise RejectedError(
-                "a token is needed, or this address in auth.anonymous_events_from", reason=Reason.UNAUTHENTICATED
+                "a token is needed, or this address in auth.anonymous_events_from",
+                reason=Reason.UNAUTHENTICATED,
             )
         source = identity.name if identity else "opnfv"
         body = await _read(scope, receive)

@@ -29,5 +29,7 @@ def configure_logs(settings: LogSettings) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[*shared, last], foreign_pre_chain=shared))
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(processors=[*shared, last], foreign_pre_chain=shared)
+    )
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)

@@ -26,7 +26,9 @@ def make(group: str, settings: dict[str, Any], *, path: str) -> Any:
     if name not in known:
         close = get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(sorted(known))}"
-        raise RejectedError("the settings are wrong", flaws=[Flaw(f"{path}.driver", f"no driver {name!r}: {hint}")])
+        raise RejectedError(
+            "the settings are wrong", flaws=[Flaw(f"{path}.driver", f"no driver {name!r}: {hint}")]
+        )
     factory: Callable[[dict[str, Any]], Any] = known[name].load()
     try:
         return factory({key: value for key, value in settings.items() if key != "driver"})

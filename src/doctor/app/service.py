@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -54,12 +55,13 @@ class Service:
             PermanentError: the store cannot be used, or the address is taken.
         """
         sys.setswitchinterval(THREAD_SWITCH)
+        _raise_file_limit()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         listener = _listen(self._settings)
         try:
-            parts = wire(self._settings)
+            parts = wire(self._settings, listener.getsockname()[:2])
             try:
                 await self._start(parts)
                 await self._serve(parts, listener, on_started)
@@ -115,7 +117,10 @@ class Service:
                 tasks.create_task(parts.delivery.run(), name="delivery"),
                 tasks.create_task(_every(FLUSH_EVERY, parts.timelines.flush), name="timelines"),
                 tasks.create_task(self._prune(parts), name="retention"),
-                *(tasks.create_task(_watch(monitor, parts), name=f"monitor {monitor.name}") for monitor in parts.monitors),
+                *(
+                    tasks.create_task(_watch(monitor, parts), name=f"monitor {monitor.name}")
+                    for monitor in parts.monitors
+                ),
             ]
             stopper = tasks.create_task(self._stop_server(server), name="stop")
             await server.serve(sockets=[listener])
@@ -171,6 +176,14 @@ def _server_settings(settings: Settings, parts: Parts) -> uvicorn.Config:
         ssl_ca_certs=str(tls.client_ca) if tls and tls.client_ca else None,
         ssl_cert_reqs=ssl.CERT_REQUIRED if tls and tls.client_ca else ssl.CERT_NONE,
     )
+
+
+def _raise_file_limit() -> None:
+    """Take as many files as we are allowed: every connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _listen(settings: Settings) -> socket.socket:

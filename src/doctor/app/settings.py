@@ -145,7 +145,9 @@ def parse_settings(document: Any, *, folder: Path = Path()) -> Settings:
         settings = msgspec.convert(document, Settings, dec_hook=lambda _, value: folder / value)
     except msgspec.ValidationError as error:
         text, _, where = str(error).partition(" - at `$")
-        raise RejectedError("the settings are wrong", flaws=[Flaw(where.rstrip("`").lstrip("."), text)]) from None
+        raise RejectedError(
+            "the settings are wrong", flaws=[Flaw(where.rstrip("`").lstrip("."), text)]
+        ) from None
     flaws = _flaws(settings)
     if flaws:
         raise RejectedError("the settings are wrong", flaws=flaws)
@@ -170,7 +172,9 @@ def _flaws(settings: Settings) -> list[Flaw]:
     try:
         _ = settings.anonymous_zone
     except (ZoneInfoNotFoundError, ValueError):
-        flaws.append(Flaw("auth.anonymous_events_timezone", "is no time zone: use a name like Europe/Berlin or UTC"))
+        flaws.append(
+            Flaw("auth.anonymous_events_timezone", "is no time zone: use a name like Europe/Berlin or UTC")
+        )
     for name in ("controllers", "monitors"):
         for index, driver in enumerate(getattr(settings, name)):
             if not isinstance(driver.get("driver"), str):

@@ -48,15 +48,17 @@ class Parts(NamedTuple):
     doors: App
 
 
-def wire(settings: Settings) -> Parts:
+def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     """Make all parts by the settings. Nothing runs yet and no file is opened.
+
+    ``address`` is where Doctor really listens, if the settings leave the port open.
 
     Raises:
         RejectedError: a driver is unknown or its settings are wrong.
     """
     clock = SystemClock()
     store = SqliteStore(settings.data_folder / STORE_FILE)
-    channel = _channel(settings, clock)
+    channel = _channel(settings, clock, address or settings.address)
     timelines = Timelines(store)
 
     def on_delivered(notification: StoredNotification, delivery: Delivery) -> None:
@@ -112,7 +114,9 @@ def administrator(settings: Settings, channel: Channel, clock: Clock) -> Subscri
     endpoints, flaws = [], []
     for index, wish in enumerate(wishes):
         secret = wish.secret_file.read_text().strip() if wish.secret_file else None
-        endpoint = Endpoint(endpoint_id=f"{ADMINISTRATOR}-{index}", url=wish.url, format=wish.format, secret=secret)
+        endpoint = Endpoint(
+            endpoint_id=f"{ADMINISTRATOR}-{index}", url=wish.url, format=wish.format, secret=secret
+        )
         refusal = channel.check(endpoint)
         if refusal:
             flaws.append(Flaw(f"administrator.endpoints[{index}].url", refusal))
@@ -124,12 +128,18 @@ def administrator(settings: Settings, channel: Channel, clock: Clock) -> Subscri
     )
 
 
-def _channel(settings: Settings, clock: Clock) -> Channel:
+def _channel(settings: Settings, clock: Clock, address: tuple[str, int]) -> Channel:
     try:
         endpoint_settings = parse_endpoint_settings(settings.endpoints)
     except ValueError as error:
-        raise RejectedError("the settings are wrong", flaws=[Flaw("endpoints", str(error))]) from None
-    return WebhookChannel(WebhookSettings(), Guard(endpoint_settings, listen=[settings.address]), clock)
+        raise RejectedError("the settings are wrong", flaws=[flaw_in(str(error))]) from None
+    return WebhookChannel(WebhookSettings(), Guard(endpoint_settings, listen=[address]), clock)
+
+
+def flaw_in(message: str) -> Flaw:
+    """Return the flaw of a message that begins with the path of what is wrong."""
+    path, _, detail = message.partition(": ")
+    return Flaw(path, detail)
 
 
 def _controller(settings: Settings) -> Controller:

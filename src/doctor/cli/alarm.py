@@ -97,6 +97,7 @@ def _show(alarms: list[dict[str, Any]], all_states: bool) -> None:
             for one in alarms
         ],
         keep=("severity", "since", "alarm_id"),
+        spare=("alarm_id", "since"),
     )
 
 

@@ -262,7 +262,7 @@ def render_statistics(statistics: Statistics, *, unicode: bool = True) -> "Text"
 
     drawing = Text()
     timed = statistics.kept + statistics.missed
-    drawing.append(f"{statistics.faults} faults", "bold")
+    drawing.append(f"{statistics.faults} fault{'' if statistics.faults == 1 else 's'}", "bold")
     if timed:
         drawing.append(f": {statistics.kept} of {timed} known to the owners within the second")
         drawing.append(f", {statistics.missed} later\n" if statistics.missed else "\n", "bold red")

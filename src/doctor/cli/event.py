@@ -38,6 +38,7 @@ def event() -> None:
 @click.option(
     "--file",
     type=click.File("rb"),
+    metavar="FILE",
     help="Send this JSON instead: one event or many, as POST /v1/events takes it; - is stdin.",
 )
 @json_option
@@ -62,28 +63,31 @@ def send(
       doctor event send compute.host.down --host compute-1 --status down
       doctor event send compute.host.down --host compute-1 --status up
       doctor event send compute.cpu.failure --host compute-1 --severity minor \\
-             --detail core=7 --detail temperature:=97.5 --time 2026-03-04T05:06:07Z
+             --detail core=7 --detail temperature:=97.5
       doctor event send network.switch.down --detail resource_id=tor-1
       doctor event send --file events.json
     """
     given = {"hostname": host, "status": status, "severity": severity, "source": source}
-    wanted = {name: value for name, value in given.items() if value is not None}
-    if file is not None:
-        if event_type or wanted or details or time:
-            raise click.UsageError(
-                "--file takes the events as they are: give no TYPE and no details beside it"
-            )
-        body = file.read()
-    elif event_type is None:
+    wanted: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if file is not None and (event_type or wanted or details or time):
+        raise click.UsageError("--file takes the events as they are: give no TYPE and no details beside it")
+    if file is None and event_type is None:
         raise click.UsageError("what happened? Give a TYPE such as compute.host.down, or --file")
-    else:
-        time = time or datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        wanted.update(_detail(text) for text in details)
-        message = {"event": {"time": time, "type": event_type, "details": wanted}}
-        body = json.dumps(message, ensure_ascii=False).encode()
+    wanted.update(_detail(text) for text in details)
     with connected() as doctor:
+        # Only now: what is before this line would count as time that the event took to Doctor.
+        body = file.read() if file is not None else _event(event_type, time or _now(), wanted)
         answer = doctor.send("POST", "/v1/events", body, content_type="application/json")
     _show(answer, as_json)
+
+
+def _event(event_type: str | None, time: str, details: dict[str, Any]) -> bytes:
+    message = {"event": {"time": time, "type": event_type, "details": details}}
+    return json.dumps(message, ensure_ascii=False).encode()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _detail(text: str) -> tuple[str, Any]:

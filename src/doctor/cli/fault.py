@@ -51,7 +51,7 @@ def list_faults(limit: int | None, as_json: bool, **query: Any) -> None:
         remark("no faults")
     else:
         print_table(
-            ("resource", "state", "host", "severity", "since", "fault", "isolation", "fault_id"),
+            ("resource", "state", "host_status", "severity", "since", "fault", "isolation", "fault_id"),
             [
                 [
                     resource.get("virtual_resource_id"),
@@ -67,4 +67,5 @@ def list_faults(limit: int | None, as_json: bool, **query: Any) -> None:
                 for one in resource.get("faults", ())
             ],
             keep=("severity", "since", "state", "fault_id"),
+            spare=("isolation", "host_status", "since", "fault_id"),
         )

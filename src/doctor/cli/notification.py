@@ -66,7 +66,8 @@ def list_notifications(subscription_id: str | None, after: int, limit: int | Non
                 ]
                 for one in found
             ],
-            keep=("seq", "notification_id"),
+            keep=("seq", "sent", "type", "notification_id"),
+            spare=("notification_id",),
         )
 
 
@@ -157,7 +158,7 @@ def _the_subscription(doctor: "Client") -> str:
 
 
 def _show(message: dict[str, Any]) -> None:
-    head = f"{moment(message.get('sent_time'))}  #{message.get('sequence')}  {clean(message.get('notification_type'))}"
+    head = f"{moment(message.get('sent_time'))[11:]}  #{message.get('sequence')}  {clean(message.get('notification_type'))}"
     for news in _news(message) or ["-"]:
         click.echo(f"{head}  {news}")
 

@@ -67,16 +67,46 @@ def print_rich(renderable: "RenderableType") -> None:
     console().print(renderable, soft_wrap=True)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, keep: Sequence[str] = ()) -> None:
+def print_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    keep: Sequence[str] = (),
+    spare: Sequence[str] = (),
+) -> None:
     """Print a table; columns in ``keep`` are never broken, since one copies what is in them.
 
-    A terminal gets colours, and long cells folded; anything else gets plain lines that `awk` and `grep` can take.
+    A terminal gets colours, long cells folded, and where it is too narrow columns in ``spare`` left out, the first
+    first. Anything else gets everything, in plain lines that `awk` and `grep` can take.
     """
     cells = [[clean(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty():
-        console().print(rich_table(columns, cells, keep))
-    else:
+    if not sys.stdout.isatty():
         click.echo("\n".join(plain_table(columns, cells)))
+        return
+    terminal = console()
+    left_out = too_wide(columns, cells, spare, terminal.width)
+    kept = [index for index, name in enumerate(columns) if name not in left_out]
+    shown = [[row[index] for index in kept] for row in cells]
+    terminal.print(rich_table([columns[index] for index in kept], shown, keep))
+    if left_out:
+        remark(f"({', '.join(left_out)} left out: the terminal is narrow; --json has all)")
+
+
+def too_wide(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], spare: Sequence[str], width: int
+) -> list[str]:
+    """Return the spare columns to leave out so that the rest fits."""
+    widths = {
+        name: max(len(name), *(len(row[index]) for row in rows)) + 2 for index, name in enumerate(columns)
+    }
+    left_out: list[str] = []
+    for name in spare:
+        if sum(widths.values()) - 2 <= width:
+            break
+        if name in widths:
+            del widths[name]
+            left_out.append(name)
+    return left_out
 
 
 def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -155,8 +185,8 @@ def age(time: Any, now: datetime | None = None) -> str:
     ).total_seconds()
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds >= 2 * size:
-            return f"{seconds / size:.0f}{unit}"
-    return f"{max(seconds, 0):.0f}s"
+            return f"{seconds // size:.0f}{unit}"
+    return f"{max(seconds // 1, 0):.0f}s"
 
 
 def moment(time: Any) -> str:

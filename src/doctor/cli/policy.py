@@ -39,8 +39,12 @@ def show(as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    user = f" by {clean(found['user'])}" if found.get("user") else ""
-    remark(f"version {found['version']}, applied {moment(found.get('applied'))}{user}")
+    origin = [f"applied {moment(found['applied'])}"] if found.get("applied") else []
+    remark(
+        ", ".join(
+            [f"version {found['version']}", *origin, *([clean(found["user"])] if found.get("user") else [])]
+        )
+    )
     click.echo(found["text"], nl=not found["text"].endswith("\n"))
 
 
@@ -56,7 +60,7 @@ def validate(file: Path, as_json: bool) -> None:
     Example:
       doctor policy validate policy.yaml
     """
-    from doctor.inspector.catalogue import load_catalogue
+    from doctor.inspector.catalogue import default_catalogue
     from doctor.inspector.policy_text import parse_policy
     from doctor.model.errors import RejectedError
 
@@ -64,7 +68,7 @@ def validate(file: Path, as_json: bool) -> None:
     warnings: tuple[Flaw, ...] = ()
     refused = None
     try:
-        warnings = parse_policy(_text(file), load_catalogue()).warnings
+        warnings = parse_policy(_text(file), default_catalogue()).warnings
     except RejectedError as error:
         flaws, refused = error.flaws, error.detail
     if as_json:

@@ -142,18 +142,20 @@ def list_resources(
         )
     else:
         print_table(
-            ("id", "type", "state", "host", "zone", "faults"),
+            ("id", "type", "state", "host", "host_status", "owner", "faults"),
             [
-                [
-                    *_common(one, side),
-                    one.get("host_status"),
-                    (one.get("location") or {}).get("zone_id"),
-                    _faults(one),
-                ]
+                [*_common(one, side), _host(one), one.get("host_status"), one.get("owner"), _faults(one)]
                 for one in found
             ],
             keep=("id",),
+            spare=("type", "owner"),
         )
+
+
+def _host(one: dict[str, Any]) -> Any:
+    """Return the host of a virtual resource, by the name that the one who asks may know."""
+    location = one.get("location") or {}
+    return location.get("physical_resource_id") or location.get("host_ref")
 
 
 def _common(one: dict[str, Any], side: str) -> list[Any]:

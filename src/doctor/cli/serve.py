@@ -1,5 +1,7 @@
 """`doctor serve`: run a Doctor."""
 
+# ruff: noqa: D301 - \b keeps click from reflowing the examples
+
 import sys
 from pathlib import Path
 
@@ -8,10 +10,14 @@ import click
 
 @click.command()
 @click.option(
-    "--config", type=click.Path(dir_okay=False, path_type=Path), help="The settings (YAML). Without it: all as it ships."
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The settings (YAML). Without it: all as it ships.",
 )
 @click.option("--listen", metavar="ADDRESS:PORT", help="Where to listen, instead of what the settings say.")
-@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Where state is kept, likewise.")
+@click.option(
+    "--data", type=click.Path(file_okay=False, path_type=Path), help="Where state is kept, likewise."
+)
 @click.option("--check", is_flag=True, help="Only say whether the settings are right.")
 def serve(config: Path | None, listen: str | None, data: Path | None, *, check: bool) -> None:
     """Run a Doctor in the foreground until it is told to stop.
@@ -31,7 +37,9 @@ def serve(config: Path | None, listen: str | None, data: Path | None, *, check: 
     try:
         settings = load_settings(config)
         overrides = {"listen": listen, "data": data and data.resolve()}
-        settings = settings.with_overrides(**{key: value for key, value in overrides.items() if value is not None})
+        settings = settings.with_overrides(
+            **{key: value for key, value in overrides.items() if value is not None}
+        )
         if check:
             wire(settings)
             click.echo("the settings are right")

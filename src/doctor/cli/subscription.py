@@ -124,6 +124,7 @@ def list_subscriptions(as_json: bool) -> None:
                 for one in found
             ],
             keep=("subscription_id",),
+            spare=("filter",),
         )
 
 

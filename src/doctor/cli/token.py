@@ -103,7 +103,8 @@ def list_tokens(as_json: bool) -> None:
                 ]
                 for one in found
             ],
-            keep=("token_id",),
+            keep=("role", "token_id"),
+            spare=("expires",),
         )
 
 

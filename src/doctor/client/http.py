@@ -235,10 +235,12 @@ def _why_unreachable(url: str, error: HTTPError, seconds: float) -> str:
     match error:
         case NameResolutionError():
             return f"no Doctor answers at {url}: this name has no address"
+        case NewConnectionError() if isinstance(error.__cause__, ConnectionRefusedError):
+            return f"no Doctor answers at {url}: is `doctor serve` running?"
+        case NewConnectionError() if isinstance(error.__cause__, OSError):
+            return f"no Doctor answers at {url}: {error.__cause__.strerror}"
         case ConnectTimeoutError():
             return f"no Doctor answers at {url}: nothing within {CONNECT_SECONDS:g} s (a firewall?)"
-        case NewConnectionError():
-            return f"no Doctor answers at {url}: is `doctor serve` running?"
         case ReadTimeoutError():
             return f"Doctor at {url} took the request and did not answer within {seconds:g} s"
         case SSLError() if isinstance(error.args[0], ssl.SSLCertVerificationError):

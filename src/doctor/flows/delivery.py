@@ -125,6 +125,7 @@ class DeliveryFlow:
         """Fill a lane that has fallen behind from the outbox."""
         attempt = 1
         while lane.behind and not lane.closed.is_set():
+            missed = lane.missed
             try:
                 rows = await self._store.pending(
                     lane.subscription_id, lane.endpoint.endpoint_id, after=lane.queued, limit=IN_MEMORY
@@ -134,7 +135,7 @@ class DeliveryFlow:
                 log.warning("outbox.unreadable", subscription_id=lane.subscription_id, error=str(error))
                 await lane.pause(retry.delay_before(attempt))
                 continue
-            lane.refill(rows)
+            lane.refill(rows, missed)
             found = lane.next()
             if found is not None:
                 return found
@@ -212,7 +213,7 @@ class DeliveryFlow:
 
 def _wait(outcome: DeliveryOutcome, attempt: int) -> float:
     wished = outcome.retry_after if isinstance(outcome, Failed) else None
-    return retry.delay_before(attempt) if wished is None else wished
+    return max(wished or 0.0, retry.delay_before(attempt))
 
 
 class Lane:
@@ -230,7 +231,7 @@ class Lane:
         self.behind = True
         self.gone = False
         self.closed = asyncio.Event()
-        self._missed = 0
+        self.missed = 0
         self._waiting: deque[StoredNotification] = deque()
 
     def put(self, notification: StoredNotification) -> None:
@@ -240,16 +241,20 @@ class Lane:
             return
         if self.behind or sequence != self.queued + 1 or len(self._waiting) >= IN_MEMORY:
             self.behind = True
-            self._missed = max(self._missed, sequence)
+            self.missed = max(self.missed, sequence)
         else:
             self._waiting.append(notification)
             self.queued = sequence
 
-    def refill(self, rows: Sequence[StoredNotification]) -> None:
-        """Take over the next messages of the outbox; a full page means that there may be more."""
+    def refill(self, rows: Sequence[StoredNotification], missed: int) -> None:
+        """Take over the next messages of the outbox; a full page means that there may be more.
+
+        ``missed`` is what the lane had missed when the outbox was asked: only so much do the rows speak of. What was
+        saved while they were on their way is asked for next.
+        """
         self._waiting.extend(rows)
-        self.queued = rows[-1].sequence if rows else max(self.queued, self._missed)
-        self.behind = len(rows) >= IN_MEMORY or self._missed > self.queued
+        self.queued = rows[-1].sequence if rows else max(self.queued, missed)
+        self.behind = len(rows) >= IN_MEMORY or self.missed > self.queued
 
     def next(self) -> StoredNotification | None:
         """Take the message that is due, or None when memory has none."""

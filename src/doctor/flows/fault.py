@@ -130,7 +130,9 @@ class FaultFlow:
         fault = Fault(
             fault_key=lifecycle.fault_key_of(event_id, resource_id, rule.fault_type),
             resource_id=resource_id,
-            resource_type=found.type if found else event.resource_type or rule.resource.type or UNKNOWN_RESOURCE,
+            resource_type=found.type
+            if found
+            else event.resource_type or rule.resource.type or UNKNOWN_RESOURCE,
             fault_type=rule.fault_type,
             rule=rule.name,
             severity=verdict.severity,

@@ -1,5 +1,6 @@
 """How a failure policy comes into force: read, checked, kept, and used for the very next event."""
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -47,7 +48,7 @@ class PolicyFlow:
             situation.selector = Selector(parse_policy(situation.policy.text, self._catalogue).policy)
         elif first is not None:
             try:
-                text = first.read_text()
+                text = await asyncio.to_thread(first.read_text)
             except (OSError, UnicodeDecodeError) as error:
                 raise RejectedError(f"policy: {first}: {error}") from None
             try:

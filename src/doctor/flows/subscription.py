@@ -137,7 +137,9 @@ class SubscriptionFlow:
 
     async def probe(self, subscription: Subscription) -> list[Probed]:
         """Ask each endpoint whether it is there, all at once; no sequence is used."""
-        remarks = await asyncio.gather(*(self._channel.probe(endpoint) for endpoint in subscription.endpoints))
+        remarks = await asyncio.gather(
+            *(self._channel.probe(endpoint) for endpoint in subscription.endpoints)
+        )
         return [Probed(*pair) for pair in zip(subscription.endpoints, remarks, strict=True)]
 
     async def _put(self, subscription: Subscription) -> None:

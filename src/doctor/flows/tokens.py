@@ -29,7 +29,13 @@ class TokenFlow:
         return Identity(name=token.name or token.token_id, role=token.role, project=token.project)
 
     async def create(
-        self, role: Role, *, project: str | None, name: str, expires: datetime | None, secret: str | None = None
+        self,
+        role: Role,
+        *,
+        project: str | None,
+        name: str,
+        expires: datetime | None,
+        secret: str | None = None,
     ) -> tuple[Token, str]:
         """Make a token; returns it with the secret, which nobody can show again.
 

@@ -6,8 +6,8 @@ The rows are data, in ``catalogue.yaml`` beside this file; the policy that ships
 from functools import cache
 from importlib.resources import files
 
-from doctor.inspector.policy_text import Document, Place, read_grades
-from doctor.model.fault import EventType, ResourceState, severity_of
+from doctor.inspector.policy_text import Document, Place, read_grades, read_severity
+from doctor.model.fault import EventType, ResourceState
 from doctor.model.policy import Catalogue, CatalogueRow, ClearingRow, RecommendedAction
 
 ROW_KEYS = (
@@ -48,7 +48,7 @@ def _row(section: Place, clearing: list[ClearingRow]) -> CatalogueRow:
         type=event_type,
         fault_type=section.at("fault_type").text(),
         resource=section.at("resource").text(),
-        severity=severity_of(section.at("severity").text()),
+        severity=read_severity(section.at("severity")),
         state=section.at("state").word(ResourceState),
         event_type=section.at("event_type").word(EventType),
         probable_cause=section.at("probable_cause").text(),

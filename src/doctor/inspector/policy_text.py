@@ -7,6 +7,7 @@ zeros. Aliases and tags are refused: nothing in a policy needs them, and small t
 from collections.abc import Collection, Iterable, Iterator
 from difflib import get_close_matches
 from enum import StrEnum
+from itertools import chain
 from typing import Any, TypeVar
 
 import msgspec
@@ -37,7 +38,7 @@ from doctor.model.policy import (
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 16
-MAX_NODES = 100_000
+MAX_NODES = 50_000
 MAX_FLAWS = 100
 MAX_ITEMS = 1_000  # of one list or mapping, such as the rules
 MAX_TEXT = 256
@@ -130,7 +131,7 @@ def _fault_rule(section: "Place", catalogue: Catalogue) -> FaultRule:
         clear_when=_clear_conditions(section.at("clear_when"), when, row.clears_by),
         resource=_resource(section.at("resource"), row.resource),
         fault_type=section.at("fault_type").text(row.fault_type),
-        severity=None if is_same else _severity(severity) if severity.is_given else row.severity,
+        severity=None if is_same else read_severity(severity) if severity.is_given else row.severity,
         state=section.at("state").word(ResourceState, row.state),
         event_type=section.at("event_type").word(EventType, row.event_type),
         probable_cause=section.at("probable_cause").text(row.probable_cause),
@@ -167,7 +168,7 @@ def read_grades(place: "Place") -> tuple[Grade, ...]:
             when=tuple(
                 _condition(when) for when in each.at("when").demand("when does it hold?").one_or_more()
             ),
-            severity=_severity(each.at("severity")) if each.at("severity").is_given else None,
+            severity=read_severity(each.at("severity")) if each.at("severity").is_given else None,
             state=each.at("state").word(ResourceState) if each.at("state").is_given else None,
             recommended_action=(
                 each.at("recommended_action").word(RecommendedAction)
@@ -238,12 +239,12 @@ def _propagation(section: "Place") -> Propagation:
         state=state.word(ResourceState) if state.is_given else None,
         ways=WAYS.get(section.at("when_all").one_of(WAYS, ""), Ways.THIS),
         to_state=section.at("to_state").word(ResourceState),
-        severity=None if severity.value in (None, "same") else _severity(severity),
+        severity=None if severity.value in (None, "same") else read_severity(severity),
         min_severity=_any_severity(least) if least.is_given else Severity.CLEARED,
     )
 
 
-def _severity(place: "Place") -> Severity:
+def read_severity(place: "Place") -> Severity:
     """Read the severity of a fault."""
     severity = _any_severity(place)
     if severity is Severity.CLEARED:
@@ -276,14 +277,16 @@ def _demanded(place: "Place") -> Condition:
 
 def _condition(place: "Place") -> Condition:
     section = place.section(CONDITION_KEYS)
-    details = section.at("details").members()
+    details = section.at("details")
     return Condition(
         type=_names(section.at("type")),
         source=_names(section.at("source")),
         severity=frozenset(_any_severity(each) for each in section.at("severity").one_or_more()),
         resource=_names(section.at("resource")),
         zone=_names(section.at("zone")),
-        details={key: _matcher(member) for key, member in details.items()},
+        details=(
+            {key: _matcher(member) for key, member in details.members().items()} if details.is_given else {}
+        ),
     )
 
 
@@ -317,15 +320,30 @@ def _warnings(policy: FailurePolicy, catalogue: Catalogue) -> Iterator[tuple[str
         yield "/faults", "there are none: no event raises a fault"
     if not policy.propagate:
         yield "/propagate", "there is none: no owner is told of a fault on a host"
-    taken = [(f"the ignore rule {shown(each.name)}", each.when) for each in policy.ignore]
     for index, rule in enumerate(policy.faults):
         yield from _misspelt(f"/faults/{index}/when/type", rule.when.type, catalogue.types)
-        first = next((name for name, when in taken if _covers(when, rule.when)), None)
-        if first is not None:
-            yield f"/faults/{index}/when", f"never fires: {first} takes all these events before"
-        taken.append((f"the rule {shown(rule.name)}", rule.when))
+    yield from _shadowed(policy)
     for index, each in enumerate(policy.propagate):
         yield from _misspelt(f"/propagate/{index}/from", (each.supplier_type,), SUPPLIER_TYPES)
+
+
+def _shadowed(policy: FailurePolicy) -> Iterator[tuple[str, str]]:
+    # By type, and those for more than named types under "": rules for different types need no comparison.
+    earlier: dict[str, list[tuple[str, Condition]]] = {}
+
+    def remember(name: str, when: Condition) -> None:
+        are_named = when.type and all(is_literal(each) for each in when.type)
+        for event_type in when.type if are_named else ("",):
+            earlier.setdefault(event_type, []).append((name, when))
+
+    for ignore in policy.ignore:
+        remember(f"the ignore rule {shown(ignore.name)}", ignore.when)
+    for index, rule in enumerate(policy.faults):
+        candidates = chain.from_iterable(earlier.get(each, ()) for each in ("", *rule.when.type))
+        cover = next((name for name, when in candidates if _covers(when, rule.when)), None)
+        if cover is not None:
+            yield f"/faults/{index}/when", f"never fires: {cover} takes all these events before"
+        remember(f"the rule {shown(rule.name)}", rule.when)
 
 
 def _misspelt(pointer: str, words: Iterable[str], known: Collection[str]) -> Iterator[tuple[str, str]]:
@@ -383,7 +401,7 @@ class Document:
             line = self._lines.get((id(value), step), line)
             if isinstance(value, list):
                 value = value[int(step)]
-            elif isinstance(value, dict):
+            else:
                 value = value.get(step.replace("~1", "/").replace("~0", "~"))
         return Flaw(pointer, f"{detail} (line {line})")
 
@@ -414,7 +432,7 @@ class Document:
 
     def _build(self, events: Iterable[Any]) -> Any:
         """Build the tree from the events of the parser, without recursion and within limits."""
-        root = _Open([])
+        root = _Open("", [])
         stack = [root]
         for number, event in enumerate(events):
             if isinstance(event, yaml.CollectionEndEvent):
@@ -427,23 +445,23 @@ class Document:
                         line,
                     )
                 if stack[-1].awaits_key:
-                    self._begin_member(stack, self._key(event), line)
+                    self._begin_member(stack[-1], self._key(event), line)
                 else:
                     value = self._value(event)
+                    inner = _Open(f"{stack[-1].pointer}/{stack[-1].step}" if len(stack) > 1 else "", value)
                     self._lines.setdefault((id(stack[-1].value), stack[-1].step), line)
                     stack[-1].add(value)
                     if isinstance(value, dict | list):
-                        stack.append(_Open(value))
+                        stack.append(inner)
             elif isinstance(event, yaml.DocumentStartEvent) and root.value:
                 raise self._refusal("is more than one document: leave out the ---", _line(event))
         return root.value[0] if root.value else None
 
-    def _begin_member(self, stack: list["_Open"], key: str, line: int) -> None:
-        mapping = stack[-1]
-        if key in mapping.value and len(self._flaws) < MAX_FLAWS:
-            steps = [*(each.step for each in stack[1:-1]), escaped(key)]
-            self._flaws.append(Flaw("/" + "/".join(steps), f"is given twice, again in line {line}"))
+    def _begin_member(self, mapping: "_Open", key: str, line: int) -> None:
         mapping.key = key
+        if key in mapping.value and len(self._flaws) < MAX_FLAWS:
+            pointer = f"{mapping.pointer}/{mapping.step}"
+            self._flaws.append(Flaw(pointer, f"is given twice, again in line {line}"))
         self._lines.setdefault((id(mapping.value), mapping.step), line)
 
     def _key(self, event: Any) -> str:
@@ -477,7 +495,8 @@ LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 class _Open:
     """A mapping or list whose end has not come yet; ``key`` is that of the member to come."""
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, pointer: str, value: Any) -> None:
+        self.pointer = pointer
         self.value = value
         self.key: str | None = None
 
@@ -535,12 +554,11 @@ class Place:
         return Place(self._document, f"{self.pointer}/{escaped(key)}", self.value.get(key))
 
     def members(self) -> dict[str, "Place"]:
-        """Return the values of a mapping by key, none if it is not given."""
-        if isinstance(self.value, dict):
-            return {key: self.at(key) for key in self.value}
-        if self.is_given:
+        """Return the values of this mapping by key."""
+        if not isinstance(self.value, dict):
             self.flaw("has to be a mapping, as in key: value")
-        return {}
+            return {}
+        return {key: self.at(key) for key in self.value}
 
     def section(self, known: Collection[str], later: Collection[str] = ()) -> "Place":
         """Return this as a mapping, each of whose keys is known here."""

@@ -27,6 +27,7 @@ from doctor.model.policy import (
     FailurePolicy,
     FaultRule,
     Glob,
+    Grade,
     IgnoreRule,
     Matcher,
     OneOf,
@@ -191,34 +192,39 @@ def names_type(condition: Condition, event_type: str) -> bool:
 
 
 class _Compiled(NamedTuple):
-    """A condition without its types: ``holds`` None is always; ``reads_details`` if it needs them decoded."""
+    """A condition without its types; ``reads_details`` if it needs them decoded."""
 
-    holds: EventTest | None
+    holds: EventTest
     reads_details: bool
 
 
 class _CompiledRule:
-    """A rule with its conditions as functions. ``grades`` are pairs of a test and the rule under that grade."""
+    """A rule with its conditions compiled; ``grades`` have the rule as each grade leaves it."""
 
     def __init__(self, rule: FaultRule) -> None:
         self.rule = rule
-        when = _compile(rule.when)
-        self.when = when.holds
+        self.when = _compile(rule.when)
         self.clear_when = [(condition, _compile(condition)) for condition in rule.clear_when]
-        grades = [
-            (_compile(condition), _graded(rule, index))
-            for index, grade in enumerate(rule.grades)
+        self.grades = [
+            (condition, _compile(condition), _graded(rule, grade))
+            for grade in rule.grades
             for condition in grade.when
         ]
-        self.grades = [(compiled.holds or _always, graded) for compiled, graded in grades]
-        self.reads_details = when.reads_details or any(compiled.reads_details for compiled, _ in grades)
+
+
+class _Raising(NamedTuple):
+    """A rule that may raise a fault: when, and as which rule by which grade."""
+
+    rule: FaultRule
+    holds: EventTest
+    grades: tuple[tuple[EventTest, FaultRule], ...]
 
 
 class _Plan(NamedTuple):
     rules: tuple[FaultRule, ...]
     ignores: tuple[tuple[str, EventTest], ...]
     clears: tuple[tuple[FaultRule, EventTest], ...]
-    raises: tuple[_CompiledRule, ...]
+    raises: tuple[_Raising, ...]
     reads_details: bool
 
 
@@ -229,20 +235,27 @@ _NO_DETAILS: Details = {}
 def _plan(
     rules: Sequence[_CompiledRule], ignores: Sequence[tuple[IgnoreRule, _Compiled]], event_type: str
 ) -> _Plan:
-    clearing = [
-        (rule.rule, compiled)
-        for rule in rules
-        for condition, compiled in rule.clear_when
-        if names_type(condition, event_type)
-    ]
-    raising = tuple(rule for rule in rules if names_type(rule.rule.when, event_type))
+    used = [compiled for _, compiled in ignores]
+    clears: list[tuple[FaultRule, EventTest]] = []
+    raises: list[_Raising] = []
+    for each in rules:
+        clearing = [test for condition, test in each.clear_when if names_type(condition, event_type)]
+        clears += [(each.rule, test.holds) for test in clearing]
+        used += clearing
+        if names_type(each.rule.when, event_type):
+            grades = [
+                (test, graded) for condition, test, graded in each.grades if names_type(condition, event_type)
+            ]
+            raises.append(
+                _Raising(each.rule, each.when.holds, tuple((test.holds, graded) for test, graded in grades))
+            )
+            used += [each.when, *(test for test, _ in grades)]
     return _Plan(
-        rules=tuple(rule.rule for rule in rules),
-        ignores=tuple((rule.name, compiled.holds or _always) for rule, compiled in ignores),
-        clears=tuple((rule, compiled.holds or _always) for rule, compiled in clearing),
-        raises=raising,
-        reads_details=any(compiled.reads_details for _, compiled in (*ignores, *clearing))
-        or any(rule.reads_details for rule in raising),
+        rules=tuple(each.rule for each in rules),
+        ignores=tuple((rule.name, test.holds) for rule, test in ignores),
+        clears=tuple(clears),
+        raises=tuple(raises),
+        reads_details=any(test.reads_details for test in used),
     )
 
 
@@ -267,16 +280,15 @@ def _judge(plan: _Plan, event: RawEvent, zone_id: str | None) -> Selected:
 
 
 def _first(
-    rules: Iterable[_CompiledRule], event: RawEvent, zone_id: str | None, known: Details
-) -> _CompiledRule | None:
+    rules: Iterable[_Raising], event: RawEvent, zone_id: str | None, known: Details
+) -> _Raising | None:
     for rule in rules:
-        if rule.when is None or rule.when(event, zone_id, known):
+        if rule.holds(event, zone_id, known):
             return rule
     return None
 
 
-def _graded(rule: FaultRule, index: int) -> FaultRule:
-    grade = rule.grades[index]
+def _graded(rule: FaultRule, grade: Grade) -> FaultRule:
     return replace(
         rule,
         severity=rule.severity if grade.severity is None else grade.severity,
@@ -286,10 +298,10 @@ def _graded(rule: FaultRule, index: int) -> FaultRule:
 
 
 def _raise(
-    compiled: _CompiledRule, event: RawEvent, zone_id: str | None, known: Details, details: Details | None
+    raising: _Raising, event: RawEvent, zone_id: str | None, known: Details, details: Details | None
 ) -> Raise:
-    rule = compiled.rule
-    for holds, graded in compiled.grades:
+    rule = raising.rule
+    for holds, graded in raising.grades:
         if holds(event, zone_id, known):
             rule = graded
             break
@@ -334,7 +346,7 @@ def _compile(condition: Condition) -> _Compiled:
     reads_details = not FIELDS.issuperset(condition.details)
     if len(tests) > 1:
         return _Compiled(_all_of(tuple(tests)), reads_details)
-    return _Compiled(tests[0] if tests else None, reads_details)
+    return _Compiled(tests[0] if tests else _always, reads_details)
 
 
 def _always(_event: RawEvent, _zone_id: str | None, _details: Details) -> bool:

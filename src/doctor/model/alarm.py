@@ -22,8 +22,8 @@ class Alarm(msgspec.Struct, frozen=True, gc=False, array_like=True):
     A dead host with three machines makes four alarms: its own, which is the root cause, and three derived ones.
     ``fault_id`` is shared by all alarms of the fault within one project and differs between projects, so that owners
     can correlate and co-location does not leak. ``project`` is the owner's, None on the physical side.
-    What all alarms of a fault share (probable cause ...) stands in the `Fault`. Stored as an array: new fields come
-    last and have a default.
+    What all alarms of a fault share (probable cause ...) stands in the `Fault`. ``worst_before`` is the worst severity
+    that it ever had before the present one. Stored as an array: new fields come last and have a default.
     """
 
     alarm_id: str
@@ -37,6 +37,12 @@ class Alarm(msgspec.Struct, frozen=True, gc=False, array_like=True):
     raised_time: datetime
     changed_time: datetime | None = None
     cleared_time: datetime | None = None
+    worst_before: Severity = Severity.CLEARED
+
+    @property
+    def worst_severity(self) -> Severity:
+        """Return the worst severity that it ever had."""
+        return max(self.severity, self.worst_before)
 
     @property
     def alarm_state(self) -> AlarmState:
@@ -56,12 +62,10 @@ class AlarmedFault(msgspec.Struct, frozen=True, kw_only=True):
 class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """What one step did to a fault: its record afterwards, and which alarms are news of which kind.
 
-    ``raised``, ``changed`` and ``cleared`` are the alarms as they are now; ``before`` has the former severity of
-    changed and cleared ones, since filters ask how bad it was.
+    ``raised``, ``changed`` and ``cleared`` are the alarms as they are now.
     """
 
     record: AlarmedFault
     raised: tuple[Alarm, ...] = ()
     changed: tuple[Alarm, ...] = ()
     cleared: tuple[Alarm, ...] = ()
-    before: dict[str, Severity] = {}

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from doctor.model.alarm import Alarm, Transition
-from doctor.model.fault import Fault, Severity
+from doctor.model.fault import Fault
 from doctor.model.notification import NotificationType
 from doctor.model.subscription import EventKind, SubscribeFilter, Subscription
 
@@ -60,7 +60,7 @@ class Telling(NamedTuple):
 def tellings(transition: Transition, subscriptions: Subscriptions) -> Iterator[Telling]:
     """Return what each subscription is to be told of a transition: one notification for all that one cause did.
 
-    An alarm that was bad enough before, or is now, counts as bad enough: who heard of the raise hears of the end.
+    An alarm that ever was bad enough counts as bad enough: who heard of it once hears of it until its end.
     """
     for kind, alarms in (
         (NotificationType.FAULT, transition.raised),
@@ -78,11 +78,11 @@ def _told(
     for project, own in _by_project(alarms).items():
         if project is not None:
             for subscription in subscriptions.of(project):
-                matching = _matching(subscription, kind, own, fault, transition.before)
+                matching = _matching(subscription, kind, own, fault)
                 if matching:
                     yield Telling(subscription, kind, matching)
     for subscription in subscriptions.of(None):
-        matching = _matching(subscription, kind, alarms, fault, transition.before)
+        matching = _matching(subscription, kind, alarms, fault)
         if matching:
             yield Telling(subscription, kind, matching)
 
@@ -95,11 +95,7 @@ def _by_project(alarms: tuple[Alarm, ...]) -> dict[str | None, tuple[Alarm, ...]
 
 
 def _matching(
-    subscription: Subscription,
-    kind: NotificationType,
-    alarms: tuple[Alarm, ...],
-    fault: Fault,
-    before: dict[str, Severity],
+    subscription: Subscription, kind: NotificationType, alarms: tuple[Alarm, ...], fault: Fault
 ) -> tuple[Alarm, ...]:
     if kind is NotificationType.FAULT_CLEARED and not subscription.clear:
         return ()
@@ -114,7 +110,7 @@ def _matching(
         alarm
         for alarm in alarms
         if resource_matches(asked, alarm.resource_id, alarm.resource_type)
-        and max(alarm.severity, before.get(alarm.resource_id, alarm.severity)) >= asked.min_severity
+        and alarm.worst_severity >= asked.min_severity
     )
 
 

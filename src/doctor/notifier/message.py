@@ -138,10 +138,18 @@ class Describer:
         parts = templates.get(kind)
         if parts is None:
             told = self.fault(record, replace(alarm, alarm_id=_PLACE))
-            sample = replace(self.virtual(alarm.resource_id, alarm.resource_type, (told,)), virtual_resource_id=_PLACE)
+            sample = replace(
+                self.virtual(alarm.resource_id, alarm.resource_type, (told,)), virtual_resource_id=_PLACE
+            )
             head, middle, tail = encode(sample).split(encode(_PLACE))
             parts = templates[kind] = head, middle, tail
-        return b"%b%b%b%b%b" % (parts[0], encode(alarm.resource_id), parts[1], encode(alarm.alarm_id), parts[2])
+        return b"%b%b%b%b%b" % (
+            parts[0],
+            encode(alarm.resource_id),
+            parts[1],
+            encode(alarm.alarm_id),
+            parts[2],
+        )
 
     def _place(self, host: str) -> tuple[Location, HostStatus, Isolation]:
         resource = self._resources.physical.get(host)

@@ -118,7 +118,7 @@ class Store(Protocol):
         ...
 
     async def timelines(self, *, before: str | None, limit: int) -> Sequence[Timeline]:
-        """Return timelines, the one that was kept first last; ``before`` is the fault_id of the last seen."""
+        """Return timelines, the last begun first; ``before`` is the fault_id of the last seen."""
         ...
 
     async def timeline(self, fault_id: str) -> Timeline | None:
@@ -138,5 +138,5 @@ class Store(Protocol):
         ...
 
     async def close(self) -> None:
-        """Write what is waiting and let go of the files."""
+        """Write what is waiting and let go of the files. ``load`` opens them again."""
         ...

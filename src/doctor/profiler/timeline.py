@@ -143,9 +143,11 @@ def first_told(timeline: Timeline) -> list[ConsumerTimeline]:
     return sorted(first.values(), key=_moment)
 
 
-def _moment(entry: ConsumerTimeline) -> tuple[bool, float]:
-    time = entry.received or entry.told
-    return (True, 0.0) if time is None else (entry.received is None, time.timestamp())
+def _moment(entry: ConsumerTimeline) -> tuple[int, float]:
+    """Return what orders Consumers: those that received it, those that were told, the rest."""
+    if entry.received is not None:
+        return 0, entry.received.timestamp()
+    return (1, entry.told.timestamp()) if entry.told is not None else (2, 0.0)
 
 
 def last_received(timeline: Timeline) -> datetime | None:

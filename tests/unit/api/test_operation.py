@@ -3,6 +3,7 @@ from typing import Any, Literal
 
 import msgspec
 import pytest
+from starlette.datastructures import Headers
 
 from doctor.api.operation import Answer, Call, Operation, ServerSentEvent, operation, operations_of
 from doctor.model.errors import Flaw, Reason, RejectedError
@@ -127,13 +128,7 @@ def test_a_body_may_be_left_out_where_its_type_says_so() -> None:
 
 def test_a_call_without_identity_says_so() -> None:
     call: Call[None, None] = Call(
-        caller=None,
-        path={},
-        query=None,
-        body=None,
-        raw=b"",
-        headers=None,
-        client=None,  # type: ignore[arg-type]
+        caller=None, path={}, query=None, body=None, raw=b"", headers=Headers(), client=None
     )
     with pytest.raises(LookupError, match="no identity"):
         call.identity  # noqa: B018

@@ -24,6 +24,7 @@ from doctor.model.errors import (
 from doctor.model.identity import Identity, Role
 
 COOKS = frozenset({Role.ADMIN, Role.CONSUMER})
+LONGEST_RECIPE = 20_000  # bytes
 GUESTS = COOKS | {Role.AUDITOR}
 
 Name = Annotated[
@@ -60,7 +61,7 @@ class KettleChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What may be changed."""
 
     colour: Colour | msgspec.UnsetType = msgspec.UNSET
-    litres: float | None | msgspec.UnsetType = msgspec.UNSET
+    litres: float | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Kettle(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +79,7 @@ class KettleQuery(PageQuery, frozen=True, kw_only=True):
     """Which kettles."""
 
     colour: Annotated[frozenset[Colour], msgspec.Meta(description="Only of these colours.")] = frozenset()
-    name: list[str] = []
+    name: tuple[str, ...] = ()
     hot: bool | None = None
     since: datetime | None = None
     litres: Annotated[float, msgspec.Meta(ge=0)] = 0.0
@@ -221,8 +222,8 @@ class KettleDoor:
         roles=frozenset({Role.ADMIN}),
         answers={200: "The recipe as it was kept."},
         accepts=("application/yaml", "text/plain"),
-        produces="application/yaml",
-        limits=Limits(body=100, seconds=2),
+        produces="text/plain",
+        limits=Limits(body=LONGEST_RECIPE, seconds=2),
     )
     async def put_recipe(self, call: Call[str, None]) -> Answer[str]:
         """Replace the recipe."""

@@ -283,9 +283,10 @@ NEVER_GOOD = [
 @pytest.mark.parametrize(("url", "sentence"), NEVER_GOOD, ids=[row[0][:60] for row in NEVER_GOOD])
 def test_urls_that_no_doctor_takes(url: str, sentence: str) -> None:
     for guard in (strict, permissive, lab):
-        objection = guard.objection_to_url(URL(url))
-        assert objection is not None
-        assert sentence in objection
+        for encoded in {url.isascii(), False}:
+            objection = guard.objection_to_url(URL(url, encoded=encoded))
+            assert objection is not None
+            assert sentence in objection
 
 
 @pytest.mark.parametrize(

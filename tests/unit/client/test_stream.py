@@ -1,5 +1,7 @@
 """Server-sent events, however they are cut."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +23,7 @@ def test_events_are_read() -> None:
 @given(st.lists(st.integers(0, len(STREAM)), max_size=20))
 def test_where_the_network_cuts_does_not_matter(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(STREAM)]
-    chunks = [STREAM[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    chunks = [STREAM[start:end] for start, end in pairwise(edges)]
     assert list(events(lines(chunks))) == list(events(lines([STREAM])))
 
 

@@ -12,7 +12,11 @@ def test_everything_has_a_default() -> None:
     settings = PingSettings.parse({})
 
     assert settings == PingSettings()
-    assert (settings.interval, settings.misses, settings.method) == (timedelta(milliseconds=100), 3, Method.AUTO)
+    assert (settings.interval, settings.misses, settings.method) == (
+        timedelta(milliseconds=100),
+        3,
+        Method.AUTO,
+    )
 
 
 def test_all_that_can_be_set_is_read() -> None:
@@ -50,22 +54,34 @@ def test_all_that_can_be_set_is_read() -> None:
     [
         pytest.param({"intervall": 1}, "unknown field `intervall`", id="unknown"),
         pytest.param({"interval": "soon"}, "interval: 'soon' is no duration", id="no-duration"),
-        pytest.param({"interval": True}, "interval: expected a duration, got bool", id="a-flag-is-no-duration"),
+        pytest.param(
+            {"interval": True}, "interval: expected a duration, got bool", id="a-flag-is-no-duration"
+        ),
         pytest.param({"interval": 0.001}, "interval: must be at least 0.01 s", id="too-often"),
         pytest.param({"timeout": 0}, "timeout: must be at least 0.001 s", id="no-time-to-answer"),
         pytest.param({"start_grace": -1}, "start_grace: -1 is negative", id="negative"),
         pytest.param({"misses": 0}, "misses: Expected `int` >= 1", id="never-missed"),
         pytest.param({"misses": "3"}, "misses: Expected `int`, got `str`", id="text-for-number"),
         pytest.param({"recover": 0}, "recover: Expected `int` >= 1", id="no-answer-needed"),
-        pytest.param({"method": "carrier pigeon"}, "method: Invalid enum value 'carrier pigeon'", id="method"),
+        pytest.param(
+            {"method": "carrier pigeon"}, "method: Invalid enum value 'carrier pigeon'", id="method"
+        ),
         pytest.param({"tcp_port": 65536}, "tcp_port: Expected `int` <= 65535", id="port"),
         pytest.param({"only": "compute-*"}, "only: Expected `array`, got `str`", id="one-pattern"),
         pytest.param({"hosts": ["compute-1"]}, "hosts: expected a mapping, got list", id="hosts"),
         pytest.param({"hosts": {"c1": 3}}, "hosts.c1: expected a mapping, got int", id="host"),
-        pytest.param({"hosts": {"c1": {"misses": 0}}}, "hosts.c1.misses: Expected `int` >= 1", id="in-a-host"),
-        pytest.param({"hosts": {"c1": {"interval": 0}}}, "hosts.c1.interval: must be at least", id="host-often"),
+        pytest.param(
+            {"hosts": {"c1": {"misses": 0}}}, "hosts.c1.misses: Expected `int` >= 1", id="in-a-host"
+        ),
+        pytest.param(
+            {"hosts": {"c1": {"interval": 0}}}, "hosts.c1.interval: must be at least", id="host-often"
+        ),
         pytest.param({"hosts": {"c1": {"address": [""]}}}, "hosts.c1.address[0]: Expected", id="no-address"),
-        pytest.param({"hosts": {"c1": {"recover": 1}}}, "hosts.c1: Object contains unknown field `recover`", id="not-per-host"),
+        pytest.param(
+            {"hosts": {"c1": {"recover": 1}}},
+            "hosts.c1: Object contains unknown field `recover`",
+            id="not-per-host",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_its_place(settings: dict[str, Any], message: str) -> None:

@@ -25,5 +25,7 @@ class AlarmOut(FaultInfo, frozen=True, gc=False, kw_only=True):
 def alarm_out(record: AlarmedFault, alarm: Alarm, describer: Describer) -> AlarmOut:
     """Return an alarm as the viewer of the describer may see it."""
     return AlarmOut(
-        **asdict(describer.fault(record, alarm)), resource_id=alarm.resource_id, resource_type=alarm.resource_type
+        **asdict(describer.fault(record, alarm)),
+        resource_id=alarm.resource_id,
+        resource_type=alarm.resource_type,
     )

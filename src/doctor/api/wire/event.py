@@ -107,7 +107,7 @@ def parse_events(body: bytes, *, source: str, zone: tzinfo = UTC) -> Parsed:
     return Parsed(events, list(range(len(events))), [])
 
 
-class _Unusual(Exception):  # noqa: N818 - a turn of the way, not an error
+class _Unusual(Exception):
     """The event does not fit the short way."""
 
 
@@ -194,7 +194,9 @@ def _places(document: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(document, list):
         for index, value in enumerate(document):
             yield _unwrapped(value, f"/{index}")
-    elif isinstance(document, dict) and document.keys() == {"events"} and isinstance(document["events"], list):
+    elif (
+        isinstance(document, dict) and document.keys() == {"events"} and isinstance(document["events"], list)
+    ):
         for index, value in enumerate(document["events"]):
             yield _unwrapped(value, f"/events/{index}")
     else:
@@ -245,7 +247,16 @@ def _details_flaws(details: dict[str, Any], pointer: str, depth: int) -> Iterato
         yield Flaw(pointer, f"longer than {MAX_DETAILS} bytes")
         return
     yield from _limit_flaws(details, pointer, depth + 2)
-    for key in ("hostname", "source", "status", "monitor", "monitor_id", "monitorID", "resource_id", "resource_type"):
+    for key in (
+        "hostname",
+        "source",
+        "status",
+        "monitor",
+        "monitor_id",
+        "monitorID",
+        "resource_id",
+        "resource_type",
+    ):
         if details.get(key) is not None:
             yield from _name_flaws(details[key], f"{pointer}/{key}")
     for key in ("monitor_event_id", "monitorEventID"):
@@ -296,9 +307,7 @@ def _wrong_number(number: int) -> RejectedError:
         return RejectedError(
             "no events", reason=Reason.MALFORMED, flaws=[Flaw("", "send one event at least")]
         )
-    return RejectedError(
-        f"{number} events in one request: {MAX_EVENTS} at most", reason=Reason.TOO_LARGE
-    )
+    return RejectedError(f"{number} events in one request: {MAX_EVENTS} at most", reason=Reason.TOO_LARGE)
 
 
 def _no_json(error: Exception) -> RejectedError:

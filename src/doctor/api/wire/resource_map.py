@@ -6,7 +6,14 @@ from typing import Annotated, Any
 import msgspec
 
 from doctor.model.errors import Flaw, RejectedError
-from doctor.model.resource import HOST, VIRTUAL_MACHINE, VIRTUAL_RESOURCE_TYPES, PhysicalResource, Relation, VirtualResource
+from doctor.model.resource import (
+    HOST,
+    VIRTUAL_MACHINE,
+    VIRTUAL_RESOURCE_TYPES,
+    PhysicalResource,
+    Relation,
+    VirtualResource,
+)
 from doctor.model.resource_map import ResourceMap
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
@@ -38,7 +45,9 @@ class VirtualResourceIn(msgspec.Struct, forbid_unknown_fields=True, gc=False, kw
     sal: int | Name | None = None
 
 
-class RelationIn(msgspec.Struct, forbid_unknown_fields=True, gc=False, rename={"supplier": "from", "dependent": "to"}):
+class RelationIn(
+    msgspec.Struct, forbid_unknown_fields=True, gc=False, rename={"supplier": "from", "dependent": "to"}
+):
     """``to`` depends on ``from`` (``hosts``, ``connects``, ``attaches``, ``powers``, ``contains``, ``backs``)."""
 
     supplier: Name
@@ -70,7 +79,10 @@ def resource_map_of(document: ResourceMapIn, *, version: int) -> ResourceMap:
     return ResourceMap(
         [_physical(resource) for resource in document.physical_resources],
         [_virtual(resource) for resource in document.virtual_resources],
-        [Relation(intern(one.supplier), intern(one.kind), intern(one.dependent)) for one in document.relations],
+        [
+            Relation(intern(one.supplier), intern(one.kind), intern(one.dependent))
+            for one in document.relations
+        ],
         version=version,
     )
 

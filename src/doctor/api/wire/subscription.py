@@ -149,7 +149,10 @@ def filter_of(given: SubscribeFilterIn) -> SubscribeFilter:
         RejectedError: a severity or a type of resource that does not exist.
     """
     flaws = [
-        Flaw(f"/subscribe_filter/virtual_resource_type/{index}", f"use one of: {', '.join(VIRTUAL_RESOURCE_TYPES)}")
+        Flaw(
+            f"/subscribe_filter/virtual_resource_type/{index}",
+            f"use one of: {', '.join(VIRTUAL_RESOURCE_TYPES)}",
+        )
         for index, name in enumerate(given.virtual_resource_type)
         if name not in VIRTUAL_RESOURCE_TYPES
     ]
@@ -232,10 +235,11 @@ def tested(probed: list[Probed]) -> TestResults:
     return TestResults(
         results=[
             TestResult(
-                endpoint_id=one.endpoint.endpoint_id, url=one.endpoint.url, ok=one.remark is None, detail=one.remark
+                endpoint_id=one.endpoint.endpoint_id,
+                url=one.endpoint.url,
+                ok=one.remark is None,
+                detail=one.remark,
             )
             for one in probed
         ]
     )
-
-

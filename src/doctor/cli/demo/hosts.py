@@ -75,15 +75,19 @@ class NamespaceHosts:
         self._namespaces.__exit__(None, None, None)
 
     def address(self, name: str) -> str:
+        """Return the address at the end of its link."""
         return self._hosts[name].addresses[0]
 
     def ping_settings(self) -> dict[str, Any]:
+        """Return the settings of the ping monitor."""
         return {"driver": "ping", "interval": 0.1, "misses": 3}
 
     def fail(self, name: str) -> None:
+        """Cut the link."""
         self._hosts[name].cut()
 
     def recover(self, name: str) -> None:
+        """Mend the link."""
         self._hosts[name].mend()
 
 
@@ -109,9 +113,11 @@ class ProcessHosts:
             self.fail(name)
 
     def address(self, name: str) -> str:
+        """Return the address at the end of its link."""
         return self._addresses[name]
 
     def ping_settings(self) -> dict[str, Any]:
+        """Return the settings of the ping monitor."""
         return {
             "driver": "ping",
             "interval": 0.1,
@@ -122,6 +128,7 @@ class ProcessHosts:
         }
 
     def fail(self, name: str) -> None:
+        """Kill the process."""
         process = self._processes.pop(name)
         process.kill()
         process.wait()
@@ -129,6 +136,7 @@ class ProcessHosts:
         process.stdout.close()
 
     def recover(self, name: str) -> None:
+        """Start the process."""
         process = subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-S", "-c", _PROCESS, self._addresses[name], str(self._port)],
             stdin=subprocess.DEVNULL,

@@ -23,6 +23,7 @@ from typing import Any, Self
 NETWORK = ipaddress.IPv4Network("198.18.0.0/15")
 PAIRS = NETWORK.num_addresses // 2  # each wire takes two addresses: the machine has the even one
 PAIRS_PER_PROCESS = 64
+SERIALS = itertools.count()  # of the wires of this process
 LEFTOVER = re.compile(r"doctor-(\d+)-")
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -53,6 +54,7 @@ class HostNamespace:
         self.name = name
         self.namespace = namespace
         self.wires = tuple(wires)
+        self.programs: list[subprocess.Popen[bytes]] = []
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -83,7 +85,9 @@ class HostNamespace:
 
     def start(self, *words: str, **options: Any) -> subprocess.Popen[bytes]:
         """Start a program on the host. It is killed with the host; its end is the caller's to wait for."""
-        return subprocess.Popen(self.command(*words), **options)  # noqa: S603 - our own words, no shell
+        program = subprocess.Popen(self.command(*words), **options)  # noqa: S603 - our own words, no shell
+        self.programs.append(program)
+        return program
 
 
 class Namespaces:
@@ -91,7 +95,6 @@ class Namespaces:
 
     def __init__(self) -> None:
         self.hosts: dict[str, HostNamespace] = {}
-        self._serials = itertools.count()
 
     def __enter__(self) -> Self:
         remove_leftovers()
@@ -121,7 +124,7 @@ class Namespaces:
         return host
 
     def _connect(self, namespace: str, plug: str) -> Wire:
-        interface = f"d{in_base_36(os.getpid())}-{in_base_36(next(self._serials))}"
+        interface = f"d{in_base_36(os.getpid())}-{in_base_36(next(SERIALS))}"
         local, remote = free_pair()
         ip("link", "add", interface, "type", "veth", "peer", "name", plug, "netns", namespace)
         ip("-n", namespace, "address", "add", f"{remote}/31", "dev", plug)
@@ -132,7 +135,10 @@ class Namespaces:
 
     def remove(self, name: str) -> None:
         """Kill what runs on the host, then remove the host and its wires."""
-        delete(self.hosts.pop(name).namespace)
+        host = self.hosts.pop(name)
+        for program in host.programs:
+            program.kill()  # one that was just started may not be in the namespace yet
+        delete(host.namespace)
 
 
 def remove_leftovers() -> list[str]:
@@ -148,10 +154,13 @@ def remove_leftovers() -> list[str]:
 
 
 def delete(namespace: str) -> None:
-    """Kill what runs in a namespace and remove it; its ends of the wires go with it, and so do ours."""
+    """Kill what runs in a namespace and remove it with its wires."""
     for process in ip("netns", "pids", namespace).split():
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(process), signal.SIGKILL)
+    # The kernel would remove the wires as well, but at a time of its own, and they hold addresses.
+    for wire in json.loads(ip("-json", "-n", namespace, "link", "show", "type", "veth") or "[]"):
+        ip("-n", namespace, "link", "delete", wire["ifname"])
     ip("netns", "delete", namespace)
 
 

@@ -75,7 +75,10 @@ def play(hosts: Hosts, tell: Tell) -> Outcome:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="doctor-demo-")))
         stack.enter_context(hosts)
-        tell(f"{len(HOSTS)} hosts as {hosts.kind}: " + ", ".join(f"{name} {hosts.address(name)}" for name in HOSTS))
+        tell(
+            f"{len(HOSTS)} hosts as {hosts.kind}: "
+            + ", ".join(f"{name} {hosts.address(name)}" for name in HOSTS)
+        )
         client = stack.enter_context(_doctor(hosts, folder))
         tell(f"Doctor listens on {client.url} and pings them every 100 ms; 3 misses in a row are a failure")
         client.put("/v1/resource-map", _resource_map(hosts))
@@ -110,7 +113,9 @@ def _fail_and_recover(hosts: Hosts, client: Client, tenants: dict[str, Talker], 
     tell("  the alarm is cleared, and the owner was told")
     time.sleep(0.3)  # a notification that must not come would have come by now
     told = {
-        project: sum(line["what"] == "received" and line["notification_type"] == "fault" for line in tenant.lines)
+        project: sum(
+            line["what"] == "received" and line["notification_type"] == "fault" for line in tenant.lines
+        )
         for project, tenant in tenants.items()
     }
     told[STRANGER] = sum(line["what"] == "received" for line in tenants[STRANGER].lines)
@@ -163,7 +168,9 @@ def _doctor(hosts: Hosts, folder: Path) -> Iterator[Client]:
 @contextmanager
 def _tenant(client: Client, project: str, folder: Path) -> Iterator[Talker]:
     """Run the VNF manager of a tenant, with a token of its own, subscribed to all that is its own."""
-    token = client.post("/v1/tokens", {"role": "consumer", "project": project, "name": f"{project}'s VNF manager"})
+    token = client.post(
+        "/v1/tokens", {"role": "consumer", "project": project, "name": f"{project}'s VNF manager"}
+    )
     secret = "whsec_" + b64encode(secrets.token_bytes(32)).decode()
     environment = {"DOCTOR_URL": client.url, "DOCTOR_TOKEN": token["token"], "ENDPOINT_SECRET": secret}
     words = ["-m", "doctor.cli.demo.vnf_manager", json.dumps(ROLES[project])]
@@ -218,4 +225,3 @@ def _time(line: Line, key: str) -> datetime:
 
 def _ms(duration: timedelta) -> float:
     return round(duration / timedelta(milliseconds=1), 3)
-

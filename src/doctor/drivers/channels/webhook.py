@@ -98,7 +98,7 @@ class WebhookChannel:
 
     One attempt is one request: no redirect is followed, and nothing is sent twice behind our back (aiohttp repeats
     on a connection that had died only what HTTP calls idempotent, and POST is not; such an attempt is `Failed`).
-    A 2xx counts from its first line: what happens to the rest of the answer changes nothing.
+    A 2xx counts once its head is there: what happens to the rest of the answer changes nothing.
 
     It belongs to the event loop in which it is first used.
     """
@@ -118,6 +118,7 @@ class WebhookChannel:
         self._tls: ssl.SSLContext | bool = _trust(settings.ca_file) if settings.ca_file else True
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
+        self._under_way: set[_Body] = set()
         self._target: Callable[[Endpoint], _Target | str] = lru_cache(4096)(self._make_target)
 
     async def deliver(
@@ -132,6 +133,7 @@ class WebhookChannel:
         settings = self._settings
         limit = (settings.first_timeout if attempt <= 1 else settings.timeout).total_seconds()
         body = _Body(notification.body, self._clock)
+        self._under_way.add(body)
         try:
             async with asyncio.timeout(limit):
                 answer = await self._connected().post(
@@ -140,13 +142,16 @@ class WebhookChannel:
                     headers=self._headers(target, notification, attempt),
                     allow_redirects=False,
                 )
+            received = self._clock.now()
+            if not answer.closed:
+                await _discard(answer)
         except TimeoutError:
             return Failed(f"no {'answer' if body.told else 'connection'} within {limit:g} s")
         except Exception as error:
             return Failed(self._explain(error, endpoint))
-        received = self._clock.now()
-        if not answer.closed:
-            await _discard(answer)
+        finally:
+            self._under_way.discard(body)
+            body.let_go()
         return outcome_of(answer.status, answer.headers.get("retry-after"), body.told or received, received)
 
     async def probe(self, endpoint: Endpoint) -> str | None:
@@ -175,6 +180,8 @@ class WebhookChannel:
     async def close(self) -> None:
         """Give connections back; what is under way fails."""
         self._closed = True
+        for body in self._under_way:
+            body.let_go(unfinished=True)
         if self._session is not None:
             await self._session.close()
 
@@ -187,10 +194,12 @@ class WebhookChannel:
         if not endpoint.url.isprintable() or " " in endpoint.url:
             return "the URL has spaces or control characters"
         try:
-            url = URL(endpoint.url).with_fragment(None)
-        except ValueError as error:
-            return f"the URL cannot be read: {error}"
-        if objection := self._guard.objection_to_url(url):
+            # To the letter, since some have a signature in them. It is read bit by bit: an error may come late.
+            url = URL(endpoint.url, encoded=endpoint.url.isascii()).with_fragment(None)
+            objection = self._guard.objection_to_url(url)
+        except ValueError:  # whose text may repeat a password
+            return "the URL cannot be read: it has the form https://host:port/path"
+        if objection:
             return objection
         try:
             signer = Signer(endpoint.secret) if endpoint.secret is not None else None
@@ -278,6 +287,8 @@ class _Body(aiohttp.Payload):
         super().__init__(body, content_type="application/json")
         self._size = len(body)
         self._clock = clock
+        self._transport: asyncio.WriteTransport | None = None
+        self._written = False
         self.told: datetime | None = None
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
@@ -286,8 +297,20 @@ class _Body(aiohttp.Payload):
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Write the body, and with it the head that waits before it."""
+        self._transport = writer.transport
         self.told = self._clock.now()
         await writer.write(self._value)
+        self._written = True
+
+    def let_go(self, *, unfinished: bool = False) -> None:
+        """Drop the connection at once unless it is kept.
+
+        To close it would be to wait, with the rest of the body in memory, until an endpoint that does not read
+        has read it.
+        """
+        transport = self._transport
+        if transport is not None and (unfinished or not self._written or transport.is_closing()):
+            transport.abort()
 
 
 async def _discard(answer: aiohttp.ClientResponse) -> None:
@@ -370,7 +393,9 @@ def explain(error: Exception) -> str | None:
             return "the URL cannot be used"
         case aiohttp.ClientError() if isinstance(error.__cause__, ssl.SSLError):
             return "TLS: connection refused by the other side"
-        case ConnectionResetError():
+        case OSError() if isinstance(error, ConnectionResetError) or isinstance(
+            error.__cause__, ConnectionResetError
+        ):
             return "connection reset"
         case OSError():
             return _BY_ERRNO.get(error.errno or 0, "connection failed")

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from datetime import UTC, datetime
 
+import msgspec
+
 from doctor.model.alarm import AlarmedFault
 from doctor.model.checkpoint import Checkpoint, Timeline
 from doctor.model.errors import StoreError
@@ -24,7 +26,7 @@ FOREIGN_CHECKPOINTS = {Checkpoint.OCCURRED, Checkpoint.DETECTED, Checkpoint.HAND
 class MemoryStore:
     """The twin of the other stores, in plain dicts; see `doctor.ports.store.Store` for what is promised.
 
-    ``later`` is at once here. A store that was closed still has everything when it is loaded again.
+    ``later`` is at once here. What was closed still has everything when it is loaded again.
     """
 
     def __init__(self) -> None:
@@ -72,6 +74,7 @@ class MemoryStore:
         self._keep(change)
 
     def _keep(self, change: Change) -> None:
+        change = _as_read_back(change)
         news = list(self._new_notifications(change))
         policies = self._new_policies(change)
         self._batches += change.batches
@@ -86,7 +89,7 @@ class MemoryStore:
                 delivery.endpoint_id
             ] = delivery
         for timeline in change.timelines:
-            self._timelines[timeline.fault_id] = deepcopy(timeline)
+            self._timelines[timeline.fault_id] = timeline
         self._subscriptions.update((one.subscription_id, one) for one in change.subscriptions)
         for key in change.forget_subscriptions:
             self._subscriptions.pop(key, None)
@@ -235,6 +238,14 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Do nothing: there are no files."""
+
+
+def _as_read_back(change: Change) -> Change:
+    """Return what a store with files would read: a copy, or an error when something cannot be written."""
+    try:
+        return msgspec.msgpack.decode(msgspec.msgpack.encode(change), type=Change)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise StoreError(f"this change cannot be kept: {error}") from error
 
 
 def _cleared(record: AlarmedFault) -> datetime:

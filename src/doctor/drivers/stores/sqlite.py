@@ -20,7 +20,6 @@ from doctor.drivers.stores import sqlite_queries as queries
 from doctor.drivers.stores.sqlite_file import (
     Lock,
     connect_reader,
-    is_damage,
     migrations,
     open_database,
     unusable,
@@ -30,7 +29,7 @@ from doctor.drivers.stores.sqlite_statements import Step, micros, steps_of
 from doctor.drivers.stores.sqlite_writer import Work, Writer
 from doctor.model.alarm import AlarmedFault
 from doctor.model.checkpoint import Timeline
-from doctor.model.errors import PermanentError, StoreError
+from doctor.model.errors import StoreError
 from doctor.model.notification import Delivery, StoredNotification
 from doctor.ports.store import Change, Snapshot, StoredPolicy
 
@@ -76,10 +75,17 @@ class SqliteStore:
         Raises:
             PermanentError: another Doctor uses the file, or it cannot be used; the message says what to do.
         """
+        is_opening = self._file is None
         if self._file is None:
             # Some milliseconds, once, before there is anything to do beside it: no need for a thread.
             self._file = OpenFile(self._path, migrations() if self._scripts is None else self._scripts)
-        return await self._read(queries.load, recent_events)
+        try:
+            return await self._read(queries.load, recent_events)
+        except StoreError as error:
+            if not is_opening:
+                raise
+            await self.close()
+            raise unusable(self._path, error.__cause__ or error) from error
 
     async def _read(
         self, query: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -231,11 +237,7 @@ class Readers:
         def run() -> T:
             try:
                 return query(self._connection(), *args, **kwargs)
-            except msgspec.MsgspecError as error:
-                raise PermanentError(f"a record in {self._path} cannot be read: {error}") from error
-            except sqlite3.Error as error:
-                if is_damage(error):
-                    raise unusable(self._path, error) from error
+            except (sqlite3.Error, msgspec.MsgspecError) as error:
                 raise StoreError(f"the store cannot read: {error}") from error
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, run)

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
+import msgspec
+
 from doctor.model.errors import PermanentError
 
 APPLICATION_ID = 0x446F6374  # "Doct": tells a database of Doctor from any other
@@ -75,7 +77,11 @@ def _open(path: Path, scripts: Sequence[str]) -> sqlite3.Connection:
     try:
         connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
         _check_owner(path, connection)
-        connection.execute("PRAGMA journal_mode = WAL")
+        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise PermanentError(
+                f"{path} cannot have a WAL: keep it on a local disk, not on a network file system"
+            )
         set_up_writer(connection)
         migrate(path, connection, scripts)
         if connection.execute("SELECT 1 FROM instance").fetchone() is None:
@@ -169,4 +175,9 @@ def unusable(path: Path, error: BaseException) -> PermanentError:
             f"{path} is damaged or no database ({error}): restore the newest backup, save what is left with"
             f" `sqlite3 {path} .recover`, or move the file away to start empty"
         )
-    return PermanentError(f"cannot open {path}: {error}: check the folder, its owner and its free space")
+    if isinstance(error, msgspec.MsgspecError):
+        return PermanentError(
+            f"{path} has a record that this Doctor cannot read ({error}): install the version that wrote it,"
+            " or restore the newest backup"
+        )
+    return PermanentError(f"cannot use {path}: {error}: check the folder, its owner and its free space")

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from doctor.drivers.stores.sqlite_queries import EVENT_ID_BYTES, decode_fault
+from doctor.drivers.stores.sqlite_queries import EVENT_ID_BYTES
 from doctor.drivers.stores.sqlite_statements import (
     DROP_BATCH,
-    DROP_CLEARED_ALARM,
+    DROP_CLEARED_ALARMS,
     DROP_DELIVERIES,
     DROP_FAULT,
     DROP_NOTIFICATION,
@@ -19,8 +19,6 @@ from doctor.drivers.stores.sqlite_statements import (
 )
 
 ROWS_PER_ROUND = 200
-FAULTS_PER_ROUND = 20
-ROWS_PER_PIECE = 500
 BYTES_PER_PIECE = 1 << 20
 
 Place = tuple[int, int]  # a time and the id of a row: where the round before has ended
@@ -88,21 +86,16 @@ def old_notifications(connection: sqlite3.Connection, before: int, after: Place)
 
 
 def old_faults(connection: sqlite3.Connection, before: int, after: Place) -> Findings:
-    """Find faults that were cleared before. Their alarms go first: what a crash leaves is found again."""
+    """Find faults that were cleared before."""
     rows = connection.execute(
-        "SELECT cleared, id, record FROM faults"
+        "SELECT cleared, id, length(record), fault_key FROM faults"
         " WHERE (cleared, id) > (?, ?) AND cleared < ? ORDER BY cleared, id LIMIT ?",
-        (*after, before, FAULTS_PER_ROUND),
+        (*after, before, ROWS_PER_ROUND),
     ).fetchall()
-    records = [decode_fault(record) for _, _, record in rows]
-    alarms = [(alarm.alarm_id,) for record in records for alarm in record.alarms.values()]
-    faults = [(record.fault.fault_key,) for record in records]
-    pieces: list[list[Step]] = [
-        [(DROP_CLEARED_ALARM, alarms[start : start + ROWS_PER_PIECE])]
-        for start in range(0, len(alarms), ROWS_PER_PIECE)
-    ]
-    if faults:
-        pieces.append([(DROP_FAULT, faults), (DROP_REPEATS, faults)])
+    pieces: list[list[Step]] = []
+    for some in _by_size(rows):
+        keys = [row[3:4] for row in some]
+        pieces.append([(DROP_FAULT, keys), (DROP_CLEARED_ALARMS, keys), (DROP_REPEATS, keys)])
     return Findings(pieces, len(rows), _place(rows))
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from doctor.drivers.stores.sqlite_statements import EPOCH, MICROSECOND, from_micros, micros
+from doctor.drivers.stores.sqlite_statements import EPOCH, MICROSECOND, fingerprint, from_micros, micros
 from doctor.model.alarm import AlarmedFault
 from doctor.model.checkpoint import Timeline
 from doctor.model.identity import Token
@@ -29,7 +29,8 @@ def load(connection: sqlite3.Connection, recent_events: int) -> Snapshot:
     try:
         return _load(connection, recent_events)
     finally:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def _load(connection: sqlite3.Connection, recent_events: int) -> Snapshot:
@@ -167,12 +168,13 @@ def closed_faults(
 
 def fault_of_alarm(connection: sqlite3.Connection, alarm_id: str) -> AlarmedFault | None:
     """Return the cleared fault of an alarm."""
-    row = connection.execute(
+    candidates = connection.execute(
         "SELECT record FROM cleared_alarms JOIN faults USING (fault_key)"
-        " WHERE alarm_id = ? AND cleared IS NOT NULL",
-        (alarm_id,),
-    ).fetchone()
-    return decode_fault(row[0]) if row else None
+        " WHERE instr(fingerprints, ?) AND cleared IS NOT NULL",
+        (fingerprint(alarm_id),),
+    ).fetchall()
+    records = (decode_fault(record) for (record,) in candidates)
+    return next((one for one in records if any(alarm_id == a.alarm_id for a in one.alarms.values())), None)
 
 
 def timelines(connection: sqlite3.Connection, before: str | None, limit: int) -> list[Timeline]:

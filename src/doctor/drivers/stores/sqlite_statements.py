@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import chain
 from typing import Any
+from zlib import crc32
 
 import msgspec
 
@@ -79,7 +80,7 @@ SAVE_FAULT = Insert(
     3,
     "ON CONFLICT (fault_key) DO UPDATE SET cleared = excluded.cleared, record = excluded.record",
 )
-SAVE_CLEARED_ALARM = Insert("INSERT OR REPLACE INTO cleared_alarms (alarm_id, fault_key)", 2)
+SAVE_CLEARED_ALARMS = Insert("INSERT OR REPLACE INTO cleared_alarms (fault_key, fingerprints)", 2)
 ADD_REPEATS = Insert(
     "INSERT INTO repeats (fault_key, count)",
     2,
@@ -118,7 +119,11 @@ SAVE_ENDPOINT = Each(
 )
 FORGET_SUBSCRIPTION = Each("DELETE FROM subscriptions WHERE subscription_id = ?", ordered=True)
 GIVE_UP = Each("UPDATE sequences SET given_up = last WHERE subscription_id = ?", ordered=True)
-SAVE_TOKEN = Each("INSERT OR REPLACE INTO tokens (token_id, record) VALUES (?, ?)", ordered=True)
+SAVE_TOKEN = Each(
+    "INSERT INTO tokens (token_id, record) VALUES (?, ?)"
+    " ON CONFLICT (token_id) DO UPDATE SET record = excluded.record",
+    ordered=True,
+)
 FORGET_TOKEN = Each("DELETE FROM tokens WHERE token_id = ?", ordered=True)
 # Policies are history: one that was kept is never replaced, the same again is nothing new.
 INSERT_POLICY = Each(
@@ -131,7 +136,7 @@ SAVE_RESOURCE_MAP = Each("INSERT OR REPLACE INTO resource_map (id, content) VALU
 DROP_BATCH = Each("DELETE FROM batches WHERE id = ?")
 DROP_NOTIFICATION = Each("DELETE FROM notifications WHERE id = ?")
 DROP_DELIVERIES = Each("DELETE FROM deliveries WHERE subscription_id = ? AND sequence = ?")
-DROP_CLEARED_ALARM = Each("DELETE FROM cleared_alarms WHERE alarm_id = ?")
+DROP_CLEARED_ALARMS = Each("DELETE FROM cleared_alarms WHERE fault_key = ?")
 DROP_REPEATS = Each("DELETE FROM repeats WHERE fault_key = ?")
 DROP_FAULT = Each("DELETE FROM faults WHERE fault_key = ? AND cleared IS NOT NULL")
 DROP_TIMELINE = Each("DELETE FROM timelines WHERE id = ?")
@@ -156,6 +161,11 @@ def newest(timeline: Timeline) -> datetime:
     """Return how new a timeline is: the last time of Doctor's own clock in it."""
     own = (time for name, time in timeline.checkpoints.items() if name not in FOREIGN_CHECKPOINTS)
     return max(own, default=EPOCH)
+
+
+def fingerprint(alarm_id: str) -> bytes:
+    """Return what stands for an alarm id where many are kept; others may have the same one."""
+    return crc32(alarm_id.encode()).to_bytes(4)
 
 
 def steps_of(change: Change) -> list[Step]:
@@ -201,13 +211,12 @@ def _fault_steps(change: Change) -> Iterator[Step]:
         [(r.fault.fault_key, micros_or_none(r.fault.cleared_time), _encode(r)) for r in change.faults],
     )
     cleared = [
-        (alarm.alarm_id, record.fault.fault_key)
+        (record.fault.fault_key, b"".join([fingerprint(alarm.alarm_id) for alarm in record.alarms.values()]))
         for record in change.faults
         if not record.fault.is_open
-        for alarm in record.alarms.values()
     ]
     if cleared:
-        yield SAVE_CLEARED_ALARM, cleared
+        yield SAVE_CLEARED_ALARMS, cleared
 
 
 def _delivery_row(delivery: Delivery) -> Row:

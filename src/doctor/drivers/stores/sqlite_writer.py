@@ -94,7 +94,11 @@ class Writer:
         while True:
             group, is_last = self._next_group()
             if group:
-                self._write(group)
+                try:
+                    self._write(group)
+                except Exception as error:  # a defect of ours: nobody shall wait for ever
+                    self._roll_back()
+                    self._report(group, dict.fromkeys(group, StoreError(f"the store is broken: {error!r}")))
             if is_last:
                 break
         if self._again:
@@ -178,6 +182,7 @@ class Writer:
         if len(self._again) > KEPT_FOR_RETRY:
             log.error("store.changes_lost", changes=len(self._again) - KEPT_FOR_RETRY)
             del self._again[:-KEPT_FOR_RETRY]
+        self._checkpointer.start()  # the WAL may be full of what could be in the database
 
     def _report(self, group: list[Work], failures: Failures) -> None:
         waiting = next((work.future for work in group if work.future is not None), None)
@@ -238,8 +243,12 @@ class Checkpointer:
         """Count what was written to the WAL."""
         self._written += size
         if self._written >= CHECKPOINT_AFTER:
-            self._written = 0
-            self._is_due.set()
+            self.start()
+
+    def start(self) -> None:
+        """Begin to move."""
+        self._written = 0
+        self._is_due.set()
 
     def catch_up(self, connection: sqlite3.Connection) -> None:
         """Move the rest; for the thread of the writer."""

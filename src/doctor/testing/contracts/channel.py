@@ -1,4 +1,3 @@
-# ruff: noqa: S101 - a suite is made of asserts
 """What every channel must do. A driver's tests inherit the suite and say how its endpoints are made to answer::
 
 class TestMyChannel(ChannelContract):

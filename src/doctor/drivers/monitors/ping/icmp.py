@@ -33,7 +33,11 @@ class Sender(msgspec.Struct, frozen=True):
     @property
     def constant_sum(self) -> int:
         """Return what the words of a request add up to without its sequence number; a key adds nothing."""
-        return (ECHO_REQUEST << 8) + self.identifier + sum(int(word) for word in struct.unpack("!4H", self.token))
+        return (
+            (ECHO_REQUEST << 8)
+            + self.identifier
+            + sum(int(word) for word in struct.unpack("!4H", self.token))
+        )
 
 
 def new_key() -> bytes:

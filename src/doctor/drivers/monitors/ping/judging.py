@@ -82,10 +82,10 @@ class Path:
     """One address of a host, with what was asked and answered there.
 
     ``key`` is random and goes with every probe: who does not know it cannot answer. Probes are numbered from 1.
-    ``missed`` has the last misses after the last answer, no more of them than the rule asks for.
+    ``missed`` has the last misses after the last answer, no more of them than the rule asks for; ``gap`` is the first.
     """
 
-    __slots__ = ("address", "answered", "asked", "excused", "heard", "host", "key", "missed", "streak")
+    __slots__ = ("address", "answered", "asked", "excused", "gap", "heard", "host", "key", "missed", "streak")
 
     def __init__(self, host: Host, address: Address, key: bytes) -> None:
         self.host = host
@@ -94,6 +94,7 @@ class Path:
         self.asked = 0
         self.answered = 0
         self.missed: list[int] = []
+        self.gap: int | None = None
         self.streak = 0
         self.excused = 0
         self.heard: float | None = None
@@ -170,11 +171,12 @@ class Judge:
         number = path.asked - ((path.asked - number) & 0xFFFF)
         if number <= path.answered:
             return
-        in_a_row = not path.missed or path.missed[0] >= number
+        in_a_row = path.gap is None or path.gap >= number
         path.streak = path.streak + 1 if in_a_row else 1
         path.answered = number
         if path.missed:
             path.missed = [missed for missed in path.missed if missed > number]
+            path.gap = path.missed[0] if path.missed else None
         path.excused = 0
         path.heard = at
         if path.host.status is not Status.UP:
@@ -204,6 +206,7 @@ class Judge:
                 and path.key in self.paths
                 and not self._is_in_grace(path.host, deadline)
             ):
+                path.gap = path.gap or number
                 path.missed.append(number)
                 del path.missed[: -path.host.rule.misses]
                 self._stirred[path.host.name] = None

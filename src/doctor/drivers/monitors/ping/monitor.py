@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
 
 import structlog
 
@@ -67,6 +67,7 @@ class Watching:
         self._prober = prober
         self._rounds = Rounds(prober)
         self._version: int | None = None
+        self._wanted: dict[str, Wish] = {}
         self._names: dict[str, tuple[Address, ...]] = {}
         self._useless: set[str] = set()
         self._looking_up: asyncio.Task[None] | None = None
@@ -150,18 +151,21 @@ class Watching:
     def _load(self, now: float) -> None:
         self._version = self._targets.version
         wanted = wishes(self._targets.hosts(), self._settings)
-        self._watch(wanted, now)
+        if wanted == self._wanted:
+            return
+        self._wanted = wanted
+        self._watch(now)
         if self._looking_up is not None:
             self._looking_up.cancel()
             self._looking_up = None
         names = {text for wish in wanted.values() for text in wish.addresses if self._is_name(text)}
         if names:
-            self._looking_up = asyncio.get_running_loop().create_task(self._look_up(names, wanted))
+            self._looking_up = asyncio.get_running_loop().create_task(self._look_up(names))
             self._looking_up.add_done_callback(self._looked_up)
 
-    def _watch(self, wanted: Mapping[str, Wish], now: float) -> None:
+    def _watch(self, now: float) -> None:
         hosts: dict[str, Watched] = {}
-        for name, wish in wanted.items():
+        for name, wish in self._wanted.items():
             addresses = frozenset(self._usable(name, wish.addresses))
             if addresses:
                 hosts[name] = Watched(wish.rule, addresses)
@@ -186,13 +190,13 @@ class Watching:
         except ValueError:
             return False
 
-    async def _look_up(self, names: Iterable[str], wanted: Mapping[str, Wish]) -> None:
+    async def _look_up(self, names: Iterable[str]) -> None:
         """Look names up and watch what was found; try again after a while with those that were not."""
         missing = list(names)
         while missing:
             found = dict(zip(missing, await asyncio.gather(*map(self._find, missing)), strict=True))
             self._names |= {name: addresses for name, addresses in found.items() if addresses}
-            self._watch(wanted, self._clock.monotonic())
+            self._watch(self._clock.monotonic())
             missing = [name for name in missing if not found[name]]
             if missing:
                 await asyncio.sleep(LOOK_UP_AGAIN)

@@ -1,0 +1,81 @@
+"""How fast a server takes what comes as fast as it can take it: rounds in turn with the floor, and the best of them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from doctor.cli.bench.processes import Doctor, Helper
+from doctor.cli.bench.stage import CONNECTIONS, Stage, hosts_and_machines, loaded, put_map
+
+
+class Rate(NamedTuple):
+    """What one server made of one round."""
+
+    sent: int
+    accepted: int
+    rate: float
+    cpu_us: float
+    p50_ms: float
+    p99_ms: float
+
+    @property
+    def per_core(self) -> float:
+        """Return how many a second the processor time of one core would do."""
+        return 1e6 / self.cpu_us if self.cpu_us else 0.0
+
+
+class Rounds(NamedTuple):
+    """The rounds of one server."""
+
+    all: Sequence[Rate]
+
+    def best(self, of: Callable[[Rate], float], *, better: Callable[[Sequence[float]], float] = max) -> float:
+        """Return the best that one round made."""
+        return better([of(one) for one in self.all])
+
+    def as_json(self) -> list[dict[str, float]]:
+        """Return all rounds for a program."""
+        return [{**one._asdict(), "per_core": round(one.per_core)} for one in self.all]
+
+
+class Work(msgspec.Struct, frozen=True):
+    """What to order: a warm-up, then what counts. ``size`` is the number of events in each request."""
+
+    order: str
+    warm_up: int
+    count: int
+    size: int = 1
+    connections: int = CONNECTIONS
+
+    def arguments(self, count: int) -> dict[str, Any]:
+        """Return the arguments of the order."""
+        return {"count": count} if self.size == 1 else {"count": count, "size": self.size}
+
+
+def take_turns(stage: Stage, work: Work, rounds: int) -> tuple[Rounds, Rounds]:
+    """Let the durable floor and a Doctor do the work in turns; return the rounds of both."""
+    floors, doctors = [], []
+    for number in range(rounds):
+        stage.tell(f"  round {number + 1} of {rounds}")
+        with stage.floor(durable=True) as floor:
+            floors.append(_round(stage, floor, work))
+        with stage.doctor() as doctor:
+            put_map(doctor, hosts_and_machines(100, 10, ["red", "blue"]))
+            doctors.append(_round(stage, doctor, work))
+    return Rounds(floors), Rounds(doctors)
+
+
+def _round(stage: Stage, server: Doctor | Helper, work: Work) -> Rate:
+    with loaded(stage, server, connections=work.connections) as load:
+        load.run(work.order, **work.arguments(work.warm_up))
+        answer = load.run(work.order, **work.arguments(work.count))
+    sent = answer["sent"]
+    return Rate(
+        sent=sent,
+        accepted=answer["accepted"] if answer["statuses"] == {"202": work.count} else 0,
+        rate=round(sent / answer["seconds"]),
+        cpu_us=round(answer["cpu_seconds"] / sent * 1e6, 3),
+        p50_ms=answer["answered_ms"]["p50"],
+        p99_ms=answer["answered_ms"]["p99"],
+    )

@@ -1,0 +1,214 @@
+"""The fault scenario of the requirement's functional test, against any running Doctor with an embedded controller.
+
+A host and two machines of two test tenants are added to the resource map; each tenant subscribes. In every round the
+host is reported down: its owner has to be told within a second and to read the true state, the stranger must hear
+nothing; then it is reported up, and the alarm has to clear. Afterwards everything is as it was before.
+
+How notifications come: to a listener here, which Doctor must be able to reach (as it is on the same machine), or by the
+stream of the northbound door, which works from anywhere.
+"""
+
+import json
+import threading
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from secrets import token_bytes, token_hex
+from typing import Any
+
+from doctor.client.consumer import SignatureError, verify
+from doctor.client.errors import ApiError, ClientError
+from doctor.client.http import Client
+
+BUDGET = timedelta(seconds=1)
+PATIENCE = 5.0  # seconds: after that a notification counts as lost
+QUIET = 0.2  # seconds in which a stranger would have heard
+
+Progress = Callable[[int, int], None]
+Check = dict[str, Any]
+
+
+class VerifyError(Exception):
+    """The test cannot be done here; the sentence says why."""
+
+
+class Mailbox:
+    """What a tenant was told, with the moment at which it came."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[float, dict[str, Any]]] = []
+        self._news = threading.Condition()
+
+    def put(self, message: dict[str, Any]) -> None:
+        """Add a message that came just now."""
+        arrived = time.monotonic()
+        with self._news:
+            self.messages.append((arrived, message))
+            self._news.notify_all()
+
+    def wait(self, kind: str, after: int) -> tuple[float, dict[str, Any]] | None:
+        """Return the first message of a kind behind the first ``after`` ones, or None if none comes in time."""
+        end = time.monotonic() + PATIENCE
+        with self._news:
+            while True:
+                for arrived, message in self.messages[after:]:
+                    if message["notification_type"] == kind:
+                        return arrived, message
+                left = end - time.monotonic()
+                if left <= 0:
+                    return None
+                self._news.wait(left)
+
+
+class Tenant:
+    """A tenant of the test: its token, its subscription, its mailbox."""
+
+    def __init__(self, admin: Client, project: str, stack: ExitStack, *, webhook: bool) -> None:
+        self.mailbox = Mailbox()
+        made = admin.post("/v1/tokens", {"role": "consumer", "project": project, "name": "doctor verify"})
+        stack.callback(_quietly, admin.delete, f"/v1/tokens/{made['token_id']}")
+        self.client = stack.enter_context(Client(admin.url, made["token"]))
+        endpoints = []
+        if webhook:
+            secret = "whsec_" + b64encode(token_bytes(32)).decode()
+            endpoints = [{"url": stack.enter_context(_listener(self.mailbox, secret)), "secret": secret}]
+        answer = self.client.post("/v1/subscriptions", {"endpoints": endpoints})
+        self.subscription_id = answer["subscription_id"]
+        stack.callback(_quietly, self.client.delete, f"/v1/subscriptions/{self.subscription_id}")
+        if answer["warnings"]:
+            raise VerifyError(
+                f"Doctor cannot reach this machine ({answer['warnings'][0]['detail']}): use --stream"
+            )
+        if not webhook:
+            threading.Thread(target=self._follow, args=(made["token"],), daemon=True).start()
+
+    def _follow(self, token: str) -> None:
+        with suppress(ClientError), Client(self.client.url, token) as client:
+            for message in client.notifications(self.subscription_id):
+                self.mailbox.put(message)
+
+
+class FaultTest:
+    """One run of the test."""
+
+    def __init__(self, admin: Client, *, webhook: bool) -> None:
+        self._admin = admin
+        self._webhook = webhook
+        self._run = token_hex(4)
+        self._host = f"doctor-verify-{self._run}"
+
+    def run(self, rounds: int, progress: Progress) -> list[Check]:
+        """Play the rounds; returns what was checked in each.
+
+        Raises:
+            VerifyError: the test cannot be done on this Doctor.
+            ClientError: Doctor refused something or went away.
+        """
+        with ExitStack() as stack:
+            projects = [f"verify-{self._run}-{name}" for name in ("owner", "stranger")]
+            self._add_resources(projects, stack)
+            owner, stranger = (Tenant(self._admin, one, stack, webhook=self._webhook) for one in projects)
+            stack.callback(_quietly, self._report, "up")
+            checks = []
+            for number in range(1, rounds + 1):
+                checks.append(self._round(owner, stranger))
+                progress(number, rounds)
+            return checks
+
+    def _round(self, owner: Tenant, stranger: Tenant) -> Check:
+        before = len(owner.mailbox.messages)
+        heard = len(stranger.mailbox.messages)
+        sent = self._report("down")
+        told = owner.mailbox.wait("fault", before)
+        state = self._state(owner)
+        self._report("up")
+        cleared = owner.mailbox.wait("fault_cleared", before)
+        recovered = self._state(owner)
+        time.sleep(QUIET)
+        latency = None if told is None else told[0] - sent
+        return {
+            "told_after_ms": None if latency is None else round(latency * 1e3, 3),
+            "told_in_time": latency is not None and latency < BUDGET.total_seconds(),
+            "state_was_true": state == "error" and recovered == "normal",
+            "cleared": cleared is not None,
+            "stranger_heard_nothing": len(stranger.mailbox.messages) == heard,
+        }
+
+    def _state(self, owner: Tenant) -> str:
+        machine = owner.client.get(f"/v1/virtual-resources/{self._host}-owner")
+        return str(machine["virtual_resource_state"])
+
+    def _report(self, status: str) -> float:
+        """Report the host as a Monitor does; returns when."""
+        details = {"hostname": self._host, "status": status, "source": "doctor verify"}
+        event = {"time": datetime.now(UTC).isoformat(), "type": "compute.host.down", "details": details}
+        sent = time.monotonic()
+        self._admin.post("/v1/events", {"event": event})
+        return sent
+
+    def _add_resources(self, projects: list[str], stack: ExitStack) -> None:
+        """Add a host with the owner's machine, and another with the stranger's; take them out in the end."""
+        known = self._admin.get("/v1/resource-map")
+        other = f"{self._host}-b"
+        known["physical_resources"] += [{"id": self._host}, {"id": other}]
+        known["virtual_resources"] += [
+            {"id": f"{self._host}-owner", "host": self._host, "owner": projects[0]},
+            {"id": f"{self._host}-stranger", "host": other, "owner": projects[1]},
+        ]
+        try:
+            self._admin.put("/v1/resource-map", known)
+        except ApiError as error:
+            raise VerifyError(f"this Doctor's resource map cannot be added to: {error}") from None
+        stack.callback(_quietly, self._remove_resources)
+
+    def _remove_resources(self) -> None:
+        known = self._admin.get("/v1/resource-map")
+        for part in ("physical_resources", "virtual_resources"):
+            known[part] = [one for one in known[part] if not one["id"].startswith(self._host)]
+        self._admin.put("/v1/resource-map", known)
+
+
+@contextmanager
+def _listener(mailbox: Mailbox, secret: str) -> Iterator[str]:
+    """Listen on loopback for notifications; yields the address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self._answer(204)
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            try:
+                verify(dict(self.headers), body, secret)
+            except SignatureError:
+                self._answer(401)
+                return
+            mailbox.put(json.loads(body))
+            self._answer(204)
+
+        def _answer(self, status: int) -> None:
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/doctor"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _quietly(action: Callable[..., object], *arguments: object) -> None:
+    with suppress(ClientError):
+        action(*arguments)

@@ -1,0 +1,685 @@
+"""Tell a story to the production flows, and say who must hear what, and when::
+
+    story = Scenario(resources)
+    story.at(0.0).subscribe("vnfm-a", project="red")
+    story.at(1.0).push(host_down("compute-1"))
+    story.want("vnfm-a").between(1.0, 2.0).gets("vm-1 is error")
+    story.play()
+
+Time is virtual: hours of repeated attempts take milliseconds, and what happens when is exact. The flows, the Situation
+and the timelines are those of a running Doctor; the network is a `FakeChannel`, and state is in memory unless the
+story brings a store of its own. What a consumer gets that nobody wanted is as wrong as what it misses. Beyond that,
+every story is held to the promises that no story may break; see `_Promises`.
+
+Consumers are called by the name they subscribed with, ``vnfm-a``; that is all its endpoints, ``vnfm-a/1`` the second.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import looptime
+import msgspec
+
+from doctor.drivers.controllers.embedded import EmbeddedController
+from doctor.drivers.stores.memory import MemoryStore
+from doctor.flows.delivery import DeliveryFlow
+from doctor.flows.fault import Accepted, FaultFlow
+from doctor.flows.policy import PolicyFlow
+from doctor.flows.resource_map import replace_map
+from doctor.flows.situation import Situation
+from doctor.flows.subscription import EndpointWish, SubscriptionFlow
+from doctor.flows.timelines import Timelines
+from doctor.inspector.catalogue import default_catalogue
+from doctor.inspector.policy_text import parse_policy
+from doctor.inspector.selection import Selector
+from doctor.model.errors import StoreError
+from doctor.model.event import RawEvent
+from doctor.model.identity import Identity, Role
+from doctor.model.notification import (
+    Delivered,
+    Delivery,
+    DeliveryState,
+    NotificationType,
+    StoredNotification,
+)
+from doctor.model.resource_map import ResourceMap
+from doctor.model.subscription import SubscribeFilter, Subscription
+from doctor.ports.store import Store
+from doctor.testing.channel import Answer, Attempt, FakeChannel
+from doctor.testing.clock import START, LoopClock
+
+LINGER = 1.0
+EVERYTHING = 1_000_000
+EVERYTHING_OF_MINE = SubscribeFilter()
+
+Action = Callable[[], Awaitable[None] | None]
+
+
+# --- what monitors say ---
+
+
+@dataclass(frozen=True)
+class Report:
+    """An event to be. Without ``seen`` (a second of the story) it was seen when it is pushed."""
+
+    type: str
+    resource: str
+    status: str = "down"
+    severity: str = ""
+    source: str = "monitor"
+    monitor_event_id: str = ""
+    resource_type: str = ""
+    seen: float | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def event(self, second: float) -> RawEvent:
+        """Return the raw event as it is reported in this second of the story."""
+        said = {"hostname": self.resource, "status": self.status, **self.details}
+        return RawEvent(
+            time=START + timedelta(seconds=second if self.seen is None else self.seen),
+            type=self.type,
+            resource=self.resource,
+            resource_type=self.resource_type,
+            source=self.source,
+            status=self.status,
+            severity=self.severity,
+            monitor_event_id=self.monitor_event_id,
+            raw_details=msgspec.json.encode(said),
+        )
+
+
+def down(event_type: str, resource: str, **said: Any) -> Report:
+    """Say that something broke: a type of the fault catalogue, and where."""
+    return Report(event_type, resource, **said)
+
+
+def up(event_type: str, resource: str, **said: Any) -> Report:
+    """Say that it works again."""
+    return Report(event_type, resource, status="up", **said)
+
+
+def host_down(host: str, **said: Any) -> Report:
+    """Say that a host died."""
+    return down("compute.host.down", host, **said)
+
+
+def host_up(host: str, **said: Any) -> Report:
+    """Say that a host is back."""
+    return up("compute.host.down", host, **said)
+
+
+def switch_down(switch: str, **said: Any) -> Report:
+    """Say that a switch died."""
+    return down("network.switch.down", switch, **said)
+
+
+def switch_up(switch: str, **said: Any) -> Report:
+    """Say that a switch is back."""
+    return up("network.switch.down", switch, **said)
+
+
+# --- what consumers hear ---
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A notification as an endpoint received it, ``at`` a second of the story."""
+
+    at: float
+    sequence: int
+    kind: NotificationType
+    says: frozenset[str]
+    notification: StoredNotification
+
+    @property
+    def message(self) -> Any:
+        """Return the body, decoded."""
+        return msgspec.json.decode(self.notification.body)
+
+    def __str__(self) -> str:
+        return f"{self.at:9.3f}  {self.kind} #{self.sequence}: {'; '.join(sorted(self.says))}"
+
+
+def sentences(message: Any) -> frozenset[str]:
+    """Put a FaultNotification into words: ``vm-1 is error``, with the severity when that is not critical.
+
+    What is over is of no severity: ``vm-1 is normal``, or ``vm-1 is error`` as long as another fault keeps it so.
+    """
+    said = set()
+    for info in (*message.get("virtual_resource_info", ()), *message.get("physical_resource_info", ())):
+        side = "virtual" if "virtual_resource_id" in info else "physical"
+        told = {fault["perceived_severity"] for fault in info["faults"]} - {"critical", "cleared"}
+        graded = "".join(f" ({severity})" for severity in sorted(told))
+        said.add(f"{info[f'{side}_resource_id']} is {info[f'{side}_resource_state']}{graded}")
+    return frozenset(said)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    start: float
+    end: float
+    kind: NotificationType
+    says: frozenset[str]
+
+    def is_met_by(self, heard: Heard) -> bool:
+        in_time = self.start - 1e-6 <= heard.at <= self.end + 1e-6
+        return in_time and heard.kind is self.kind and heard.says == self.says
+
+    def __str__(self) -> str:
+        return f"{self.start:9.3f} to {self.end:.3f}  {self.kind}: {'; '.join(sorted(self.says))}"
+
+
+# --- one Doctor ---
+
+
+class RunningFlows:
+    """One Doctor from its start to its end, wired as the service does it: what is lost when the process dies."""
+
+    def __init__(
+        self,
+        store: Store,
+        channel: FakeChannel,
+        clock: LoopClock,
+        controller: EmbeddedController,
+        selector: Selector,
+    ) -> None:
+        self.situation = Situation(store, controller, selector)
+        self.timelines = Timelines(store)
+        self.delivery = DeliveryFlow(store, channel, clock, self._on_delivered)
+        self.faults = FaultFlow(self.situation, self.delivery, self.timelines, clock)
+        self.subscriptions = SubscriptionFlow(self.situation, self.delivery, channel, clock)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def _on_delivered(self, notification: StoredNotification, delivery: Delivery) -> None:
+        if delivery.state is DeliveryState.DELIVERED and delivery.told and delivery.received:
+            self.timelines.told(
+                notification.fault_key,
+                notification.subscription_id,
+                notification.notification_id,
+                delivery.told,
+                delivery.received,
+            )
+
+    async def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Take over what the store has, and begin to deliver."""
+        await self.situation.load()
+        for subscription in self.situation.subscriptions:
+            self.delivery.follow(subscription)
+        self.do(tasks, self.delivery.run())
+
+    def do(self, tasks: asyncio.TaskGroup, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside all else, until it is done or this Doctor dies."""
+        task = tasks.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def die(self) -> None:
+        """Stop in the middle of whatever is under way."""
+        doing = list(self._tasks)
+        for task in doing:
+            task.cancel()
+        if doing:
+            await asyncio.wait(doing)
+
+
+# --- the story ---
+
+
+class Scenario:
+    """A story: first it is told (`at`, `want`), then played, then it can be looked at (`heard`, `attempts`, `store`)."""
+
+    def __init__(
+        self, resources: ResourceMap, *, store: Store | None = None, policy: str | None = None
+    ) -> None:
+        """Take the infrastructure; ``policy`` is a failure policy (YAML), if not the one that ships."""
+        self.store: Store = MemoryStore() if store is None else store
+        self.clock = LoopClock()
+        self.channel = FakeChannel(self.clock)
+        self.controller = EmbeddedController(resources)
+        self.subscriptions: dict[str, Subscription] = {}
+        self.answers: list[list[Accepted]] = []
+        self._selector = _selector(policy, self.clock)
+        self._doctor: RunningFlows | None = None
+        self._acts: list[tuple[float, Action]] = []
+        self._pushes: dict[Push, None] = {}
+        self._wanted: defaultdict[str, list[_Wanted]] = defaultdict(list)
+        self._tasks: asyncio.TaskGroup | None = None
+
+    def at(self, second: float) -> "Moment":
+        """Begin to say what happens in this second; in the same second what is said first happens first."""
+        return Moment(self, second)
+
+    def want(self, name: str) -> "Wish":
+        """Begin to say what a consumer must hear, in the order in which it must hear it."""
+        return Wish(self._wanted[name])
+
+    @property
+    def doctor(self) -> RunningFlows:
+        """Return the Doctor that runs now."""
+        if self._doctor is None:
+            raise RuntimeError("Doctor is not running in this part of the story")
+        return self._doctor
+
+    def play(self, *, until: float | None = None) -> None:
+        """Let it all happen, and compare what was heard with what was wanted.
+
+        Raises:
+            AssertionError: something else was heard, an answer was another one, or a promise was broken.
+        """
+        self.run(until=until)
+        for name, subscription in self.subscriptions.items():
+            for index in range(len(subscription.endpoints)):
+                self._compare(name, index)
+        unknown = {name.partition("/")[0] for name in self._wanted} - self.subscriptions.keys()
+        if unknown:
+            raise AssertionError(f"nobody of this name ever subscribed: {', '.join(sorted(unknown))}")
+
+    def run(self, *, until: float | None = None) -> None:
+        """Let it all happen and keep nothing but the promises in view: for stories made by chance."""
+        with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
+            runner.run(self._run(until))
+        for push in self._pushes:
+            push.judge()
+
+    def heard(self, name: str) -> list[Heard]:
+        """Return what an endpoint received, in order."""
+        return [_heard(attempt) for attempt in self.attempts(name) if isinstance(attempt.outcome, Delivered)]
+
+    def attempts(self, name: str) -> list[Attempt]:
+        """Return every attempt at an endpoint, in order."""
+        wanted = self.endpoint_ids(name)[0]
+        return [attempt for attempt in self.channel.attempts if attempt.endpoint_id == wanted]
+
+    def attempted_at(self, name: str) -> list[float]:
+        """Return the seconds of the story in which an endpoint was tried."""
+        return [round((attempt.told - START).total_seconds(), 6) for attempt in self.attempts(name)]
+
+    def endpoint_ids(self, name: str) -> list[str]:
+        """Return the ids of the endpoints of a consumer, or of the one that is meant."""
+        owner, _, index = name.partition("/")
+        ids = [endpoint.endpoint_id for endpoint in self.subscriptions[owner].endpoints]
+        return [ids[int(index)]] if index else ids
+
+    def note(self, second: float, action: Action) -> None:
+        """Let this happen in this second."""
+        self._acts.append((second, action))
+
+    def note_push(self, second: float, push: "Push") -> None:
+        """Let this be reported in this second, beside whatever else is under way."""
+
+        async def send() -> None:
+            if self._doctor is None or self._tasks is None:
+                push.fail(ConnectionRefusedError("Doctor is not running"))
+            elif not push.was_accepted:
+                self._doctor.do(self._tasks, push.send(self._doctor, self))
+                await asyncio.sleep(0)
+
+        self._pushes[push] = None
+        self.note(second, send)
+
+    async def begin(self) -> None:
+        """Start a Doctor on what the store has."""
+        if self._tasks is None or self._doctor is not None:
+            raise RuntimeError("one Doctor at a time, and only while the story is played")
+        doctor = RunningFlows(self.store, self.channel, self.clock, self.controller, self._selector)
+        await doctor.start(self._tasks)
+        self._doctor = doctor
+
+    async def end(self) -> None:
+        """Let Doctor die."""
+        if self._doctor is not None:
+            doctor, self._doctor = self._doctor, None
+            await doctor.die()
+
+    async def _run(self, until: float | None) -> None:
+        ends = [wanted.end for wishes in self._wanted.values() for wanted in wishes]
+        last = max([0.0, *ends, *(second for second, _ in self._acts)]) + LINGER
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            await self.begin()
+            for second, action in sorted(self._acts, key=lambda act: act[0]):
+                await _sleep_until(second)
+                if (doing := action()) is not None:
+                    await doing
+            await _sleep_until(last if until is None else until)
+            await self.end()
+        self._tasks = None
+        await _Promises(self).check()
+
+    def _compare(self, name: str, index: int) -> None:
+        endpoint = f"{name}/{index}"
+        heard = self.heard(endpoint)
+        wanted = sorted((*self._wanted[name], *self._wanted[endpoint]), key=lambda one: one.start)
+        if len(heard) == len(wanted) and all(
+            one.is_met_by(it) for one, it in zip(wanted, heard, strict=True)
+        ):
+            return
+        lines = [
+            f"{endpoint} was to hear",
+            *(map(str, wanted) if wanted else ["  nothing"]),
+            "and heard",
+            *(map(str, heard) if heard else ["  nothing"]),
+        ]
+        raise AssertionError("\n".join(lines))
+
+
+class Moment:
+    """Says what happens in one second."""
+
+    def __init__(self, story: Scenario, second: float) -> None:
+        self._story = story
+        self._second = second
+
+    def subscribe(
+        self,
+        name: str,
+        *,
+        project: str | None,
+        asked: SubscribeFilter = EVERYTHING_OF_MINE,
+        endpoints: int = 1,
+        clear: bool = True,
+        change: bool = True,
+    ) -> None:
+        """Let a consumer of this project subscribe; without a project it is the Administrator."""
+        story = self._story
+
+        async def act() -> None:
+            if name in story.subscriptions:
+                raise ValueError(f"{name} subscribed before: give each subscription a name of its own")
+            story.subscriptions[name], _ = await story.doctor.subscriptions.create(
+                _identity(name, project),
+                asked,
+                _wishes(name, endpoints),
+                resource_ids=sorted(asked.virtual_resource_id),
+                clear=clear,
+                change=change,
+            )
+
+        story.note(self._second, act)
+
+    def update(
+        self, name: str, *, endpoints: int | None = None, asked: SubscribeFilter | None = None
+    ) -> None:
+        """Let a consumer change its subscription: how many endpoints it has, what it asks for."""
+        story = self._story
+
+        async def act() -> None:
+            known = story.subscriptions[name]
+            story.subscriptions[name] = await story.doctor.subscriptions.update(
+                _identity(name, known.project),
+                known.subscription_id,
+                asked=asked,
+                wishes=None if endpoints is None else _wishes(name, endpoints),
+                resource_ids=[],
+                clear=None,
+                change=None,
+            )
+
+        story.note(self._second, act)
+
+    def unsubscribe(self, name: str) -> None:
+        """Let a consumer delete its subscription."""
+        story = self._story
+
+        async def act() -> None:
+            known = story.subscriptions[name]
+            await story.doctor.subscriptions.delete(_identity(name, known.project), known.subscription_id)
+
+        story.note(self._second, act)
+
+    def push(self, *reports: Report) -> "Push":
+        """Let a monitor report these in one request."""
+        push = Push(self._second, reports)
+        self._story.note_push(self._second, push)
+        return push
+
+    def push_again(self, push: "Push") -> None:
+        """Let a monitor send the same once more, unless it was accepted by now."""
+        self._story.note_push(self._second, push)
+
+    def answer(self, name: str, *answers: Answer) -> None:
+        """Let endpoints answer the next attempts like this; None takes the notification."""
+        self._at_endpoints(name, lambda one: self._story.channel.answer(one, *answers))
+
+    def always_answer(self, name: str, answer: Answer) -> None:
+        """Let endpoints answer like this from now on; None takes notifications again."""
+        self._at_endpoints(name, lambda one: self._story.channel.always_answer(one, answer))
+
+    def hold(self, name: str) -> None:
+        """Let endpoints hang."""
+        self._at_endpoints(name, self._story.channel.hold)
+
+    def release(self, name: str) -> None:
+        """Let endpoints that hang go on."""
+        self._at_endpoints(name, self._story.channel.release)
+
+    def _at_endpoints(self, name: str, action: Callable[[str], None]) -> None:
+        def act() -> None:
+            for endpoint_id in self._story.endpoint_ids(name):
+                action(endpoint_id)
+
+        self._story.note(self._second, act)
+
+    def crash(self) -> None:
+        """Let Doctor die."""
+        self._story.note(self._second, self._story.end)
+
+    def start(self) -> None:
+        """Start Doctor again, on what it had kept."""
+        self._story.note(self._second, self._story.begin)
+
+    def load(self, resources: ResourceMap) -> None:
+        """Let the operator load another resource map."""
+        story = self._story
+        story.note(self._second, lambda: replace_map(story.doctor.situation, resources, b"{}"))
+
+    def do(self, action: Callable[[], object]) -> None:
+        """Let anything else happen, at once."""
+
+        def act() -> None:
+            action()
+
+        self._story.note(self._second, act)
+
+
+class Push:
+    """One request of a monitor. Unless the story says otherwise it must be accepted, and each event be news."""
+
+    def __init__(self, second: float, reports: tuple[Report, ...]) -> None:
+        self._second = second
+        self._reports = reports
+        self._fails = False
+        self._duplicates: list[bool] = [False] * len(reports)
+        self._happened: list[Accepted] | Exception | None = None
+
+    def fails(self) -> None:
+        """Want it answered with an error, so that the monitor sends it again."""
+        self._fails = True
+
+    def is_duplicate(self) -> None:
+        """Want it answered as known, every event of it."""
+        self._duplicates = [True] * len(self._reports)
+
+    def may_be_anything(self) -> None:
+        """Want nothing of the answer: for stories made by chance."""
+        self._duplicates = []
+
+    async def send(self, doctor: RunningFlows, story: Scenario) -> None:
+        """Hand it to the flow, as a door does."""
+        events = [report.event(self._second) for report in self._reports]
+        try:
+            answer = await doctor.faults.accept(
+                events, source="monitor", body=msgspec.json.encode(events), received=story.clock.now()
+            )
+        except StoreError as error:
+            self.fail(error)
+        except asyncio.CancelledError:
+            self.fail(ConnectionResetError("Doctor died"))
+            raise
+        else:
+            self._happened = answer
+            story.answers.append(answer)
+
+    def fail(self, error: Exception) -> None:
+        """Note that the monitor was not answered 202."""
+        self._happened = error
+
+    @property
+    def was_accepted(self) -> bool:
+        """Tell whether the answer was 202."""
+        return isinstance(self._happened, list)
+
+    def judge(self) -> None:
+        """Compare the answer with what the story said."""
+        if not self._duplicates:
+            return
+        what = f"what was pushed at {self._second}"
+        if self._happened is None:
+            raise AssertionError(f"{what} was never answered")
+        if isinstance(self._happened, Exception):
+            if not self._fails:
+                raise AssertionError(f"{what} failed: {self._happened}")
+        elif self._fails:
+            raise AssertionError(f"{what} was accepted, and should have failed")
+        elif [answer.duplicate for answer in self._happened] != self._duplicates:
+            raise AssertionError(f"{what} was answered {self._happened}")
+
+
+class Wish:
+    """Says what one consumer must hear."""
+
+    def __init__(self, wanted: list[_Wanted]) -> None:
+        self._wanted = wanted
+
+    def between(self, start: float, end: float) -> "Window":
+        """Say between which seconds."""
+        return Window(self._wanted, start, end)
+
+    def hears_nothing(self) -> None:
+        """Say that it hears nothing at all, which is what holds when nothing is said."""
+        self._wanted.clear()
+
+
+class Window:
+    """Says what one consumer must hear between two seconds: one notification with exactly these sentences."""
+
+    def __init__(self, wanted: list[_Wanted], start: float, end: float) -> None:
+        self._wanted = wanted
+        self._start = start
+        self._end = end
+
+    def gets(self, *says: str) -> None:
+        """Want to hear of a fault."""
+        self._want(NotificationType.FAULT, says)
+
+    def gets_change(self, *says: str) -> None:
+        """Want to hear of a change."""
+        self._want(NotificationType.FAULT_CHANGED, says)
+
+    def gets_clear(self, *says: str) -> None:
+        """Want to hear of the end."""
+        self._want(NotificationType.FAULT_CLEARED, says)
+
+    def _want(self, kind: NotificationType, says: tuple[str, ...]) -> None:
+        self._wanted.append(_Wanted(self._start, self._end, kind, frozenset(says)))
+
+
+# --- what holds in every story ---
+
+
+class _Promises:
+    """Holds a story to what no story may break.
+
+    - a repeat is the same message: one body and one sequence for one id, at every endpoint and after every restart [I-4]
+    - what is told was kept before [I-1]
+    - a subscription's sequence has no gaps [I-5]
+    - an endpoint is told in sequence, one request at a time [I-5, I-18]
+    - an alarm is raised, then changed, then cleared, and after that its id is never used again [I-5]
+    """
+
+    def __init__(self, story: Scenario) -> None:
+        self._story = story
+
+    async def check(self) -> None:
+        story = self._story
+        kept: dict[str, StoredNotification] = {}
+        for name, subscription in story.subscriptions.items():
+            rows = await story.store.notifications(subscription.subscription_id, after=0, limit=EVERYTHING)
+            sequences = [row.sequence for row in rows]
+            _promise(sequences == list(range(1, len(rows) + 1)), f"{name}: gaps in the sequence {sequences}")
+            _promise(len({row.notification_id for row in rows}) == len(rows), f"{name}: an id is used twice")
+            _check_lives(name, [msgspec.json.decode(row.body) for row in rows])
+            kept.update((row.notification_id, row) for row in rows)
+        first: defaultdict[str, list[int]] = defaultdict(list)
+        for attempt in story.channel.attempts:
+            told = attempt.notification
+            _promise(kept.get(told.notification_id) == told, f"told and not kept like this: {told}")
+            if attempt.attempt == 1 and told.sequence not in first[attempt.endpoint_id]:
+                first[attempt.endpoint_id].append(told.sequence)
+        for endpoint_id, sequences in first.items():
+            _promise(sequences == sorted(sequences), f"out of order at {endpoint_id}: {sequences}")
+        for endpoint_id, most in story.channel.most_under_way.items():
+            _promise(most == 1, f"{most} requests at once at {endpoint_id}")
+
+
+def _check_lives(name: str, messages: list[Any]) -> None:
+    """Hold every alarm to its one life."""
+    states: dict[str, str] = {}
+    order = {"raised": 0, "changed": 1, "cleared": 2}
+    for fault in (fault for message in messages for fault in _faults(message)):
+        alarm_id, state = fault["alarm_id"], fault["alarm_state"]
+        known = states.get(alarm_id)
+        is_next = known is None or (order[known] <= order[state] and known != "cleared" and state != "raised")
+        _promise(is_next, f"{name}: alarm {alarm_id} was {known} and then {state}")
+        states[alarm_id] = state
+        said = [fault[f"{one}_time"] for one in order]
+        times = [datetime.fromisoformat(time) for time in said if time is not None]
+        _promise(times == sorted(times), f"{name}: the times of alarm {alarm_id} are out of order: {times}")
+
+
+def _faults(message: Any) -> Iterator[Any]:
+    for info in (*message.get("virtual_resource_info", ()), *message.get("physical_resource_info", ())):
+        yield from info["faults"]
+
+
+def _promise(holds: bool, broken: str) -> None:
+    if not holds:
+        raise AssertionError(broken)
+
+
+# --- small parts ---
+
+
+def _selector(policy: str | None, clock: LoopClock) -> Selector:
+    catalogue = default_catalogue()
+    if policy is None:
+        return PolicyFlow(catalogue, clock).default()
+    return Selector(parse_policy(policy, catalogue).policy)
+
+
+def _identity(name: str, project: str | None) -> Identity:
+    role = Role.ADMIN if project is None else Role.CONSUMER
+    return Identity(name=name, role=role, project=project)
+
+
+def _wishes(name: str, endpoints: int) -> list[EndpointWish]:
+    return [EndpointWish(f"http://{name}/{index}", "doctor", None) for index in range(endpoints)]
+
+
+def _heard(attempt: Attempt) -> Heard:
+    message = msgspec.json.decode(attempt.notification.body)
+    return Heard(
+        at=(attempt.told - START).total_seconds(),
+        sequence=attempt.notification.sequence,
+        kind=NotificationType(message["notification_type"]),
+        says=sentences(message),
+        notification=attempt.notification,
+    )
+
+
+async def _sleep_until(second: float) -> None:
+    await asyncio.sleep(max(0.0, second - asyncio.get_running_loop().time()))
