@@ -4,7 +4,7 @@ import asyncio
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doctor.flows.delivery import IN_MEMORY, REFUSALS_BEFORE_PARKING
@@ -328,6 +328,7 @@ ANSWERS: st.SearchStrategy[Answer] = st.sampled_from(
 )
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     answers=st.lists(st.lists(ANSWERS, max_size=30), min_size=2, max_size=2),
     gaps=st.lists(st.sampled_from([0.0, 0.001, 0.04, 0.3, 5.0]), min_size=1, max_size=25),

@@ -1,6 +1,6 @@
 """What a Doctor that dies leaves to the next one."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doctor.model.notification import Failed
@@ -96,6 +96,7 @@ STEPS = st.lists(
 )
 
 
+@settings(deadline=None, max_examples=40)
 @given(STEPS)
 def test_however_often_it_dies_nothing_is_lost(steps: list[tuple[str, float]]) -> None:
     """[I-1, I-4, I-5] All that was accepted is told in order, each message for the first time in its turn."""

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doctor.model.errors import StoreError
@@ -190,6 +190,7 @@ STEPS = st.lists(
 )
 
 
+@settings(deadline=None, max_examples=60)
 @given(steps=STEPS, seconds=st.sampled_from([0.0, 0.01, 0.05]))
 def test_a_monitor_that_insists_gets_everything_told_exactly_once(
     steps: list[tuple[str, float]], seconds: float
@@ -204,6 +205,7 @@ def test_a_monitor_that_insists_gets_everything_told_exactly_once(
         if what == "break":
             breaking(story, second, commits=1, loads=number % 2)
         elif what == "crash":
+            breaking(story, second)
             story.at(second).crash()
             story.at(second).start()
         else:

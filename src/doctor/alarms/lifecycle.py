@@ -23,15 +23,10 @@ def fault_key_of(event_id: str, resource_id: str, fault_type: str) -> str:
     return stable_id("fault", event_id, resource_id, fault_type)
 
 
-def raised(fault: Fault, reach: ReachOf, resources: ResourceMap, *, now: datetime) -> Transition:
-    """Raise a fault: an alarm on each resource that it reaches."""
-    return settled(AlarmedFault(fault=fault, alarms={}), fault, reach, resources, now=now)
-
-
 def settled(
     record: AlarmedFault, fault: Fault, reach: ReachOf, resources: ResourceMap, *, now: datetime
 ) -> Transition:
-    """Bring the alarms of an open fault to what it reaches now.
+    """Bring the alarms of an open fault to what it reaches now; a new one has none before.
 
     The fault may have changed (severity), or what it reaches (a redundant way was lost or came back).
     """

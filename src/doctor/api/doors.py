@@ -11,10 +11,12 @@ from doctor import __version__
 from doctor.api.admin import Admin
 from doctor.api.application import make_application, token_in
 from doctor.api.northbound import Northbound
+from doctor.api.docs import Documentation
+from doctor.api.openapi import openapi_document
 from doctor.api.operation import Answer, Call, operation, operations_of
 from doctor.api.roles import REPORTERS
 from doctor.api.southbound import App, EventsAnswer, SouthboundDoor
-from doctor.api.wire.event import EventIn
+from doctor.api.wire.event import AnyEvents
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow
 from doctor.flows.policy import PolicyFlow
@@ -31,12 +33,6 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     """How Doctor is."""
 
     status: str
-
-
-class SingleEvent(msgspec.Struct, forbid_unknown_fields=True):
-    """One event in its wrapper [D 5.6.1]."""
-
-    event: EventIn
 
 
 class Basics:
@@ -92,7 +88,7 @@ class EventDoors:
             }
         },
     )
-    async def report_events(self, call: Call[Any, None]) -> Answer[EventsAnswer]:
+    async def report_events(self, call: Call[AnyEvents, None]) -> Answer[EventsAnswer]:
         """Report events [D 5.6].
 
         One event, several (`events`), a bare event, or a bare list; 1,000 at most. What is wrong with one does not
@@ -108,7 +104,7 @@ class EventDoors:
         produces="text/plain",
         answers={200: "`OK`: the events are durable."},
     )
-    async def put_opnfv_events(self, call: Call[Any, None]) -> Answer[str]:
+    async def put_opnfv_events(self, call: Call[AnyEvents, None]) -> Answer[str]:
         """Report events as the OPNFV sample monitor does: a bare list.
 
         Without a token from the addresses in `auth.anonymous_events_from` only.
@@ -123,12 +119,18 @@ class EventDoors:
         produces="text/plain",
         answers={200: "`OK`: the events are durable."},
     )
-    async def post_opnfv_events(self, call: Call[Any, None]) -> Answer[str]:
+    async def post_opnfv_events(self, call: Call[AnyEvents, None]) -> Answer[str]:
         """Report events as the OPNFV plug-in of collectd does: a bare list.
 
         Without a token from the addresses in `auth.anonymous_events_from` only.
         """
         raise LookupError("answered by the event door")
+
+
+def document() -> dict[str, Any]:
+    """Return the OpenAPI document of all doors, without a running Doctor."""
+    table = operations_of(EventDoors, Northbound, Admin, Basics, Documentation)
+    return openapi_document(table, version=__version__)
 
 
 def make_doors(

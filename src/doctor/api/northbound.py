@@ -218,7 +218,13 @@ class Northbound:
 
     # --- notifications ---
 
-    @operation("GET", "/v1/notifications", tag="Notifications", roles=READERS)
+    @operation(
+        "GET",
+        "/v1/notifications",
+        tag="Notifications",
+        roles=READERS,
+        answers={200: "A page of messages.", 404: "There is no such subscription."},
+    )
     async def list_notifications(self, call: Call[None, NotificationQuery]) -> Answer[Page[Notification]]:
         """Pull notifications: the same messages as the endpoints get, in sequence."""
         query = call.query
@@ -237,7 +243,8 @@ class Northbound:
         roles=READERS,
         produces=EVENT_STREAM,
         answers={
-            200: "Server-sent events: the id is the sequence, the event the notification_type, the data the message."
+            404: "There is no such subscription.",
+            200: "Server-sent events: the id is the sequence, the event the notification_type, the data the message.",
         },
     )
     async def stream_notifications(

@@ -382,6 +382,8 @@ def _complaint(value: Any, kind: Any) -> msgspec.ValidationError | None:
 def _flaws_inside(value: Any, kind: Any, pointer: str) -> Iterator[Flaw]:
     kind = _alternative(value, bare(kind))
     origin, arguments = get_origin(kind) or kind, get_args(kind)
+    if origin is Literal:
+        return
     match value:
         case dict() if isinstance(origin, type) and issubclass(origin, msgspec.Struct):
             yield from _flaws_of_fields(value, kind, origin, pointer)

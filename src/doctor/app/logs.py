@@ -18,10 +18,15 @@ def configure_logs(settings: LogSettings) -> None:
     ]
     last: structlog.typing.Processor
     if settings.format == "json":
-        shared.append(structlog.processors.dict_tracebacks)
+        transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)  # they may be secrets
+        shared.append(structlog.processors.ExceptionRenderer(transform))
         last = structlog.processors.JSONRenderer()
     else:
-        last = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+        last = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            pad_event_to=0,
+            exception_formatter=structlog.dev.plain_traceback,  # the other one shows locals: they may be secrets
+        )
     structlog.configure(
         processors=[*shared, last],
         wrapper_class=structlog.make_filtering_bound_logger(level),

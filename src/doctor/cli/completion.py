@@ -15,8 +15,12 @@ def completion(ctx: click.Context, shell: str) -> None:
     \b
     Put it where the shell looks, then open a new one:
       doctor completion bash > ~/.local/share/bash-completion/completions/doctor
-      doctor completion zsh  > ~/.zfunc/_doctor      # with  fpath+=~/.zfunc; autoload -U compinit; compinit
       doctor completion fish > ~/.config/fish/completions/doctor.fish
+      doctor completion zsh > ~/.zfunc/_doctor
+
+    \b
+    zsh looks there if ~/.zshrc has:
+      fpath+=~/.zfunc; autoload -U compinit; compinit
 
     \b
     Or only for now:

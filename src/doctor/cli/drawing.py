@@ -179,10 +179,16 @@ def _bars(parts: Sequence[Segment]) -> list[Bar]:
     begin = first.began.timestamp()
     bars = [Bar(_label(first.start), begin, begin, f"{first.began:%H:%M:%S.%f} UTC", "bright_black", "point")]
     for part in parts:
-        text = f"{duration(part.took)}  {part.component}"
+        text = f"{duration(part.took)}  {_short(part.component)}"
         style = COLOURS.get(part.component.partition(" + ")[0], "")
         bars.append(Bar(_label(part.end), part.began.timestamp(), _end(part), text, style))
     return bars
+
+
+def _short(component: str) -> str:
+    """Name several components by the first and the last."""
+    first, *more = component.split(" + ")
+    return f"{first} to {more[-1]}" if len(more) > 1 else component
 
 
 def _bracket(own: Sequence[Segment]) -> list[Bar]:
@@ -196,11 +202,12 @@ def _bracket(own: Sequence[Segment]) -> list[Bar]:
 
 
 def _mark_bars(timeline: Timeline, marks: Iterable[Checkpoint]) -> list[Bar]:
-    begin = timeline.checkpoints.get(Checkpoint.DETECTED) or min(timeline.checkpoints.values())
+    stamps = timeline.checkpoints
+    begin = Checkpoint.DETECTED if Checkpoint.DETECTED in stamps else min(stamps, key=lambda one: stamps[one])
     bars = []
     for mark in marks:
-        time = timeline.checkpoints[mark]
-        text = f"{duration(time - begin)} after detection"
+        time = stamps[mark]
+        text = f"{duration(time - stamps[begin])} after {begin}"
         bars.append(Bar(_label(mark), time.timestamp(), time.timestamp(), text, "bright_white", "mark"))
     return bars
 

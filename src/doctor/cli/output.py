@@ -156,9 +156,9 @@ def _pairs(pairs: Mapping[str, Any], depth: int) -> list[str]:
 
 def clean(value: Any) -> str:
     """Write a value as one line that does nothing to a terminal but stand there."""
+    if value is None or (not value and isinstance(value, (str, list, dict))):
+        return "-"
     match value:
-        case None | "" | [] | {}:
-            return "-"
         case bool():
             return "yes" if value else "no"
         case list():

@@ -54,7 +54,8 @@ def create(
 
     \b
     Examples:
-      doctor subscription create --endpoint https://vnfm.example/doctor --secret-file secret
+      doctor subscription create --endpoint https://vnfm.example/doctor \\
+             --secret-file secret
       doctor subscription create --endpoint http://127.0.0.1:8080/ \\
              --resource vm-1-1 --resource vm-1-2 --min-severity major
       (echo -n whsec_; openssl rand -base64 32) > secret      # makes a secret

@@ -34,14 +34,17 @@ def create(role: str, project: str | None, name: str | None, expires: str | None
     """Make a token and print it, alone, this once: Doctor keeps only its hash.
 
     \b
-    admin      everything                    consumer   the resources of one project
-    operator   runs the infrastructure       auditor    looks at everything, changes nothing
-    monitor    sends events
+    A token of this role:
+      admin      may do everything
+      operator   runs the infrastructure
+      monitor    sends events
+      consumer   sees and is told of the resources of one project
+      auditor    sees everything and changes nothing
 
     \b
     Examples:
       doctor token create --role monitor --name zabbix > zabbix.token
-      DOCTOR_TOKEN=$(doctor token create --role consumer --project red --expires P90D)
+      doctor token create --role consumer --project red --expires P90D
       doctor token create --role auditor --json
     """
     if (role == "consumer") != (project is not None):

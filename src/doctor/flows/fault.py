@@ -27,7 +27,7 @@ from doctor.kit.times import in_utc
 from doctor.model.alarm import AlarmedFault, Transition
 from doctor.model.checkpoint import Checkpoint, Timeline
 from doctor.model.event import EventBatch, RawEvent
-from doctor.model.fault import Fault, ResourceState
+from doctor.model.fault import Fault
 from doctor.model.notification import StoredNotification
 from doctor.notifier.matching import Telling, tellings
 from doctor.notifier.message import write
@@ -52,7 +52,7 @@ class Step:
         self.accepted = accepted
         self.now = now
         self.change = Change()
-        self.new_faults: list[str] = []
+        self.timelines: list[Timeline] = []
         self.cleared_faults: list[str] = []
 
 
@@ -83,11 +83,15 @@ class FaultFlow:
         step = Step(received, self._clock.now())
         is_news = situation.intake.is_news
         answers = []
-        for event, event_id in zip(events, ids, strict=True):
-            news = is_news(event_id)
-            answers.append(Accepted(event_id, not news))
-            if news:
-                self._judge(event, event_id, step)
+        try:
+            for event, event_id in zip(events, ids, strict=True):
+                news = is_news(event_id)
+                answers.append(Accepted(event_id, not news))
+                if news:
+                    self._judge(event, event_id, step)
+        except Exception:  # a defect of ours: what memory has of this step is not kept
+            situation.doubt()
+            raise
         step.change.batches.append(
             EventBatch(
                 received_time=received,
@@ -146,18 +150,16 @@ class FaultFlow:
             details=event.details if verdict.details is None else verdict.details,
         )
         judged = self._clock.now()
-        reach = self._reach(fault)
-        transition = lifecycle.raised(fault, reach, self._situation.resources, now=step.now)
-        self._begin_timeline(fault, step, judged)
-        step.new_faults.append(fault.fault_key)
-        self._settle(transition, step)
+        reaches = self._reaches(fault.fault_key, fault)
+        step.timelines.append(self._timeline(fault, step, judged))
+        self._settle(AlarmedFault(fault=fault, alarms={}), fault, reaches, step)
         log.info(
             "fault.raised",
             fault_id=fault.fault_key,
             resource_id=resource_id,
             fault_type=fault.fault_type,
             severity=fault.severity.perceived,
-            affected=len(reach) - 1,
+            affected=len(reaches[fault.fault_key]) - 1,
         )
 
     def _repeat(self, record: AlarmedFault, verdict: Raise, step: Step) -> None:
@@ -175,8 +177,7 @@ class FaultFlow:
             changed_time=step.now,
             transition=fault.transition + 1,
         )
-        resources = self._situation.resources
-        self._settle(lifecycle.settled(record, changed, self._reach(changed), resources, now=step.now), step)
+        self._settle(record, changed, self._reaches(changed.fault_key, changed), step)
 
     def _clear(self, name: str, fault_type: str, step: Step) -> None:
         """End a fault and its alarms; one that is not open stays so."""
@@ -185,64 +186,44 @@ class FaultFlow:
         record = self._situation.book.open_fault(resource_id, fault_type)
         if record is None:
             return
-        self._settle(lifecycle.cleared(record, now=step.now), step)
+        self._settle(record, None, self._reaches(record.fault.fault_key, None), step)
         step.cleared_faults.append(record.fault.fault_key)
         log.info(
             "fault.cleared", fault_id=record.fault.fault_key, resource_id=resource_id, fault_type=fault_type
         )
 
-    def _reach(self, fault: Fault) -> dict[str, impact.Effect]:
-        """Return what a fault does to which resource (T4)."""
+    def _reaches(self, fault_key: str, fault: Fault | None) -> dict[str, impact.Reach]:
+        """Return what a fault does to which resource now (T4), and what other faults do differently by it."""
         situation = self._situation
-        book = situation.book
+        rules = situation.selector.policy.propagate
+        return impact.reaches(fault_key, fault, situation.resources, rules, situation.book)
 
-        def is_lost(resource_id: str) -> bool:
-            return any(
-                record.alarms[resource_id].resource_state.badness >= ResourceState.ERROR.badness
-                for record in book.on(resource_id)
-                if record.fault.fault_key != fault.fault_key
-            )
+    def _settle(
+        self, record: AlarmedFault, fault: Fault | None, reaches: dict[str, impact.Reach], step: Step
+    ) -> None:
+        """Bring a fault, and those that weigh differently by it, to what they reach now; None is the end of it.
 
-        return impact.effects(
-            fault.resource_id,
-            fault.resource_type,
-            impact.Effect(fault.state, fault.severity),
-            situation.resources,
-            situation.selector.policy.propagate,
-            is_lost,
-        )
-
-    def _settle(self, transition: Transition, step: Step) -> None:
-        """Take a transition over into memory and into what is to be kept, and whatever follows from it.
-
-        Where suppliers are redundant, the faults of the others weigh differently now; each is looked at once more.
+        All of it is taken over into memory before any of it is written, so that every notification speaks of the same
+        moment.
         """
-        waiting = [transition]
-        seen = {transition.record.fault.fault_key}
-        while waiting:
-            current = waiting.pop(0)
-            self._situation.book.apply(current)
-            step.change.faults.append(current.record)
-            self._notify(current, step)
-            for record in self._weighed_anew(current):
-                if record.fault.fault_key in seen:
-                    continue
-                seen.add(record.fault.fault_key)
-                fault = replace(record.fault, transition=record.fault.transition + 1)
-                resources = self._situation.resources
-                again = lifecycle.settled(record, fault, self._reach(fault), resources, now=step.now)
-                if again.raised or again.changed or again.cleared:
-                    waiting.append(again)
-
-    def _weighed_anew(self, transition: Transition) -> list[AlarmedFault]:
         situation = self._situation
-        found: dict[str, AlarmedFault] = {}
-        for alarm in (*transition.raised, *transition.changed, *transition.cleared):
-            if alarm.project is None and situation.resources.dependents(alarm.resource_id):
-                for other in impact.neighbours(alarm.resource_id, situation.resources):
-                    for record in situation.book.rooted_in(other):
-                        found[record.fault.fault_key] = record
-        return list(found.values())
+        resources = situation.resources
+        transitions = []
+        for fault_key, reach in reaches.items():
+            if fault_key != record.fault.fault_key:
+                other = situation.book.fault(fault_key)
+                assert other is not None  # the book has named it
+                again = replace(other.fault, transition=other.fault.transition + 1)
+                transitions.append(lifecycle.settled(other, again, reach, resources, now=step.now))
+            elif fault is None:
+                transitions.append(lifecycle.cleared(record, now=step.now))
+            else:
+                transitions.append(lifecycle.settled(record, fault, reach, resources, now=step.now))
+        for transition in transitions:
+            situation.book.apply(transition)
+            step.change.faults.append(transition.record)
+        for transition in transitions:
+            self._notify(transition, step)
 
     def _notify(self, transition: Transition, step: Step) -> None:
         """Write the notifications of a transition, each with the next number of its subscription."""
@@ -270,28 +251,27 @@ class FaultFlow:
             body=body,
         )
 
-    def _begin_timeline(self, fault: Fault, step: Step, judged: datetime) -> None:
+    def _timeline(self, fault: Fault, step: Step, judged: datetime) -> Timeline:
         checkpoints = {Checkpoint.DETECTED: fault.event_time, Checkpoint.ACCEPTED: step.accepted}
         occurred = _occurred(fault)
         if occurred is not None:
             checkpoints[Checkpoint.OCCURRED] = occurred
         checkpoints[Checkpoint.JUDGED] = judged
         checkpoints[Checkpoint.AFFECTED_FOUND] = self._clock.now()
-        self._timelines.start(
-            Timeline(
-                fault_id=fault.fault_key,
-                fault_type=fault.fault_type,
-                resource_id=fault.resource_id,
-                checkpoints=checkpoints,
-            )
+        return Timeline(
+            fault_id=fault.fault_key,
+            fault_type=fault.fault_type,
+            resource_id=fault.resource_id,
+            checkpoints=checkpoints,
         )
 
     def _tell(self, step: Step) -> None:
         """Hand over what is saved (T5)."""
-        if step.new_faults or step.cleared_faults:
+        if step.timelines or step.cleared_faults:
             saved = self._clock.now()
-            for fault_key in step.new_faults:
-                self._timelines.stamp(fault_key, Checkpoint.SAVED, saved)
+            for timeline in step.timelines:
+                timeline.checkpoints[Checkpoint.SAVED] = saved
+                self._timelines.start(timeline)
             for fault_key in step.cleared_faults:
                 self._timelines.stamp(fault_key, Checkpoint.RESOLVED, saved)
         self._delivery.dispatch(step.change.notifications)
@@ -302,6 +282,6 @@ def _occurred(fault: Fault) -> datetime | None:
     for key in ("occurred_time", "last_seen"):
         try:
             return in_utc(msgspec.convert(fault.details.get(key), datetime))
-        except msgspec.ValidationError:
+        except (msgspec.ValidationError, OverflowError):
             continue
     return None

@@ -5,6 +5,7 @@ When a change could not be made durable, memory would be ahead of the store: the
 else is judged, and the one who asked was answered with an error [I-29].
 """
 
+import asyncio
 from datetime import datetime
 
 import structlog
@@ -43,6 +44,8 @@ class Situation:
         self._sequences: dict[str, int] = {}
         self._fixed: tuple[Subscription, ...] = ()
         self._stale = False
+        self._reading = asyncio.Lock()
+        self._readings = 0
 
     @property
     def resources(self) -> ResourceMap:
@@ -71,12 +74,21 @@ class Situation:
     async def ready(self) -> None:
         """Make sure that memory is not ahead of the store.
 
+        Who comes while the store is read waits for that one reading: a second one would forget what the first to
+        come has decided since.
+
         Raises:
             StoreError: the store still cannot be read.
         """
         if self._stale:
-            await self._restore()
-            log.info("store.recovered", open_faults=len(self.book))
+            async with self._reading:
+                if self._stale:
+                    await self._restore()
+                    log.info("store.recovered", open_faults=len(self.book))
+
+    def doubt(self) -> None:
+        """Say that memory may be ahead of the store: it is read anew before anything else is judged."""
+        self._stale = True
 
     async def keep(self, change: Change) -> None:
         """Make a change durable.
@@ -84,12 +96,14 @@ class Situation:
         Raises:
             StoreError: nothing of it was kept.
         """
+        reading = self._readings
         try:
             await self.store.commit(change)
         except StoreError as error:
-            if not self._stale:
-                log.error("store.failed", error=str(error))
-            self._stale = True
+            if reading == self._readings:  # else the store was read anew since, and did not have this change
+                if not self._stale:
+                    log.error("store.failed", error=str(error))
+                self.doubt()
             raise
 
     async def _restore(self) -> Snapshot:
@@ -104,6 +118,7 @@ class Situation:
         ids = snapshot.event_ids.hex()
         for start in range(0, len(ids), 32):
             self.intake.is_news(_dashed(ids[start : start + 32]))
+        self._readings += 1
         self._stale = False
         return snapshot
 

@@ -97,6 +97,7 @@ class SubscriptionFlow:
         Raises:
             RejectedError: as for `create`, or there is no such subscription.
         """
+        await self._situation.ready()  # a new endpoint begins behind the last sequence that was kept
         known = self.get(identity, subscription_id)
         self._check_resources(known.project, resource_ids)
         updated = replace(

@@ -22,8 +22,11 @@ class Timelines:
 
     def start(self, timeline: Timeline) -> None:
         """Begin the timeline of a fault."""
-        self._known[timeline.fault_id] = timeline
+        self._remember(timeline)
         self._dirty[timeline.fault_id] = timeline
+
+    def _remember(self, timeline: Timeline) -> None:
+        self._known[timeline.fault_id] = timeline
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
 
@@ -81,7 +84,7 @@ class Timelines:
         if found is None:
             found = await self._store.timeline(fault_id)
             if found is not None:
-                self._known[fault_id] = found
+                self._remember(found)
         return found
 
 

@@ -2,14 +2,16 @@
 
 In comes a fault on one resource, the resource map and the propagation rules of the policy; out goes the effect on
 every resource that depends on it. The cause runs downwards, from the supplier to what depends on it; a resource
-with several suppliers of one kind is cut off when all are lost and degraded before.
+with several suppliers of one kind is cut off when all are lost and degraded before. Hence what one fault does
+depends on the others that are open, and a fault that comes or goes makes others weigh more or less.
 """
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from doctor.model.fault import ResourceState, Severity
+from doctor.model.alarm_book import AlarmBook
+from doctor.model.fault import Fault, ResourceState, Severity
 from doctor.model.policy import Propagation, Ways
 from doctor.model.resource_map import HOSTS, ResourceMap
 
@@ -22,6 +24,90 @@ class Effect(NamedTuple):
 
 
 IsLost = Callable[[str], bool]
+Reach = dict[str, Effect]
+
+MOST_LOOKS = 10  # at one fault in one step; only a map whose relations run in a circle can come to that many
+
+
+def reaches(
+    fault_key: str,
+    fault: Fault | None,
+    resources: ResourceMap,
+    rules: Sequence[Propagation],
+    book: AlarmBook,
+) -> dict[str, Reach]:
+    """Return, by fault key, what a fault reaches now, and what each of the others reaches that weighs differently by it.
+
+    ``fault`` is as it is now, None when it is over; ``book`` is from before. The fault itself comes first, also when
+    it reaches what it did before; what is over reaches nothing.
+    """
+    decided: dict[str, Reach] = {}
+    looks: Counter[str] = Counter()
+    waiting = {fault_key: None}
+    while waiting:
+        key = next(iter(waiting))
+        del waiting[key]
+        known = book.fault(key)
+        subject = fault if key == fault_key else None if known is None else known.fault
+        before = decided.get(key)
+        if before is None and known is not None:
+            before = {
+                name: Effect(alarm.resource_state, alarm.severity) for name, alarm in known.alarms.items()
+            }
+        now = {} if subject is None else reach(subject, resources, rules, book, decided)
+        looks[key] += 1
+        if (now == before and (key in decided or key != fault_key)) or looks[key] > MOST_LOOKS:
+            continue
+        decided[key] = now
+        changed = now if before is None else _differences(before, now)
+        waiting.update(
+            (other, None) for other in _concerned(changed, resources, book, decided) if other != key
+        )
+    return decided
+
+
+def reach(
+    fault: Fault,
+    resources: ResourceMap,
+    rules: Sequence[Propagation],
+    book: AlarmBook,
+    decided: Mapping[str, Reach],
+) -> Reach:
+    """Return the effect of a fault on every resource that it reaches, with the others as the book has them.
+
+    ``decided`` is what some of the others will reach, whatever the book says.
+    """
+
+    def is_lost(resource_id: str) -> bool:
+        for record in book.on(resource_id):
+            key = record.fault.fault_key
+            if (
+                key != fault.fault_key
+                and key not in decided
+                and _is_out(record.alarms[resource_id].resource_state)
+            ):
+                return True
+        return any(
+            key != fault.fault_key and resource_id in other and _is_out(other[resource_id].state)
+            for key, other in decided.items()
+        )
+
+    effect = Effect(fault.state, fault.severity)
+    return effects(fault.resource_id, fault.resource_type, effect, resources, rules, is_lost)
+
+
+def _differences(before: Reach, now: Reach) -> list[str]:
+    return [name for name in {**before, **now} if before.get(name) != now.get(name)]
+
+
+def _concerned(
+    changed: Iterable[str], resources: ResourceMap, book: AlarmBook, decided: Mapping[str, Reach]
+) -> Iterator[str]:
+    """Return the faults that reach another supplier of what a changed resource supplies."""
+    for resource_id in resources.suppliers_among(changed):
+        for other in neighbours(resource_id, resources):
+            yield from (record.fault.fault_key for record in book.on(other))
+            yield from (key for key, reached in decided.items() if other in reached)
 
 
 def effects(
@@ -31,13 +117,13 @@ def effects(
     resources: ResourceMap,
     rules: Sequence[Propagation],
     is_lost: IsLost,
-) -> dict[str, Effect]:
+) -> Reach:
     """Return the effect on every resource that a fault reaches, the faulty one first.
 
     ``is_lost`` tells of other open faults: whether a resource is out of service by one of them. Where the fault
     arrives by several ways, the worst counts.
     """
-    found: dict[str, Effect] = {resource_id: effect}
+    found: Reach = {resource_id: effect}
     by_supplier = _index(rules)
     queue = deque([(resource_id, resource_type)])
 
@@ -103,10 +189,10 @@ def _is_worse(effect: Effect, known: Effect | None) -> bool:
     return known is None or (effect.state.badness, effect.severity) > (known.state.badness, known.severity)
 
 
-def neighbours(resource_id: str, resources: ResourceMap) -> set[str]:
+def neighbours(resource_id: str, resources: ResourceMap) -> Iterable[str]:
     """Return the other suppliers of what this resource supplies: their faults weigh differently without it."""
     return {
-        other.supplier
+        other.supplier: None
         for relation in resources.dependents(resource_id)
         for other in resources.suppliers(relation.dependent)
         if other.kind == relation.kind and other.supplier != resource_id

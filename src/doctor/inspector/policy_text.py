@@ -35,6 +35,7 @@ from doctor.model.policy import (
     ResourceSource,
     Ways,
 )
+from doctor.model.resource import VIRTUAL_RESOURCE_TYPES
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 16
@@ -66,7 +67,7 @@ PROPAGATION_KEYS = ("from", "kind", "state", "when_all", "to_state", "severity",
 RELATION_KINDS = ("hosts", "connects", "attaches", "powers", "contains", "backs")
 SUPPLIER_TYPES = (
     *("host", "control_node", "switch", "nic", "disk", "storage", "power", "cooling", "chassis", "rack"),
-    *("controller", "vim_service", "virtual machine", "virtual network", "virtual storage", "virtual NIC"),
+    *("controller", "vim_service", *VIRTUAL_RESOURCE_TYPES),
 )
 WAYS = {"true": Ways.ALL, "false": Ways.SOME}
 
@@ -226,7 +227,7 @@ def _resource(place: "Place", resource_type: str) -> ResourceSource:
         return ResourceSource(type=resource_type)
     section = place.section(("id", "type"))
     path = section.at("id").text("")
-    if path and not path.startswith("details."):
+    if path and (not path.startswith("details.") or path == "details."):
         section.at("id").flaw("has to be a place in the details of the event, such as details.hostname")
     return ResourceSource(path=path.removeprefix("details."), type=section.at("type").text(resource_type))
 
@@ -387,9 +388,8 @@ class Document:
         """
         self._title = title
         self._flaws: list[Flaw] = []
-        self._lines: dict[
-            tuple[int, str], int
-        ] = {}  # of a member of a mapping or list, which `top` keeps alive
+        # The line of each member of a mapping or list; `top` keeps these alive, and so their ids.
+        self._lines: dict[tuple[int, str], int] = {}
         if len(text) > MAX_BYTES or len(text.encode(errors="replace")) > MAX_BYTES:
             raise RejectedError(f"{title} is larger than {MAX_BYTES >> 20} MiB", reason=Reason.TOO_LARGE)
         self.top = Place(self, "", self._read(text))
@@ -448,11 +448,10 @@ class Document:
                     self._begin_member(stack[-1], self._key(event), line)
                 else:
                     value = self._value(event)
-                    inner = _Open(f"{stack[-1].pointer}/{stack[-1].step}" if len(stack) > 1 else "", value)
                     self._lines.setdefault((id(stack[-1].value), stack[-1].step), line)
-                    stack[-1].add(value)
+                    pointer = stack[-1].add(value)
                     if isinstance(value, dict | list):
-                        stack.append(inner)
+                        stack.append(_Open(pointer if len(stack) > 1 else "", value))
             elif isinstance(event, yaml.DocumentStartEvent) and root.value:
                 raise self._refusal("is more than one document: leave out the ---", _line(event))
         return root.value[0] if root.value else None
@@ -460,8 +459,9 @@ class Document:
     def _begin_member(self, mapping: "_Open", key: str, line: int) -> None:
         mapping.key = key
         if key in mapping.value and len(self._flaws) < MAX_FLAWS:
-            pointer = f"{mapping.pointer}/{mapping.step}"
-            self._flaws.append(Flaw(pointer, f"is given twice, again in line {line}"))
+            self._flaws.append(
+                Flaw(f"{mapping.pointer}/{mapping.step}", f"is given twice, again in line {line}")
+            )
         self._lines.setdefault((id(mapping.value), mapping.step), line)
 
     def _key(self, event: Any) -> str:
@@ -513,12 +513,15 @@ class _Open:
         """Return the step of a JSON pointer to the member to come."""
         return str(len(self.value)) if self.key is None else escaped(self.key)
 
-    def add(self, value: Any) -> None:
+    def add(self, value: Any) -> str:
+        """Add the member, and return the pointer to it."""
+        pointer = f"{self.pointer}/{self.step}"
         if self.key is None:
             self.value.append(value)
         else:
             self.value[self.key] = value
             self.key = None
+        return pointer
 
 
 class Place:

@@ -124,6 +124,10 @@ class ResourceMap:
         """Return the relations in which this resource is the dependent."""
         return self._suppliers.get(resource_id, ())
 
+    def suppliers_among(self, resource_ids: Iterable[str]) -> Sequence[str]:
+        """Return those of the resources that are suppliers in some relation, in the order of their ids."""
+        return sorted(self._dependents.keys() & resource_ids)
+
     def hosts(self) -> Iterator[PhysicalResource]:
         """Return all hosts."""
         return (resource for resource in self.physical.values() if resource.type == HOST)

@@ -193,6 +193,11 @@ def test_a_detail_is_matched_as_it_is_written(text: str, matcher: Matcher) -> No
             id="but-not-as-bad",
         ),
         pytest.param(
+            "when: {type: t, details: {state: failed, value: {above: 9}}}, clear_when: {details: {state: fine}}",
+            [Condition(type=("t",), details={"state": Equals("fine")})],
+            id="by-a-word-of-its-own",
+        ),
+        pytest.param(
             "when: {type: t}, clear_when: [{type: u}, {resource: r}]",
             [Condition(type=("u",)), Condition(type=("t",), resource=("r",))],
             id="any-of-several",
@@ -299,6 +304,9 @@ PROPAGATE = "version: 1\npropagate:\n  - {from: host, kind: hosts, to_state: err
         pytest.param(
             RULE % "resource: {id: hostname}", "/faults/0/resource/id", "details.hostname", id="path"
         ),
+        pytest.param(
+            RULE % "resource: {id: details.}", "/faults/0/resource/id", "details.hostname", id="no-path"
+        ),
         pytest.param(RULE % "resource: host", "/faults/0/resource", "mapping", id="resource-text"),
         pytest.param(RULE % "grades: [{}]", "/faults/0/grades/0/when", "when does it hold", id="grade"),
         pytest.param(
@@ -378,6 +386,11 @@ def test_all_flaws_are_told_at_once_with_their_lines() -> None:
         ("/faults/0/fault_type", "line 3)"),
         ("/faults/0/severity", "line 3)"),
     }
+
+
+def test_the_line_of_a_flaw_is_found_behind_keys_with_slashes() -> None:
+    text = "version: 1\nignore:\n- when:\n    details:\n      a/b~:\n\n        above: x"
+    assert flaws(text) == {"/ignore/0/when/details/a~1b~0/above": "has to be a number (line 7)"}
 
 
 def test_one_flaw_is_called_one() -> None:

@@ -79,7 +79,7 @@ happenings = st.lists(st.tuples(st.lists(changes, max_size=4), st.booleans(), st
 
 
 @given(happenings)
-@settings(max_examples=1_000 if os.environ.get("DOCTOR_SOAK") else 30, deadline=None)
+@settings(max_examples=300 if os.environ.get("DOCTOR_SOAK") else 30, deadline=None)
 def test_the_twins_agree(story: list[tuple[list[Change], bool, Any]]) -> None:
     with TemporaryDirectory() as folder:
         real = asyncio.run(told_by(SqliteStore(Path(folder) / "doctor.db"), story))

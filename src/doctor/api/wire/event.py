@@ -7,7 +7,7 @@ carefully, to say exactly where it is wrong and to keep what is right.
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -45,6 +45,47 @@ class Events(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """Several events at once."""
 
     events: list[WrappedEvent]
+
+
+_TEXT = {"type": "string", "maxLength": MAX_NAME, "pattern": "^[^\\x00-\\x1f\\x7f]*$"}
+_NUMBER_OR_TEXT = {"anyOf": [_TEXT, {"type": "integer"}, {"type": "null"}]}
+_EVENT = {
+    "type": "object",
+    "required": ["time", "type"],
+    "additionalProperties": False,
+    "properties": {
+        "time": {
+            "type": "string",
+            "format": "date-time",
+            "description": "When it was observed, by the Monitor's clock; without a zone it is UTC.",
+        },
+        "type": {**_TEXT, "minLength": 1, "description": "Such as `compute.host.down`."},
+        "id": {**_NUMBER_OR_TEXT, "description": "The Monitor's id of the event, if not in the details."},
+        "details": {
+            "type": "object",
+            "description": "The keys that the requirement names, and any others.",
+            "maxProperties": MAX_KEYS,
+            "properties": {
+                **{
+                    name: {"anyOf": [_TEXT, {"type": "null"}]}
+                    for name in (
+                        *("hostname", "resource_id", "resource_type", "source", "status", "cause"),
+                        *("monitor", "monitor_id", "monitorID"),
+                    )
+                },
+                "severity": {"type": ["string", "integer", "null"], "description": "A name, or 0 to 5."},
+                "monitor_event_id": _NUMBER_OR_TEXT,
+                "monitorEventID": _NUMBER_OR_TEXT,
+            },
+        },
+    },
+}
+_WRAPPED = {"type": "object", "required": ["event"], "additionalProperties": False, "properties": {"event": _EVENT}}
+_LIST = {"type": "array", "minItems": 1, "maxItems": MAX_EVENTS, "items": {"anyOf": [_WRAPPED, _EVENT]}}
+_BULK = {"type": "object", "required": ["events"], "additionalProperties": False, "properties": {"events": _LIST}}
+
+# What the event doors take, for the document.
+AnyEvents = Annotated[Any, msgspec.Meta(extra_json_schema={"anyOf": [_WRAPPED, _BULK, _EVENT, _LIST]})]
 
 
 class DetailsIn(msgspec.Struct, gc=False):
@@ -177,7 +218,7 @@ def _careful(body: bytes, source: str, zone: tzinfo) -> Parsed:
             rejected.append(Rejected(index, tuple(flaws)))
             continue
         raw = msgspec.json.encode(value.get("details", {}))
-        item = msgspec.convert({**value, "details": {}}, EventIn)
+        item = EventIn(msgspec.convert(value["time"], datetime), value["type"], id=value.get("id"))
         events.append(_raw_event(item, raw, source, zone))
         indexes.append(index)
     if not events:
@@ -223,8 +264,8 @@ def _flaws(value: Any, pointer: str, zone: tzinfo) -> Iterator[Flaw]:
         yield Flaw(f"{pointer}/type", "required")
     else:
         yield from _name_flaws(value["type"], f"{pointer}/type")
-    if "id" in value and not isinstance(value["id"], str | int | None):
-        yield Flaw(f"{pointer}/id", "must be text or an integer")
+    if value.get("id") is not None and type(value["id"]) is not int:
+        yield from _name_flaws(value["id"], f"{pointer}/id")
     details = value.get("details", {})
     if not isinstance(details, dict):
         yield Flaw(f"{pointer}/details", "must be an object")
@@ -260,7 +301,7 @@ def _details_flaws(details: dict[str, Any], pointer: str, depth: int) -> Iterato
         if details.get(key) is not None:
             yield from _name_flaws(details[key], f"{pointer}/{key}")
     for key in ("monitor_event_id", "monitorEventID"):
-        if details.get(key) is not None and not isinstance(details[key], int):
+        if details.get(key) is not None and type(details[key]) is not int:
             yield from _name_flaws(details[key], f"{pointer}/{key}")
     severity = details.get("severity")
     if severity is not None:
