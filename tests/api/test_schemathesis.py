@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import schemathesis
@@ -35,7 +36,7 @@ schema = schemathesis.openapi.from_dict(document())
 
 @schema.exclude(path="/v1/notifications/stream").parametrize()  # a stream does not end
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-def test_every_answer_is_documented(case: schemathesis.Case, doctor: RunningDoctor) -> None:
+def test_every_answer_is_documented(case: schemathesis.Case[Any], doctor: RunningDoctor) -> None:
     """Positive and negative data alike."""
     headers = {"Authorization": f"Bearer {doctor.token}"}
     case.call_and_validate(base_url=doctor.url, headers=headers, checks=list(CHECKS), timeout=20)

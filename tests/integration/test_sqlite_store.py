@@ -182,7 +182,7 @@ async def test_what_could_wait_is_written_when_there_is_space(small_disk: Path) 
                 await store.commit(change_of_20_kb(number))
         store.later(Change(timelines=[timeline("f-1" + "x" * 100_000)]))
         await asyncio.sleep(0.2)
-        await asyncio.to_thread(subprocess.run, ["mount", "-o", "remount,size=4m", small_disk], check=True)
+        await asyncio.to_thread(enlarge, small_disk)
         await until_there(store, "f-1" + "x" * 100_000)
 
 
@@ -198,6 +198,10 @@ def change_of_20_kb(number: int) -> Change:
 
 async def sequences(store: SqliteStore) -> set[int]:
     return {one.sequence for one in await store.notifications(OWNER, after=0, limit=10_000)}
+
+
+def enlarge(disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=4m", disk], check=True)
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import msgspec
 from doctor import __version__
 from doctor.api.admin import Admin
 from doctor.api.application import make_application, token_in
-from doctor.api.northbound import Northbound
 from doctor.api.docs import Documentation
+from doctor.api.northbound import Northbound
 from doctor.api.openapi import openapi_document
 from doctor.api.operation import Answer, Call, operation, operations_of
 from doctor.api.roles import REPORTERS

@@ -7,8 +7,10 @@ rest runs over the edge of the scale.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
+from math import ceil
 
-SMALLEST = 16
+SMALLEST = 16  # cells of a scale
+SHORTEST = 1e-6  # seconds of a scale
 FARTHEST = 5.0  # what ends later than so many times the end of the rest runs over the edge
 BROKEN_CELLS = 3
 TICK_CELLS = 6
@@ -52,6 +54,16 @@ class Bar:
     style: str = ""
     kind: str = "bar"
 
+    @property
+    def first(self) -> float:
+        """Return where it begins on the scale, which is its end when it runs backwards."""
+        return min(self.start, self.end)
+
+    @property
+    def last(self) -> float:
+        """Return where it stops on the scale."""
+        return max(self.start, self.end)
+
 
 @dataclass(frozen=True)
 class Line:
@@ -77,63 +89,46 @@ def draw(
     bars: Sequence[Bar], width: int, glyphs: Glyphs, *, labels: int = 0, keep: float = 0.0
 ) -> list[Line]:
     """Draw bars below a scale, within a width; labels get ``labels`` columns, the scale reaches ``keep`` at least."""
-    origin = min(min(bar.start, bar.end) for bar in bars)
-    reach = max(horizon([bar.end - origin for bar in bars]), keep - origin) or 1e-6
+    origin = min(bar.first for bar in bars)
+    reach = max(horizon([bar.last - origin for bar in bars]), keep - origin, SHORTEST)
     labels = max(labels, *(len(bar.label) for bar in bars)) + 2
-    broken = any(bar.end - origin > reach for bar in bars)
-    cells = next(
-        (
-            cells
-            for cells in range(width - labels, SMALLEST, -1)
-            if _fits(bars, origin, reach, cells, width - labels)
-        ),
-        SMALLEST,
-    )
-    return [
-        *_scale(reach, cells, labels, glyphs, broken=broken),
-        *(
-            Line(
-                f"{bar.label:<{labels}}",
-                _cells(
-                    bar,
-                    (bar.start - origin) / reach * cells,
-                    (bar.end - origin) / reach * cells,
-                    cells,
-                    glyphs,
-                ),
-                f" {bar.text}",
-                bar.style,
-            )
-            for bar in bars
-        ),
-    ]
+    widths = range(width - labels, SMALLEST, -1)
+    cells = next((cells for cells in widths if _fits(bars, origin, reach, cells, width - labels)), SMALLEST)
+    broken = any(bar.last - origin > reach for bar in bars)
+    lines = [*_scale(reach, cells, labels, glyphs, broken=broken)]
+    for bar in bars:
+        first, last = ((time - origin) / reach * cells for time in (bar.first, bar.last))
+        drawn = _cells(bar, first, last, cells, glyphs)
+        lines.append(Line(f"{bar.label:<{labels}}", drawn, f" {bar.text}", bar.style))
+    return lines
 
 
 def _fits(bars: Sequence[Bar], origin: float, reach: float, cells: int, room: int) -> bool:
     for bar in bars:
-        end = (max(bar.start, bar.end) - origin) / reach
-        needed = cells + BROKEN_CELLS if end > 1 else int(end * cells) + 1
+        first, last = ((time - origin) / reach for time in (bar.first, bar.last))
+        needed = max(ceil(last * cells), int(first * cells) + 1) if last <= 1 else cells + BROKEN_CELLS
         if needed + 1 + len(bar.text) > room:
             return False
     return cells + len(" min") + 1 <= room
 
 
-def _cells(bar: Bar, start: float, end: float, cells: int, glyphs: Glyphs) -> str:
+def _cells(bar: Bar, first: float, last: float, cells: int, glyphs: Glyphs) -> str:
     """Draw one bar, its ends given in cells."""
-    if end > cells:
-        filled = "" if start >= cells or bar.kind in ("mark", "point") else _block(start, cells, glyphs)
+    if last > cells:
+        filled = _block(first, cells, glyphs) if bar.kind == "bar" and first < cells else ""
         return f"{filled:<{cells}}{glyphs.broken} "
+    begin = min(int(first), cells - 1)
     match bar.kind:
         case "point":
-            return " " * min(int(end), cells - 1) + glyphs.point
+            return " " * begin + glyphs.point
         case "mark":
-            return " " * min(int(end), cells - 1) + glyphs.mark
+            return " " * begin + glyphs.mark
         case "bracket":
-            return _bracket(int(start), min(int(end), cells - 1), glyphs)
-        case _ if end < start:
-            return " " * int(end) + glyphs.backwards * max(1, int(start) - int(end))
+            return _bracket(begin, min(int(last), cells - 1), glyphs)
+        case _ if bar.end < bar.start:
+            return " " * begin + glyphs.backwards * max(1, int(last) - begin)
         case _:
-            return _block(start, end, glyphs)
+            return _block(first, last, glyphs)
 
 
 def _bracket(first: int, last: int, glyphs: Glyphs) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from doctor.cli.chart import ASCII, UNICODE, Bar, Line, draw
+from doctor.cli.chart import ASCII, UNICODE, Bar, Line, draw, horizon
 from doctor.model.checkpoint import Checkpoint, Timeline
 from doctor.profiler.spread import Spread, Statistics
 from doctor.profiler.timeline import (
@@ -78,11 +78,13 @@ def render(timeline: Timeline, console_width: int = 80, *, unicode: bool = True)
     if not segments(timeline):
         drawing.append("fewer than two checkpoints are stamped: there is nothing to draw", "bright_black")
         return drawing
-    charts = list(_charts(timeline))
-    labels = max(len(bar.label) for _, bars, _ in charts for bar in bars)
-    for title, bars, keep in charts:
+    charts = _charts(timeline)
+    labels = max(len(bar.label) for _, bars in charts for bar in bars)
+    for title, bars in charts:
         drawing.append(f"\n{title}\n", "bold")
-        _lines(drawing, draw(bars, width, UNICODE if unicode else ASCII, labels=labels, keep=keep))
+        _lines(
+            drawing, draw(bars, width, UNICODE if unicode else ASCII, labels=labels, keep=_way_end(timeline))
+        )
     _cost_table(drawing, timeline)
     _consumer_table(drawing, timeline)
     for remark in remarks(timeline):
@@ -104,10 +106,12 @@ def duration(took: timedelta) -> str:
     if seconds < 120:
         return f"{sign}{seconds:.{2 if seconds < 9.995 else 1}f} s"
     whole = round(seconds)
-    for size, unit, smaller, name in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= 2 * size or size == 60:
-            return f"{sign}{whole // size} {unit} {whole % size // smaller} {name}"
-    raise AssertionError("a minute is the smallest size")
+    days, hours, minutes = whole // 86400, whole // 3600, whole // 60
+    if hours >= 48:
+        return f"{sign}{days} d {hours % 24} h"
+    if hours >= 2:
+        return f"{sign}{hours} h {minutes % 60} min"
+    return f"{sign}{minutes} min {whole % 60} s"
 
 
 def _headline(drawing: "Text", timeline: Timeline, *, unicode: bool) -> None:
@@ -141,28 +145,29 @@ def _receivers(timeline: Timeline) -> str:
     )
 
 
-def _charts(timeline: Timeline) -> Iterable[tuple[str, list[Bar], float]]:
-    """Return one or two charts: a title, the bars, and how far the scale has to reach."""
+def _charts(timeline: Timeline) -> list[tuple[str, list[Bar]]]:
+    """Return one chart or two: a title, and the bars."""
     parts = segments(timeline)
     own = telling(parts)
-    marks = [mark for mark in MARKS if mark in timeline.checkpoints]
-    rest = [part for part in parts if part not in own]
-    spine = max((_end(part) for part in parts if part.end in WAY), default=0.0)
-    begin = min(part.began.timestamp() for part in parts)
-    everything = [*_bars(parts), *_mark_bars(timeline, marks)]
-    if not own or (not rest and not marks):
-        yield "From detection to the owner", [*everything, *_bracket(own)], spine
-        return
-    reach = max(bar.end for bar in everything if bar.end - begin <= 5 * max(spine - begin, 1e-6))
-    doctors = _end(own[-1]) - own[0].began.timestamp()
-    if doctors >= ENLARGED_BELOW * (reach - begin) or len(own) == 1:
-        yield "The fault", [*everything, *_bracket(own)], spine
-        return
-    yield "The whole fault", [*_bars(_joined(parts, own)), *_mark_bars(timeline, marks)], spine
-    yield (
-        f"Doctor's part of it, {own[0].start} to {own[-1].end}, enlarged",
-        [*_bars(own), *_bracket(own)],
-        0.0,
+    marks = _mark_bars(timeline)
+    everything = [*_bars(parts), *marks]
+    if own == parts and not marks:
+        return [("From detection to the owner", [*everything, *_bracket(own)])]
+    begin = min(bar.first for bar in everything)
+    reach = max(horizon([bar.last - begin for bar in everything]), _way_end(timeline) - begin)
+    if len(own) < 2 or _end(own[-1]) - own[0].began.timestamp() >= ENLARGED_BELOW * reach:
+        return [("The fault", [*everything, *_bracket(own)])]
+    enlarged = f"Doctor's part of it, {own[0].start} to {own[-1].end}, enlarged"
+    return [
+        ("The whole fault", [*_bars(_joined(parts, own)), *marks]),
+        (enlarged, [*_bars(own), *_bracket(own)]),
+    ]
+
+
+def _way_end(timeline: Timeline) -> float:
+    """Return how far each scale has to reach: what is on the way to the owner is never cut off."""
+    return max(
+        (time.timestamp() for station, time in timeline.checkpoints.items() if station in WAY), default=0.0
     )
 
 
@@ -201,8 +206,9 @@ def _bracket(own: Sequence[Segment]) -> list[Bar]:
     ]
 
 
-def _mark_bars(timeline: Timeline, marks: Iterable[Checkpoint]) -> list[Bar]:
+def _mark_bars(timeline: Timeline) -> list[Bar]:
     stamps = timeline.checkpoints
+    marks = [mark for mark in MARKS if mark in stamps]
     begin = Checkpoint.DETECTED if Checkpoint.DETECTED in stamps else min(stamps, key=lambda one: stamps[one])
     bars = []
     for mark in marks:
@@ -236,14 +242,14 @@ def _cost_table(drawing: "Text", timeline: Timeline) -> None:
     own = {cost.component: cost.share for cost in costs(telling(parts))}
     if not whole:
         return
-    width = max(len("Component"), *(len(cost.component) for cost in whole))
+    width = max(len("Component"), *(len(_short(cost.component)) for cost in whole))
     apart = len(own) < len(whole)  # else both shares are the same
     drawing.append(
         f"\n{'Component':<{width}}  {'Time':>9}  {'Share':>6}{'  of T1-T7' if apart else ''}\n", "bold"
     )
     for cost in whole:
         share = f"{own[cost.component]:10.1%}" if cost.component in own else f"{'-':>10}"
-        drawing.append(f"{cost.component:<{width}}", COLOURS.get(cost.component, ""))
+        drawing.append(f"{_short(cost.component):<{width}}", COLOURS.get(cost.component, ""))
         drawing.append(f"  {duration(cost.took):>9}  {cost.share:>6.1%}{share if apart else ''}\n")
 
 

@@ -57,11 +57,7 @@ def _opened(file: Path) -> Iterator[tuple[IO[bytes], int]]:
         content = sys.stdin.buffer.read()
         yield io.BytesIO(content), len(content)
     else:
-        try:
-            stream = file.open("rb")
-        except OSError as error:
-            raise Failed(f"cannot read {file}: {error.strerror}") from error
-        with stream:
+        with file.open("rb") as stream:
             yield stream, file.stat().st_size
 
 

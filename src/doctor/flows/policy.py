@@ -63,7 +63,7 @@ class PolicyFlow:
             RejectedError: it is wrong; every flaw is named by its place.
             StoreError: it could not be kept; the policy before stays.
         """
-        report = parse_policy(text, self._catalogue)
+        report = await asyncio.to_thread(parse_policy, text, self._catalogue)  # a large one takes a second
         await situation.ready()
         stored = StoredPolicy(
             version=self.current(situation).version + 1, applied=self._clock.now(), user=user, text=text

@@ -176,7 +176,7 @@ def _dependents(resources: ResourceMap, supplier: str, rule: Propagation, lost: 
                 lost(other.supplier) for other in resources.suppliers(dependent) if other.kind == rule.kind
             )
         ]
-    if rule.kind == HOSTS:
+    if rule.kind == HOSTS and rule.ways is not Ways.SOME:  # a machine has no other host
         related += resources.machines_on(supplier)
     return related
 

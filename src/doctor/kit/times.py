@@ -37,5 +37,5 @@ def parse_duration(value: str | float | int) -> timedelta:
 
 
 def rfc3339(time: datetime) -> str:
-    """Write a UTC time with microseconds, as every message of Doctor does."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """Write a UTC time with microseconds."""
+    return f"{time.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"

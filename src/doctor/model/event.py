@@ -45,8 +45,14 @@ class RawEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     @property
     def details(self) -> dict[str, Any]:
-        """Return all details that were sent, decoded anew at each call."""
-        decoded: dict[str, Any] = msgspec.json.decode(self.raw_details)
+        """Return all details that were sent, decoded anew at each call.
+
+        Details that no decoder can hold (a number beyond all bounds) count as none: the event is still true.
+        """
+        try:
+            decoded: dict[str, Any] = msgspec.json.decode(self.raw_details)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return {}
         return decoded
 
 

@@ -134,6 +134,7 @@ class Describer:
             id(alarm.severity),
             id(alarm.raised_time),
             id(alarm.changed_time),
+            id(alarm.cleared_time),
         )
         parts = templates.get(kind)
         if parts is None:
@@ -141,7 +142,7 @@ class Describer:
             sample = replace(
                 self.virtual(alarm.resource_id, alarm.resource_type, (told,)), virtual_resource_id=_PLACE
             )
-            head, middle, tail = encode(sample).split(encode(_PLACE))
+            head, middle, tail = encode(sample).split(encode(_PLACE), 2)  # details may say what they like
             parts = templates[kind] = head, middle, tail
         return b"%b%b%b%b%b" % (
             parts[0],

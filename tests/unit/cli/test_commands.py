@@ -485,6 +485,27 @@ def test_notifications_are_followed_as_json_lines(run: Run, doctor: FakeDoctor) 
     assert [json.loads(line)["sequence"] for line in result.stdout.splitlines()] == [1, 2]
 
 
+def test_a_doctor_that_goes_away_is_waited_for_until_ctrl_c(
+    run: Run, doctor: FakeDoctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 1:
+            doctor.close()
+        if len(pauses) == 7:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("doctor.cli.notification.time.sleep", sleep)
+    doctor.answers("GET", "/v1/notifications/stream", stream_of(notification(1)))
+    result = run("notification", "watch", "--subscription", "s1")
+    assert result.exit_code == 130
+    assert len(result.stdout.splitlines()) == 1
+    assert result.stderr.count("trying again until it does") == 1
+    assert pauses == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+
+
 def test_following_what_one_may_not_see_fails(run: Run, doctor: FakeDoctor) -> None:
     doctor.answers("GET", "/v1/notifications/stream", problem(404, "no such subscription"))
     assert run("notification", "watch", "--subscription", "s9").exit_code == 1

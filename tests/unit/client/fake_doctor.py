@@ -73,9 +73,14 @@ class FakeDoctor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self.close()
+
+    def close(self) -> None:
+        """Go away; a second time changes nothing."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+            self._server.server_close()
 
     def answers(self, method: str, path: str, *replies: Reply) -> None:
         """Write down what to answer to a request, one after the other; the last holds for all further ones."""

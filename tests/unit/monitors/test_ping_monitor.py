@@ -246,6 +246,23 @@ async def test_a_name_that_is_not_found_is_looked_up_again(
     await watching.stop()
 
 
+async def test_of_what_a_name_stands_for_the_usable_part_is_used(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def resolve(name: str) -> tuple[Address, ...]:
+        return Address(socket.AF_INET6, "2001:db8::1"), Address(socket.AF_INET, "198.18.0.1")
+
+    monkeypatch.setattr(monitor, "resolve", resolve)
+    hosts.speaks_ipv6 = False
+    watching = Watching(Map(c1="compute-1"), PingSettings(), SystemClock(), hosts)
+    watching.start()
+
+    event = await watching.next_event()
+
+    assert event.details["addresses"] == ["198.18.0.1"]
+    await watching.stop()
+
+
 async def test_a_failure_of_looking_up_is_not_kept_quiet(
     hosts: Hosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:

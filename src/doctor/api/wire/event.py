@@ -80,9 +80,19 @@ _EVENT = {
         },
     },
 }
-_WRAPPED = {"type": "object", "required": ["event"], "additionalProperties": False, "properties": {"event": _EVENT}}
+_WRAPPED = {
+    "type": "object",
+    "required": ["event"],
+    "additionalProperties": False,
+    "properties": {"event": _EVENT},
+}
 _LIST = {"type": "array", "minItems": 1, "maxItems": MAX_EVENTS, "items": {"anyOf": [_WRAPPED, _EVENT]}}
-_BULK = {"type": "object", "required": ["events"], "additionalProperties": False, "properties": {"events": _LIST}}
+_BULK = {
+    "type": "object",
+    "required": ["events"],
+    "additionalProperties": False,
+    "properties": {"events": _LIST},
+}
 
 # What the event doors take, for the document.
 AnyEvents = Annotated[Any, msgspec.Meta(extra_json_schema={"anyOf": [_WRAPPED, _BULK, _EVENT, _LIST]})]

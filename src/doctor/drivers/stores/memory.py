@@ -7,20 +7,15 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from doctor.drivers.stores.records import EVENT_ID_BYTES, newest
 from doctor.model.alarm import AlarmedFault
-from doctor.model.checkpoint import Checkpoint, Timeline
+from doctor.model.checkpoint import Timeline
 from doctor.model.errors import StoreError
 from doctor.model.event import EventBatch
 from doctor.model.identity import Token
 from doctor.model.notification import Delivery, StoredNotification
 from doctor.model.subscription import Subscription
 from doctor.ports.store import Change, Snapshot, StoredPolicy
-
-EVENT_ID_BYTES = 16
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-# The clocks of others: they may be wrong by years, so nothing is kept or forgotten by them.
-FOREIGN_CHECKPOINTS = {Checkpoint.OCCURRED, Checkpoint.DETECTED, Checkpoint.HANDLED}
 
 
 class MemoryStore:
@@ -47,7 +42,8 @@ class MemoryStore:
 
     async def load(self, *, recent_events: int) -> Snapshot:
         """Return the state to start from."""
-        event_ids = b"".join(batch.event_ids for batch in self._batches)
+        batches = sorted(self._batches, key=lambda batch: (batch.received_time, batch.event_ids))
+        event_ids = b"".join(batch.event_ids for batch in batches)
         first = max(0, len(event_ids) - recent_events * EVENT_ID_BYTES)
         return Snapshot(
             instance_secret=self._secret,
@@ -210,7 +206,7 @@ class MemoryStore:
             one for one in self._by_id.values() if one.created < before and self._is_settled(one)
         ]
         faults = [key for key, record in self._faults.items() if _cleared(record) < before]
-        timelines = [key for key, timeline in self._timelines.items() if _newest(timeline) < before]
+        timelines = [key for key, timeline in self._timelines.items() if newest(timeline) < before]
         self._batches = [batch for batch in self._batches if batch.received_time >= before]
         for notification in notifications:
             key, sequence = notification.subscription_id, notification.sequence
@@ -251,8 +247,3 @@ def _as_read_back(change: Change) -> Change:
 def _cleared(record: AlarmedFault) -> datetime:
     """Return when the fault was cleared; an open one is for ever."""
     return record.fault.cleared_time or datetime.max.replace(tzinfo=UTC)
-
-
-def _newest(timeline: Timeline) -> datetime:
-    own = (time for name, time in timeline.checkpoints.items() if name not in FOREIGN_CHECKPOINTS)
-    return max(own, default=EPOCH)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from doctor.drivers.stores.sqlite_queries import EVENT_ID_BYTES
+from doctor.drivers.stores.records import EVENT_ID_BYTES
 from doctor.drivers.stores.sqlite_statements import (
     DROP_BATCH,
     DROP_CLEARED_ALARMS,
@@ -39,12 +39,12 @@ class Findings(msgspec.Struct):
 Finder = Callable[[sqlite3.Connection, int, Place], Findings]
 
 
-def old_batches(connection: sqlite3.Connection, before: int, after: Place) -> Findings:
-    """Find batches of events that were received before."""
+def old_batches(connection: sqlite3.Connection, before: int, _: Place) -> Findings:
+    """Find batches of events that were received before. All that is found is dropped: each round begins anew."""
     rows = connection.execute(
         "SELECT received, id, length(body), length(event_ids) FROM batches"
-        " WHERE (received, id) > (?, ?) AND received < ? ORDER BY received, id LIMIT ?",
-        (*after, before, ROWS_PER_ROUND),
+        " WHERE received < ? ORDER BY received LIMIT ?",
+        (before, ROWS_PER_ROUND),
     ).fetchall()
     pieces: list[list[Step]] = [[(DROP_BATCH, [row[1:2] for row in some])] for some in _by_size(rows)]
     return Findings(pieces, sum(row[3] for row in rows) // EVENT_ID_BYTES, _place(rows))

@@ -6,15 +6,14 @@ from datetime import datetime
 
 import msgspec
 
-from doctor.drivers.stores.sqlite_statements import EPOCH, MICROSECOND, fingerprint, from_micros, micros
+from doctor.drivers.stores.records import EPOCH, EVENT_ID_BYTES
+from doctor.drivers.stores.sqlite_statements import MICROSECOND, fingerprint, from_micros, micros
 from doctor.model.alarm import AlarmedFault
 from doctor.model.checkpoint import Timeline
 from doctor.model.identity import Token
 from doctor.model.notification import Delivery, DeliveryState, StoredNotification
 from doctor.model.subscription import Subscription
 from doctor.ports.store import Snapshot, StoredPolicy
-
-EVENT_ID_BYTES = 16
 
 decode_fault = msgspec.msgpack.Decoder(AlarmedFault).decode
 decode_subscription = msgspec.msgpack.Decoder(Subscription).decode
@@ -66,7 +65,9 @@ def _newest_event_ids(connection: sqlite3.Connection, count: int) -> bytes:
     found: list[bytes] = []
     size = 0
     if wanted:
-        for (event_ids,) in connection.execute("SELECT event_ids FROM batches ORDER BY id DESC"):
+        for (event_ids,) in connection.execute(
+            "SELECT event_ids FROM batches ORDER BY received DESC, event_ids DESC"
+        ):
             found.append(event_ids)
             size += len(event_ids)
             if size >= wanted:

@@ -5,7 +5,7 @@ Records are encoded here, when the change is handed in: what its maker does to t
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from itertools import chain
 from typing import Any
@@ -13,7 +13,7 @@ from zlib import crc32
 
 import msgspec
 
-from doctor.model.checkpoint import Checkpoint, Timeline
+from doctor.drivers.stores.records import EPOCH, newest
 from doctor.model.errors import StoreError
 from doctor.model.notification import Delivery
 from doctor.ports.store import Change
@@ -21,13 +21,9 @@ from doctor.ports.store import Change
 Row = tuple[Any, ...]
 Rows = Sequence[Row]
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 ROWS_AT_ONCE = 128
 BYTES_PER_ROW = 100
-
-# The clocks of others: they may be wrong by years, so nothing is kept or forgotten by them.
-FOREIGN_CHECKPOINTS = {Checkpoint.OCCURRED, Checkpoint.DETECTED, Checkpoint.HANDLED}
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -155,12 +151,6 @@ def micros_or_none(time: datetime | None) -> int | None:
 def from_micros(value: int | None) -> datetime | None:
     """Read a time back from its column."""
     return None if value is None else EPOCH + timedelta(microseconds=value)
-
-
-def newest(timeline: Timeline) -> datetime:
-    """Return how new a timeline is: the last time of Doctor's own clock in it."""
-    own = (time for name, time in timeline.checkpoints.items() if name not in FOREIGN_CHECKPOINTS)
-    return max(own, default=EPOCH)
 
 
 def fingerprint(alarm_id: str) -> bytes:

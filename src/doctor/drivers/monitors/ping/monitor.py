@@ -57,7 +57,7 @@ class Watching:
     """One run of the monitor: drives the rounds by timers of the event loop and keeps the events until taken.
 
     The rounds go on while somebody is busy with an event. Sockets are read at each tick and not whenever something
-    comes: for 500 hosts that is two hundred times a second and not five thousand.
+    comes: for 500 hosts that is a hundred times a second and not five thousand.
     """
 
     def __init__(self, targets: Targets, settings: PingSettings, clock: Clock, prober: Prober) -> None:
@@ -174,15 +174,27 @@ class Watching:
 
     def _usable(self, host: str, texts: Iterable[str]) -> Iterable[Address]:
         for text in texts:
-            try:
-                address = literal(text)
-                for found in (address,) if address else self._names.get(text, ()):
-                    self._prober.prepare(found.family)
-                    yield found
-            except (OSError, ValueError) as error:
-                if text not in self._useless:
-                    self._useless.add(text)
-                    log.warning("ping.address_unusable", host=host, address=text, error=str(error))
+            for address in self._read(host, text):
+                try:
+                    self._prober.prepare(address.family)
+                except OSError as error:
+                    self._leave_out(host, address.text, error)
+                else:
+                    yield address
+
+    def _read(self, host: str, text: str) -> tuple[Address, ...]:
+        try:
+            address = literal(text)
+        except ValueError as error:
+            self._leave_out(host, text, error)
+            return ()
+        return (address,) if address else self._names.get(text, ())
+
+    def _leave_out(self, host: str, address: str, error: Exception) -> None:
+        """Log an address that cannot be asked, once."""
+        if address not in self._useless:
+            self._useless.add(address)
+            log.warning("ping.address_unusable", host=host, address=address, error=str(error))
 
     def _is_name(self, text: str) -> bool:
         try:

@@ -18,7 +18,8 @@ CREATE TABLE batches (
     event_ids BLOB NOT NULL,
     body BLOB NOT NULL
 );
-CREATE INDEX batches_by_age ON batches (received);
+-- With the ids, so that a start reads the newest of them without the bodies.
+CREATE INDEX batches_by_age ON batches (received, event_ids);
 
 CREATE TABLE faults (
     id INTEGER PRIMARY KEY,

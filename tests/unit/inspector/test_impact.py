@@ -1,0 +1,256 @@
+"""What a fault takes down [D 3.3.3], against a simple version that tries everything."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from doctor.alarms.lifecycle import cleared, settled
+from doctor.inspector import impact
+from doctor.inspector.catalogue import default_catalogue, default_policy_text
+from doctor.inspector.impact import Effect
+from doctor.inspector.policy_text import parse_policy
+from doctor.model.alarm import AlarmedFault
+from doctor.model.alarm_book import AlarmBook
+from doctor.model.fault import Fault, ResourceState, Severity
+from doctor.model.policy import Propagation, Ways
+from doctor.model.resource import PhysicalResource, Relation, Resource, VirtualResource
+from doctor.model.resource_map import ResourceMap
+from tests.unit.model import second_versions
+from tests.unit.model.nfvis import KINDS, PHYSICAL, SEVERITIES, STATES, VIRTUAL, at, fault_on, nfvis
+
+DOWN, ERROR, NORMAL = ResourceState.DOWN, ResourceState.ERROR, ResourceState.NORMAL
+CRITICAL, MAJOR, WARNING = Severity.CRITICAL, Severity.MAJOR, Severity.WARNING
+
+DEFAULT = parse_policy(default_policy_text(), default_catalogue()).policy.propagate
+
+TWO_SWITCHES = ResourceMap(
+    [
+        PhysicalResource(id="switch-a", type="switch"),
+        PhysicalResource(id="switch-b", type="switch"),
+        PhysicalResource(id="host-1"),
+        PhysicalResource(id="host-2"),
+    ],
+    [
+        VirtualResource(id="vm-1", host="host-1", owner="red"),
+        VirtualResource(id="vm-2", host="host-2", owner="red"),
+    ],
+    [
+        Relation("switch-a", "connects", "host-1"),
+        Relation("switch-b", "connects", "host-1"),
+        Relation("switch-a", "connects", "host-2"),
+    ],
+)
+
+
+def test_a_dead_host_takes_its_machines_with_it() -> None:
+    """[D 3.3.3] The host is down, its machines are in error, and nobody else's."""
+    found = impact.effects("host-1", "host", Effect(DOWN, CRITICAL), TWO_SWITCHES, DEFAULT, _nothing)
+    assert found == {"host-1": (DOWN, CRITICAL), "vm-1": (ERROR, CRITICAL)}
+
+
+def test_a_switch_cuts_off_who_has_no_other() -> None:
+    """[design 3] A warning for hosts that keep another way, critical for those that do not."""
+    found = impact.effects("switch-a", "switch", Effect(DOWN, WARNING), TWO_SWITCHES, DEFAULT, _nothing)
+    assert found == {
+        "switch-a": (DOWN, WARNING),
+        "host-1": (NORMAL, WARNING),
+        "vm-1": (NORMAL, WARNING),
+        "host-2": (ERROR, CRITICAL),
+        "vm-2": (ERROR, CRITICAL),
+    }
+
+
+def test_the_second_of_two_switches_cuts_off_the_rest() -> None:
+    """[design 3] ``is_lost`` tells of the first."""
+    found = impact.effects(
+        "switch-b", "switch", Effect(DOWN, WARNING), TWO_SWITCHES, DEFAULT, {"switch-a"}.__contains__
+    )
+    assert found == {"switch-b": (DOWN, WARNING), "host-1": (ERROR, CRITICAL), "vm-1": (ERROR, CRITICAL)}
+
+
+def test_of_several_ways_the_worst_counts() -> None:
+    rules = [
+        Propagation(supplier_type="rack", kind="contains", state=None, to_state=NORMAL, severity=WARNING),
+        Propagation(supplier_type="rack", kind="powers", state=None, to_state=ERROR, severity=MAJOR),
+        Propagation(supplier_type="rack", kind="connects", state=None, to_state=ERROR, severity=WARNING),
+    ]
+    resources = ResourceMap(
+        [PhysicalResource(id="rack", type="rack"), PhysicalResource(id="host")],
+        relations=[Relation("rack", kind, "host") for kind in ("contains", "powers", "connects")],
+    )
+    found = impact.effects("rack", "rack", Effect(DOWN, CRITICAL), resources, rules, _nothing)
+    assert found["host"] == (ERROR, MAJOR)
+
+
+RULE = Propagation(supplier_type="host", kind="hosts", state=DOWN, to_state=ERROR, min_severity=MAJOR)
+CASES = [
+    pytest.param(RULE, Effect(DOWN, MAJOR), (ERROR, MAJOR), id="min-severity-is-inclusive"),
+    pytest.param(RULE, Effect(DOWN, Severity.MINOR), None, id="too-mild"),
+    pytest.param(RULE, Effect(ERROR, CRITICAL), None, id="another-state"),
+    pytest.param(
+        Propagation(supplier_type="host", kind="hosts", state=None, to_state=NORMAL, severity=WARNING),
+        Effect(NORMAL, CRITICAL),
+        (NORMAL, WARNING),
+        id="any-state",
+    ),
+    pytest.param(
+        Propagation(supplier_type="switch", kind="hosts", state=None, to_state=ERROR),
+        Effect(DOWN, CRITICAL),
+        None,
+        id="another-type",
+    ),
+    pytest.param(
+        Propagation(supplier_type="host", kind="powers", state=None, to_state=ERROR),
+        Effect(DOWN, CRITICAL),
+        None,
+        id="another-kind",
+    ),
+    pytest.param(
+        Propagation(supplier_type="host", kind="hosts", state=None, to_state=ERROR, ways=Ways.ALL),
+        Effect(DOWN, CRITICAL),
+        (ERROR, CRITICAL),
+        id="the-only-host-is-all-hosts",
+    ),
+    pytest.param(
+        Propagation(supplier_type="host", kind="hosts", state=None, to_state=ERROR, ways=Ways.SOME),
+        Effect(DOWN, CRITICAL),
+        None,
+        id="the-only-host-is-not-one-of-several",
+    ),
+]
+
+
+@pytest.mark.parametrize(("rule", "cause", "effect"), CASES)
+def test_when_a_rule_applies(
+    rule: Propagation, cause: Effect, effect: tuple[ResourceState, Severity] | None
+) -> None:
+    found = impact.effects("host-1", "host", cause, TWO_SWITCHES, [rule], _nothing)
+    assert found.get("vm-1") == effect
+
+
+def test_what_no_map_knows_takes_nothing_down() -> None:
+    found = impact.effects("stranger", "host", Effect(DOWN, CRITICAL), TWO_SWITCHES, DEFAULT, _nothing)
+    assert found == {"stranger": (DOWN, CRITICAL)}
+
+
+def test_relations_that_run_in_a_circle_come_to_an_end() -> None:
+    """A map may be wrong; Doctor goes on."""
+    ring = ResourceMap(
+        [PhysicalResource(id=f"rack-{number}", type="rack") for number in range(3)],
+        relations=[Relation(f"rack-{number}", "contains", f"rack-{(number + 1) % 3}") for number in range(3)],
+    )
+    found = impact.effects("rack-0", "rack", Effect(DOWN, CRITICAL), ring, DEFAULT, _nothing)
+    assert found == dict.fromkeys(ring.physical, (DOWN, CRITICAL))
+
+
+def test_faults_that_unsettle_each_other_come_to_an_end() -> None:
+    """A policy by which a thing is lost because another is not, and the other way round, has no answer: one is taken."""
+    rules = [
+        Propagation(supplier_type="switch", kind="connects", state=None, ways=Ways.SOME, to_state=DOWN),
+        Propagation(supplier_type="host", kind="connects", state=None, ways=Ways.SOME, to_state=DOWN),
+    ]
+    names = {"a": "switch", "b": "switch", "c": "host", "d": "host"}
+    resources = ResourceMap(
+        [PhysicalResource(id=name, type=kind) for name, kind in names.items()],
+        relations=[Relation(one, "connects", other) for one in names for other in names if one != other],
+    )
+    book = AlarmBook()
+    for number, name in enumerate(names):
+        _apply(book, fault_on(name, names[name], key=name, state=NORMAL), resources, rules, number)
+    assert {record.fault.resource_id for record in book} == set(names)
+
+
+def test_neighbours_supply_the_same_in_the_same_way() -> None:
+    resources = ResourceMap(
+        [PhysicalResource(id=name) for name in "abcdh"],
+        relations=[
+            Relation("a", "powers", "h"),
+            Relation("b", "powers", "h"),
+            Relation("c", "connects", "h"),
+            Relation("a", "powers", "d"),
+        ],
+    )
+    assert list(impact.neighbours("a", resources)) == ["b"]
+    assert list(impact.neighbours("c", resources)) == []
+    assert list(impact.neighbours("h", resources)) == []
+
+
+# --- by chance ---
+
+RULES = st.builds(
+    Propagation,
+    supplier_type=st.sampled_from((*PHYSICAL, *VIRTUAL)),
+    kind=st.sampled_from((*KINDS, "hosts")),
+    state=st.none() | STATES,
+    to_state=STATES,
+    severity=st.none() | SEVERITIES,
+    min_severity=st.sampled_from(list(Severity)),
+)
+
+
+@settings(deadline=None)
+@given(st.data(), nfvis(), st.lists(RULES, max_size=8), STATES, SEVERITIES)
+def test_effects_are_those_of_the_simple_version(
+    data: st.DataObject,
+    resources: ResourceMap,
+    rules: list[Propagation],
+    state: ResourceState,
+    severity: Severity,
+) -> None:
+    """With rules of any kind that look at one supplier, and those that ship, which look at all of them."""
+    everything: dict[str, Resource] = {**resources.physical, **resources.virtual}
+    name = data.draw(st.sampled_from(list(everything)))
+    lost = data.draw(st.frozensets(st.sampled_from(list(everything))))
+    fault = fault_on(name, everything[name].type, state=state, severity=severity)
+    for chosen in (rules, DEFAULT):
+        found = impact.effects(
+            name, fault.resource_type, Effect(state, severity), resources, chosen, lost.__contains__
+        )
+        assert found == second_versions.effects(fault, resources, chosen, lost.__contains__)
+        assert next(iter(found)) == name
+
+
+@settings(deadline=None)
+@given(st.data(), nfvis(most=6))
+def test_open_faults_weigh_on_each_other_as_in_the_simple_version(
+    data: st.DataObject, resources: ResourceMap
+) -> None:
+    """Deciding step by step, each time only what can have changed, comes to the same as deciding everything anew."""
+    everything: dict[str, Resource] = {**resources.physical, **resources.virtual}
+    steps = data.draw(st.lists(st.tuples(st.sampled_from(list(everything)), STATES, SEVERITIES), max_size=10))
+    book = AlarmBook()
+    for second, (name, state, severity) in enumerate(steps):
+        fault = fault_on(name, everything[name].type, key=name, state=state, severity=severity)
+        ended = book.fault(name) is not None and data.draw(st.booleans())
+        _apply(book, None if ended else fault, resources, DEFAULT, second, key=name)
+        wanted = second_versions.open_faults([record.fault for record in book], resources, DEFAULT)
+        for record in book:
+            found = {key: (one.resource_state, one.severity) for key, one in record.alarms.items()}
+            assert found == wanted[record.fault.fault_key]
+
+
+def _apply(
+    book: AlarmBook,
+    fault: Fault | None,
+    resources: ResourceMap,
+    rules: tuple[Propagation, ...] | list[Propagation],
+    second: int,
+    *,
+    key: str = "",
+) -> None:
+    """Do what the flow does: decide, then take over."""
+    key = fault.fault_key if fault else key
+    transitions = []
+    for changed, reach in impact.reaches(key, fault, resources, rules, book).items():
+        record = book.fault(changed) or AlarmedFault(fault=fault or fault_on(key), alarms={})
+        subject = fault if changed == key else record.fault
+        if subject is None:
+            transitions.append(cleared(record, now=at(second)))
+        else:
+            transitions.append(settled(record, subject, reach, resources, now=at(second)))
+    for transition in transitions:
+        book.apply(transition)
+
+
+def _nothing(_resource_id: str) -> bool:
+    return False

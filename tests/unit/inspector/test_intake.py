@@ -1,0 +1,45 @@
+"""What was already said is dropped, for as long as it is remembered."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from doctor.inspector.intake import DEFAULT_MEMORY, Intake
+
+
+def test_what_was_said_is_no_news() -> None:
+    intake = Intake()
+    assert [intake.is_news(event_id) for event_id in ("a", "b", "a", "b", "c")] == [
+        True,
+        True,
+        False,
+        False,
+        True,
+    ]
+
+
+@given(st.lists(st.integers(0, 12)), st.integers(1, 5))
+def test_at_least_the_newest_are_remembered_and_at_most_twice_as_many(said: list[int], memory: int) -> None:
+    """Held against a list of all that was news, newest last."""
+    intake = Intake(memory=memory)
+    news: list[str] = []
+    for event_id in map(str, said):
+        was_news = intake.is_news(event_id)
+        if event_id in news[-memory:]:
+            assert not was_news
+        if event_id not in news[-2 * memory :]:
+            assert was_news
+        if was_news:
+            news.append(event_id)
+
+
+def test_it_forgets_the_oldest_first() -> None:
+    intake = Intake(memory=2)
+    for event_id in "abcde":
+        assert intake.is_news(event_id)
+    assert not intake.is_news("e")
+    assert not intake.is_news("d")
+    assert intake.is_news("a")
+
+
+def test_it_remembers_a_long_outage_of_a_talkative_monitor() -> None:
+    assert DEFAULT_MEMORY >= 200_000

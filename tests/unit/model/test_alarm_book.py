@@ -1,0 +1,83 @@
+"""The book of open faults against a list of them that is searched from end to end."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from doctor.alarms.lifecycle import cleared, settled
+from doctor.model.alarm import AlarmedFault
+from doctor.model.alarm_book import AlarmBook
+from doctor.model.fault import ResourceState, Severity
+from doctor.model.resource_map import ResourceMap
+from tests.unit.model.nfvis import SEVERITIES, STATES, at, fault_on
+
+PLACES = ("r-0", "r-1", "r-2", "r-3", "r-4")
+FAULT_KEYS = tuple(f"f-{number}" for number in range(6))
+REACHES = st.dictionaries(st.sampled_from(PLACES), st.tuples(STATES, SEVERITIES), max_size=5)
+STEPS = st.lists(st.tuples(st.sampled_from(FAULT_KEYS), st.none() | REACHES), max_size=40)
+
+
+@given(STEPS)
+def test_after_any_steps_the_book_has_what_is_open(
+    steps: list[tuple[str, dict[str, tuple[ResourceState, Severity]] | None]],
+) -> None:
+    """A reach settles a fault, raising it if need be; None ends it."""
+    book, resources = AlarmBook(), ResourceMap()
+    simple: dict[str, AlarmedFault] = {}
+    gone: set[str] = set()
+    for second, (key, reach) in enumerate(steps):
+        known = simple.get(key)
+        if reach is not None:
+            root = PLACES[FAULT_KEYS.index(key) % 5]
+            record = known or AlarmedFault(fault=fault_on(root, key=f"{key}@{second}"), alarms={})
+            fault = replace(record.fault, transition=second)
+            everywhere = {root: (ResourceState.DOWN, Severity.CRITICAL), **reach}
+            transition = settled(record, fault, everywhere, resources, now=at(second))
+            simple[key] = transition.record
+        elif known is not None:
+            transition = cleared(known, now=at(second))
+            del simple[key]
+        else:
+            continue
+        gone.update(alarm.alarm_id for alarm in transition.cleared)
+        book.apply(transition)
+        _check(book, list(simple.values()), gone)
+        _check(AlarmBook(simple.values()), list(simple.values()), gone)
+
+
+def _check(book: AlarmBook, simple: list[AlarmedFault], gone: set[str]) -> None:
+    assert len(book) == len(simple)
+    assert {record.fault.fault_key: record for record in book} == {one.fault.fault_key: one for one in simple}
+    for record in simple:
+        assert book.fault(record.fault.fault_key) is record
+        for alarm in record.alarms.values():
+            assert book.alarm(alarm.alarm_id) == (record, alarm)
+    for alarm_id in gone:
+        assert book.alarm(alarm_id) is None
+    assert book.fault("never heard of") is None
+    for place in PLACES:
+        here = [record for record in simple if place in record.alarms]
+        assert _keys(book.on(place)) == sorted(record.fault.fault_key for record in here)
+        rooted = [record for record in here if record.fault.resource_id == place]
+        assert _keys(book.rooted_in(place)) == sorted(record.fault.fault_key for record in rooted)
+        states = [record.alarms[place].resource_state for record in here]
+        assert book.state_of(place) == max(states, key=lambda one: one.badness, default=ResourceState.NORMAL)
+        assert book.is_troubled(place) is bool(here)
+    assert set(book.troubled()) == {place for record in simple for place in record.alarms}
+
+
+def _keys(records: object) -> list[str]:
+    return sorted(record.fault.fault_key for record in records)  # type: ignore[attr-defined]
+
+
+def test_a_fault_is_found_by_what_it_is_about() -> None:
+    """[D 3.3.2] One open fault of a type on a resource: another report of it is a repeat."""
+    fault, reach = fault_on("r-1"), {"r-1": (ResourceState.DOWN, Severity.CRITICAL)}
+    book = AlarmBook()
+    raised = settled(AlarmedFault(fault=fault, alarms={}), fault, reach, ResourceMap(), now=at(0))
+    book.apply(raised)
+    assert book.open_fault("r-1", fault.fault_type) is raised.record
+    assert book.open_fault("r-2", fault.fault_type) is None
+    assert book.open_fault("r-1", "another") is None
+    book.apply(cleared(raised.record, now=at(1)))
+    assert book.open_fault("r-1", fault.fault_type) is None

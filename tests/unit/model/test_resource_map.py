@@ -1,0 +1,135 @@
+"""The resource map: every look-up is what a search through all of it would find."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from doctor.model.errors import RejectedError
+from doctor.model.resource import PhysicalResource, Relation, VirtualResource
+from doctor.model.resource_map import ResourceMap, short_name
+from tests.unit.model.nfvis import OWNERS, nfvis
+
+NAMED = ResourceMap(
+    [
+        PhysicalResource(id="compute-1.example.org", aliases=("10.0.0.1", "node-a")),
+        PhysicalResource(id="compute-2", aliases=("compute-3",)),
+        PhysicalResource(id="10.0.0.9"),
+        PhysicalResource(id="compute-4.one.org"),
+        PhysicalResource(id="compute-3.example.org"),
+    ],
+    [VirtualResource(id="vm-1", host="compute-2", owner="red")],
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        pytest.param("compute-1.example.org", "compute-1.example.org", id="id"),
+        pytest.param("compute-1", "compute-1.example.org", id="short-name-of-the-id"),
+        pytest.param("compute-2.example.org", "compute-2", id="the-id-is-its-short-name"),
+        pytest.param("10.0.0.1", "compute-1.example.org", id="alias"),
+        pytest.param("node-a", "compute-1.example.org", id="another-alias"),
+        pytest.param("node-a.example.org", "compute-1.example.org", id="the-alias-is-its-short-name"),
+        pytest.param("compute-3", "compute-2", id="an-alias-goes-before-a-short-name"),
+        pytest.param("10.0.0.9", "10.0.0.9", id="address-as-id"),
+        pytest.param("10.0.0.7", None, id="addresses-have-no-short-name"),
+        pytest.param("vm-1", "vm-1", id="machine"),
+        pytest.param("vm-1.example.org", None, id="machines-have-no-domain"),
+        pytest.param("compute-77", None, id="unknown"),
+        pytest.param("", None, id="nothing"),
+        pytest.param("compute-9.one.org", None, id="a-domain-is-no-name"),
+    ],
+)
+def test_names(name: str, found: str | None) -> None:
+    """[design 3] Hosts match by id, alias, then short name."""
+    resource = NAMED.find(name)
+    assert (resource and resource.id) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [("a.b.c", "a"), ("a", "a"), ("10.0.0.1", "10.0.0.1"), ("", ""), ("a.", "a."), ("fe80::1", "fe80::1")],
+)
+def test_short_names(name: str, short: str) -> None:
+    assert short_name(name) == short
+
+
+HOST = PhysicalResource(id="compute-1")
+MACHINE = VirtualResource(id="vm-1", host="compute-1", owner="red")
+
+FLAWED = [
+    pytest.param([HOST, HOST], [], [], "/physical_resources/1/id", id="physical-twice"),
+    pytest.param([HOST], [MACHINE, MACHINE], [], "/virtual_resources/1/id", id="virtual-twice"),
+    pytest.param(
+        [HOST], [VirtualResource(id="compute-1", owner="red")], [], "/virtual_resources/0/id", id="both"
+    ),
+    pytest.param([], [MACHINE], [], "/virtual_resources/0/host", id="unknown-host"),
+    pytest.param(
+        [HOST], [], [Relation("x", "powers", "compute-1")], "/relations/0/from", id="unknown-supplier"
+    ),
+    pytest.param(
+        [HOST], [], [Relation("compute-1", "powers", "x")], "/relations/0/to", id="unknown-dependent"
+    ),
+    pytest.param(
+        [HOST], [], [Relation("compute-1", "powers", "compute-1")], "/relations/0/to", id="on-itself"
+    ),
+    pytest.param(
+        [PhysicalResource(id="a", aliases=("c",)), PhysicalResource(id="b", aliases=("c",))],
+        [],
+        [],
+        "/physical_resources/1/aliases",
+        id="alias-twice",
+    ),
+]
+
+
+@pytest.mark.parametrize(("physical", "virtual", "relations", "pointer"), FLAWED)
+def test_a_flaw_is_named_by_its_place(
+    physical: list[PhysicalResource], virtual: list[VirtualResource], relations: list[Relation], pointer: str
+) -> None:
+    with pytest.raises(RejectedError) as refused:
+        ResourceMap(physical, virtual, relations)
+    assert [flaw.pointer for flaw in refused.value.flaws] == [pointer]
+
+
+def test_of_many_flaws_a_hundred_are_named() -> None:
+    with pytest.raises(RejectedError, match="has 500 flaws") as refused:
+        ResourceMap([], [VirtualResource(id=f"vm-{number}", host="x", owner="red") for number in range(500)])
+    assert len(refused.value.flaws) == 100
+
+
+def test_an_alias_may_be_said_twice_of_the_same_thing() -> None:
+    assert ResourceMap([PhysicalResource(id="a", aliases=("b", "b"))]).find("b")
+
+
+def test_an_empty_map_knows_nothing() -> None:
+    empty = ResourceMap()
+    assert empty.find("compute-1") is None
+    assert list(empty.hosts()) == []
+    assert list(empty.machines_on("compute-1")) == list(empty.owned_by("red")) == []
+
+
+@given(nfvis(), st.data())
+def test_every_look_up_is_what_a_search_finds(resources: ResourceMap, data: st.DataObject) -> None:
+    physical, virtual = list(resources.physical.values()), list(resources.virtual.values())
+    everything = [*(one.id for one in physical), *(one.id for one in virtual)]
+    assert list(resources.physical_ids) == [resource.id for resource in physical]
+    assert list(resources.virtual_ids) == [resource.id for resource in virtual]
+    assert list(resources.hosts()) == [resource for resource in physical if resource.type == "host"]
+    for owner in OWNERS:
+        assert list(resources.owned_by(owner)) == [one.id for one in virtual if one.owner == owner]
+    for name in everything:
+        assert list(resources.machines_on(name)) == [one.id for one in virtual if one.host == name]
+        assert list(resources.dependents(name)) == [
+            one for one in resources.relations if one.supplier == name
+        ]
+        assert list(resources.suppliers(name)) == [
+            one for one in resources.relations if one.dependent == name
+        ]
+        found = resources.get(name)
+        assert found is not None
+        assert found.id == name
+        assert resources.find(name) is found
+    some = data.draw(st.lists(st.sampled_from(everything)))
+    wanted = sorted({name for name in some if any(one.supplier == name for one in resources.relations)})
+    assert list(resources.suppliers_among(some)) == wanted
