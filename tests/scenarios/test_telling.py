@@ -1,5 +1,7 @@
 """Who is told what of a fault, from its first report to its end."""
 
+from typing import Any
+
 import pytest
 
 from doctor.model.errors import RejectedError
@@ -116,6 +118,29 @@ def test_an_unknown_resource_becomes_an_alarm_of_the_administrator() -> None:
     story.want("operator").between(3.0, 4.0).gets_clear("compute-77 is normal")
     story.want("vnfm-red").hears_nothing()
     story.play()
+
+
+STRANGE_DETAILS = [
+    pytest.param({"n": 2**70}, {"n": str(2**70)}, id="a-number-beyond-64-bits"),
+    pytest.param(
+        {"a": [{"n": -(2**64)}, 1, True]}, {"a": [{"n": str(-(2**64))}, 1, True]}, id="such-a-number-deep-inside"
+    ),
+    pytest.param({"last_seen": "0001-01-01T00:00:00+14:00"}, None, id="a-time-before-all-time"),
+    pytest.param({"last_seen": 7, "occurred_time": {}}, None, id="times-that-are-none"),
+    pytest.param({"text": "\x1fhere\x1f"}, None, id="control-characters"),
+]
+
+
+@pytest.mark.parametrize(("details", "told"), STRANGE_DETAILS)
+def test_strange_details_stop_nothing(details: dict[str, Any], told: dict[str, Any] | None) -> None:
+    """[D 5.6, bad input] They are kept and told, and the fault is judged as any other; here one of a machine."""
+    story = Scenario(small_nfvi())
+    story.at(0.0).subscribe("operator", project=None)
+    story.at(1.0).push(down("compute.instance.down", "vm-1", details=details))
+    story.want("operator").between(1.0, 1.0).gets("vm-1 is error")
+    story.play()
+    (info,) = story.heard("operator")[0].message["virtual_resource_info"]
+    assert info["faults"][0]["fault_details"].items() >= (told or details).items()
 
 
 def test_a_type_that_no_rule_names_is_kept_and_counted() -> None:

@@ -13,7 +13,7 @@ from doctor.api.application import make_application, token_in
 from doctor.api.docs import Documentation
 from doctor.api.northbound import Northbound
 from doctor.api.openapi import openapi_document
-from doctor.api.operation import Answer, Call, operation, operations_of
+from doctor.api.operation import Answer, Call, Operation, operation, operations_of
 from doctor.api.roles import REPORTERS
 from doctor.api.southbound import App, EventsAnswer, SouthboundDoor
 from doctor.api.wire.event import AnyEvents
@@ -127,10 +127,14 @@ class EventDoors:
         raise LookupError("answered by the event door")
 
 
+def all_operations() -> tuple[Operation, ...]:
+    """Return the operations of all doors, without a running Doctor: only to be looked at."""
+    return operations_of(EventDoors, Northbound, Admin, Basics, Documentation)
+
+
 def document() -> dict[str, Any]:
-    """Return the OpenAPI document of all doors, without a running Doctor."""
-    table = operations_of(EventDoors, Northbound, Admin, Basics, Documentation)
-    return openapi_document(table, version=__version__)
+    """Return the OpenAPI document of all doors."""
+    return openapi_document(all_operations(), version=__version__)
 
 
 def make_doors(

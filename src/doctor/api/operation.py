@@ -371,8 +371,9 @@ def _text(written: bytes, what: str) -> str:
 def _value(parameter: Parameter, written: list[bytes], flaws: list[Flaw]) -> Any:
     pointer = _pointer(parameter.name)
     if parameter.many:
-        # a=1,2 and a=1&a=2 are the same; a=1%2C2 is one value with a comma in it.
-        items = [item for value in written for item in value.split(b",") if item]
+        # a=1,2 and a=1&a=2 are the same; a=1%2C2 is one value with a comma in it; a= of words is none at all.
+        is_text = alternatives(parameter.item) == (str,)
+        items = [item for value in written for item in value.split(b",") if item or not is_text]
         return [
             _read(_unescaped(item), parameter.item, f"{pointer}/{index}", flaws)
             for index, item in enumerate(items)
@@ -388,6 +389,9 @@ def _read(text: str, kind: Any, pointer: str, flaws: list[Flaw]) -> Any:
         said = _said(text, alternatives(kind))
     except ValueError as error:
         flaws.append(Flaw(pointer, flaw_of(error).detail))
+        return None
+    except OverflowError:  # a time so early or late that it does not exist in UTC
+        flaws.append(Flaw(pointer, "out of range"))
         return None
     try:
         return msgspec.convert(said, kind)

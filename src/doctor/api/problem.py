@@ -9,7 +9,7 @@ JSON pointer to the place.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -387,19 +387,23 @@ def _complaint(value: Any, kind: Any) -> msgspec.ValidationError | None:
 def _flaws_inside(value: Any, kind: Any, pointer: str) -> Iterator[Flaw]:
     kind = _alternative(value, bare(kind))
     origin, arguments = get_origin(kind) or kind, get_args(kind)
-    if origin is Literal:
+    if not isinstance(origin, type):
         return
     match value:
-        case dict() if isinstance(origin, type) and issubclass(origin, msgspec.Struct):
+        case dict() if issubclass(origin, msgspec.Struct):
             yield from _flaws_of_fields(value, kind, origin, pointer)
-        case dict() if len(arguments) == 2:
+        case dict() if issubclass(origin, Mapping) and arguments:
             for key, item in value.items():
                 yield from flaws_of(item, arguments[1], pointer + _escaped(key))
-        case list() if len(arguments) == 1 or (len(arguments) == 2 and arguments[1] is ...):
+        case list() if _is_list(origin) and (len(arguments) == 1 or arguments[1:] == (...,)):
             for index, item in enumerate(value):
                 yield from flaws_of(item, arguments[0], pointer + _escaped(index))
         case _:
             pass
+
+
+def _is_list(origin: type) -> bool:
+    return issubclass(origin, Collection) and not issubclass(origin, (Mapping, str, bytes))
 
 
 def _flaws_of_fields(
@@ -450,11 +454,9 @@ def _alternative(value: Any, kind: Any) -> Any:
         origin = get_origin(one) or one
         if not isinstance(origin, type):
             continue
-        if isinstance(value, list) and issubclass(origin, (list, tuple, set, frozenset, Sequence)):
+        if isinstance(value, list) and _is_list(origin):
             return one
-        if isinstance(value, dict) and (
-            issubclass(origin, (dict, Mapping)) or _tagged(value, origin, several)
-        ):
+        if isinstance(value, dict) and (issubclass(origin, Mapping) or _tagged(value, origin, several)):
             return one
     return several[0] if len(several) == 1 else None
 

@@ -8,7 +8,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import aclosing, contextmanager, suppress
 from datetime import timedelta
 
 import msgspec
@@ -242,8 +242,9 @@ class _Hosts:
 async def _watch(monitor: Monitor, parts: Parts) -> None:
     """Feed what a monitor sees into the fault flow; nothing that it saw is lost while the store is away."""
     try:
-        async for event in monitor.watch(_Hosts(parts)):
-            await _accept(monitor, event, parts)
+        async with aclosing(monitor.watch(_Hosts(parts))) as events:
+            async for event in events:
+                await _accept(monitor, event, parts)
     except PermanentError as error:
         log.error("monitor.unusable", monitor=monitor.name, error=str(error))
         raise

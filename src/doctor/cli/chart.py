@@ -14,6 +14,7 @@ SHORTEST = 1e-6  # seconds of a scale
 FARTHEST = 5.0  # what ends later than so many times the end of the rest runs over the edge
 BROKEN_CELLS = 3
 TICK_CELLS = 6
+SCALE_OVERHANG = 10  # cells: half of the last number, and the unit
 UNITS = ((7200.0, 3600.0, "h"), (120.0, 60.0, "min"), (1.0, 1.0, "s"), (0.0, 0.001, "ms"))
 STEPS = (1.0, 2.0, 5.0)
 
@@ -106,10 +107,10 @@ def draw(
 def _fits(bars: Sequence[Bar], origin: float, reach: float, cells: int, room: int) -> bool:
     for bar in bars:
         first, last = ((time - origin) / reach for time in (bar.first, bar.last))
-        needed = max(ceil(last * cells), int(first * cells) + 1) if last <= 1 else cells + BROKEN_CELLS
+        needed = max(ceil(last * cells), round(first * cells) + 1) if last <= 1 else cells + BROKEN_CELLS
         if needed + 1 + len(bar.text) > room:
             return False
-    return cells + len(" min") + 1 <= room
+    return cells + SCALE_OVERHANG <= room
 
 
 def _cells(bar: Bar, first: float, last: float, cells: int, glyphs: Glyphs) -> str:

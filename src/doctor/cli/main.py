@@ -110,10 +110,10 @@ def main(ctx: click.Context, url: str | None, token_file: Path | None) -> None:
 
     \b
     Begin with:
-      doctor demo               a host fails, its owner is told, all on this machine
-      doctor serve              run Doctor; the commands below then ask it
-      doctor alarm list         what is wrong now
-      doctor COMMAND --help     each command explains itself, with examples
+      doctor demo             a host fails, its owner is told, all on this machine
+      doctor serve            run Doctor; the commands below then ask it
+      doctor alarm list       what is wrong now
+      doctor COMMAND --help   each command explains itself, with examples
 
     Commands end with 0 when done, 1 when refused or failed, 2 when called wrongly, 3 when no Doctor answers. All
     that list or answer take --json.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 5.0
+STEADY_SECONDS = 5.0  # a connection that held so long was a good one
 
 subscription_option = click.option(
     "--subscription",
@@ -127,20 +128,24 @@ def _followed(doctor: "Client", subscription_id: str, after: int) -> Iterator[di
     """Return notifications for ever; only the first connection may fail."""
     from doctor.client import Unreachable
 
-    pause, connected_once = FIRST_PAUSE, False
+    pause, reached, lost = FIRST_PAUSE, False, False
     while True:
+        began = time.monotonic()
         try:
             for message in doctor.notifications(subscription_id, after=after):
+                lost = False
                 if message["sequence"] > after:
                     after = message["sequence"]
                     yield message
-                pause, connected_once = FIRST_PAUSE, True
-            connected_once = True
+            reached = True
         except Unreachable as error:
-            if not connected_once:
+            if not reached:
                 raise
-            if pause == FIRST_PAUSE:
+            if not lost:
                 remark(f"{error}; trying again until it does")
+            lost = True
+        if not lost and time.monotonic() - began >= STEADY_SECONDS:
+            pause = FIRST_PAUSE
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
 

@@ -9,7 +9,7 @@ without locks. The answer to the Monitor comes after saving [I-1], telling right
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -147,7 +147,7 @@ class FaultFlow:
             raised_by=event_id,
             event_time=event.time,
             raised_time=step.now,
-            details=event.details if verdict.details is None else verdict.details,
+            details=_storable(event.details if verdict.details is None else verdict.details),
         )
         judged = self._clock.now()
         reaches = self._reaches(fault.fault_key, fault)
@@ -275,6 +275,26 @@ class FaultFlow:
             for fault_key in step.cleared_faults:
                 self._timelines.stamp(fault_key, Checkpoint.RESOLVED, saved)
         self._delivery.dispatch(step.change.notifications)
+
+
+def _storable(details: dict[str, Any]) -> dict[str, Any]:
+    """Return details as any store can keep them: a whole number beyond 64 bits is kept as text."""
+    try:
+        msgspec.msgpack.encode(details)
+    except OverflowError:
+        return {key: _within_64_bits(value) for key, value in details.items()}
+    return details
+
+
+def _within_64_bits(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _within_64_bits(inner) for key, inner in value.items()}
+        case list():
+            return [_within_64_bits(inner) for inner in value]
+        case int() if not -(2**63) <= value < 2**63:
+            return str(value)
+    return value
 
 
 def _occurred(fault: Fault) -> datetime | None:

@@ -1,6 +1,6 @@
 """What reports events by itself. Those that push use the southbound API instead."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from typing import Protocol
 
 from doctor.model.event import RawEvent
@@ -29,6 +29,6 @@ class Monitor(Protocol):
 
     name: str
 
-    def watch(self, targets: Targets) -> AsyncIterator[RawEvent]:
+    def watch(self, targets: Targets) -> AsyncGenerator[RawEvent, None]:
         """Yield events about the targets, in the order in which they were seen."""
         ...

@@ -1,3 +1,4 @@
+import os
 import re
 from base64 import b64encode
 from datetime import datetime
@@ -18,6 +19,7 @@ from doctor.api.paging import Page, cursor_at
 from doctor.testing.asgi import call
 from tests.unit.api.toy import KettleDoor, toy
 
+EXAMPLES = 400 if os.environ.get("DOCTOR_SOAK") else 25
 OPERATIONS = operations_of(KettleDoor())
 DOCUMENT = openapi_document(OPERATIONS, version="1.2.3")
 
@@ -214,7 +216,7 @@ SCHEMA.config.generation.update(modes=list(schemathesis.GenerationMode))
 
 @SCHEMA.parametrize()
 @settings(
-    max_examples=25,
+    max_examples=EXAMPLES,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate],

@@ -205,6 +205,10 @@ def test_a_query_is_decoded(query: bytes, expected: Wide) -> None:
             id="negative-duration",
         ),
         pytest.param(
+            b"since=9999-12-31T23:59:59-05:00", [Flaw("/since", "out of range")], id="time-after-all-times"
+        ),
+        pytest.param(b"numbers=", [Flaw("/numbers/0", "expected an integer")], id="empty-item"),
+        pytest.param(
             b"order=sideways", [Flaw("/order", 'expected one of up, down; got "sideways"')], id="literal"
         ),
         pytest.param(b"text=a&text=b", [Flaw("/text", "given more than once")], id="twice"),

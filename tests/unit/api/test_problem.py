@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, NewType
 
@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from doctor.api.paging import Page
 from doctor.api.problem import (
     MOST_FLAWS,
     USUAL,
@@ -56,6 +57,11 @@ class Wish(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True
     contact: Mail | Phone | None = None
     pair: tuple[int, str] = (0, "")
     either: int | str = 0
+    tags: tuple[str, ...] = ()
+    mode: Literal["only"] = "only"
+    page: Page[int] | None = None
+    several: Sequence[int] | None = None
+    choice: list[int] | dict[str, int] | None = None
     raw: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     label: str = msgspec.field(name="the/label", default="")
 
@@ -317,6 +323,33 @@ def test_a_good_request_is_decoded() -> None:
         pytest.param(
             GOOD | {"pair": [1, 2]}, [("/pair/1", "expected text, got an integer")], id="tuple-item"
         ),
+        pytest.param(GOOD | {"tags": {"a": 1}}, [("/tags", "expected a list, got an object")], id="no-list"),
+        pytest.param(GOOD | {"tags": ["a", 1]}, [("/tags/1", "expected text, got an integer")], id="item"),
+        pytest.param(
+            GOOD | {"counts": [1]}, [("/counts", "expected an object, got a list")], id="no-mapping"
+        ),
+        pytest.param(
+            GOOD | {"mode": ["only"]},
+            [("/mode", "expected one of only; got something else")],
+            id="list-of-a-choice",
+        ),
+        pytest.param(
+            GOOD | {"page": [1]}, [("/page", "expected an object or null, got a list")], id="no-page"
+        ),
+        pytest.param(
+            GOOD | {"page": {"items": ["a"]}}, [("/page/items/0", "expected an integer, got text")], id="page"
+        ),
+        pytest.param(
+            GOOD | {"several": ["a"]}, [("/several/0", "expected an integer, got text")], id="sequence"
+        ),
+        pytest.param(
+            GOOD | {"choice": ["a"]}, [("/choice/0", "expected an integer, got text")], id="list-of-two"
+        ),
+        pytest.param(
+            GOOD | {"choice": {"a": "b"}},
+            [("/choice/a", "expected an integer, got text")],
+            id="mapping-of-two",
+        ),
         pytest.param(
             GOOD | {"either": None}, [("/either", "expected an integer or text, got null")], id="union"
         ),
@@ -389,21 +422,18 @@ def test_a_complaint_of_msgspec_becomes_a_flaw(complaint: str, flaw: Flaw) -> No
     assert flaw_of(msgspec.ValidationError(complaint)) == flaw
 
 
+NAMES = st.sampled_from(
+    [field.encode_name for field in msgspec.structs.fields(Wish)] + ["url", "type", "items", "number"]
+)
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(
-            st.sampled_from(["endpoints", "url", "since", "counts", "contact", "type"]) | st.text(),
-            inner,
-            max_size=4,
-        )
-    ),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES | st.text(), inner, max_size=4),
 )
+WISHES = st.dictionaries(NAMES, JSON_VALUES).map(lambda wish: GOOD | wish) | JSON_VALUES
 
 
 @settings(deadline=None)
-@given(JSON_VALUES)
+@given(WISHES)
 def test_flaws_are_found_if_and_only_if_msgspec_complains(value: Any) -> None:
     try:
         msgspec.json.decode(msgspec.json.encode(value), type=Wish)
@@ -422,7 +452,7 @@ def points_at(value: Any, pointer: str) -> bool:
 
 
 @settings(deadline=None)
-@given(JSON_VALUES)
+@given(WISHES)
 def test_a_pointer_leads_to_something_in_the_request(value: Any) -> None:
     for flaw in flaws_of(value, Wish):
         assert points_at(value, flaw.pointer)

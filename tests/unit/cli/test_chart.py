@@ -15,7 +15,7 @@ def cells(*bars: Bar, width: int = WIDTH, glyphs: Glyphs = UNICODE, keep: float 
 
 def test_bars_make_a_staircase_to_scale() -> None:
     scale, ruler, first, second = draw(
-        [Bar("one", 0, 0.010, "10 ms"), Bar("two", 0.010, 0.040, "30 ms")], WIDTH, ASCII
+        [Bar("one", 0, 0.010, "10 ms"), Bar("two", 0.010, 0.040, "30 ms")], 66, ASCII
     )
     assert scale.text == " ms"
     assert scale.cells.split() == ["0", "5", "10", "15", "20", "25", "30", "35", "40"]

@@ -506,6 +506,18 @@ def test_a_doctor_that_goes_away_is_waited_for_until_ctrl_c(
     assert pauses == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
 
 
+def test_a_connection_that_held_is_taken_up_again_at_once(
+    run: Run, doctor: FakeDoctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("doctor.cli.notification.time.sleep", pauses.append)
+    monkeypatch.setattr("doctor.cli.notification.STEADY_SECONDS", 0.0)
+    streams = [stream_of(), stream_of(), stream_of(), stream_of(notification(1))]
+    doctor.answers("GET", "/v1/notifications/stream", *streams)
+    assert run("notification", "watch", "--subscription", "s1", "--count", "1").exit_code == 0
+    assert pauses == [0.2, 0.2, 0.2]
+
+
 def test_following_what_one_may_not_see_fails(run: Run, doctor: FakeDoctor) -> None:
     doctor.answers("GET", "/v1/notifications/stream", problem(404, "no such subscription"))
     assert run("notification", "watch", "--subscription", "s9").exit_code == 1

@@ -54,6 +54,10 @@ def test_help_names_every_command_and_imports_none() -> None:
     assert all(f"{title}:" in done.stdout for title in SECTIONS)
 
 
+def test_help_is_as_narrow_as_a_terminal(run: Run) -> None:
+    assert max(map(len, run("--help").stdout.splitlines())) <= 80
+
+
 @pytest.mark.parametrize("words", commands_below(main), ids=" ".join)
 def test_every_command_explains_itself(run: Run, words: tuple[str, ...]) -> None:
     result = run(*words, "--help")

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 
 import structlog
 
@@ -38,7 +38,7 @@ class PingMonitor:
         self._settings = settings or PingSettings()
         self._clock = clock or SystemClock()
 
-    async def watch(self, targets: Targets) -> AsyncIterator[RawEvent]:
+    async def watch(self, targets: Targets) -> AsyncGenerator[RawEvent, None]:
         """Yield events until cancelled or closed.
 
         Raises:

@@ -1,0 +1,112 @@
+"""Nobody learns anything of anybody else [D 3.3.4, reliability 5.3]."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from doctor.model.resource import PhysicalResource, Relation, VirtualResource
+from doctor.model.resource_map import ResourceMap
+from doctor.testing.scenario import Heard, Scenario, down, up
+
+# Every name below is a word that cannot be part of another text.
+KINDS = {"host": "QHOST", "switch": "QSWITCH", "power": "QFEED", "storage": "QSTORE", "rack": "QRACK"}
+OWNERS = ("red", "blue")
+VIRTUAL = ("virtual machine", "virtual storage", "virtual network")
+TYPES = ("compute.host.down", "network.switch.down", "compute.power.failure", "storage.backend.degraded",
+         "compute.instance.down", "compute.disk.crash", "compute.instance.error")  # fmt: skip
+POLICY_MORE = """
+  - {from: virtual storage, kind: attaches, state: error, to_state: error, severity: same}
+  - {from: virtual machine, kind: connects, to_state: error, severity: same}
+"""
+
+
+@st.composite
+def shared_nfvis(draw: st.DrawFn) -> ResourceMap:
+    """Return an infrastructure that two owners share; machines of one may even depend on those of the other."""
+    physical = [
+        PhysicalResource(
+            id=f"{KINDS[kind]}{number}Q",
+            type=kind,
+            zone_id=f"zone-{draw(st.integers(1, 2))}",
+            aliases=(f"QALIAS{number}Q",),
+            address=(f"QADDRESS{number}Q",),
+            metadata={"QKEY": f"QSERIAL{number}Q"},
+            firmware_version=f"QFIRM{number}Q",
+        )
+        for number, kind in enumerate(["host", *draw(st.lists(st.sampled_from(list(KINDS)), max_size=5))])
+    ]
+    hosts = [one.id for one in physical if one.type == "host"]
+    virtual = [
+        VirtualResource(
+            id=f"Q{owner}{number}Q",
+            type=draw(st.sampled_from(VIRTUAL)),
+            host=draw(st.sampled_from([*hosts, None])),
+            owner=owner,
+            group=f"QGROUP{owner}Q",
+        )
+        for number, owner in enumerate(draw(st.lists(st.sampled_from(OWNERS), min_size=2, max_size=6)))
+    ]
+    names = [*(one.id for one in physical), *(one.id for one in virtual)]
+    pairs = [(one, other) for place, one in enumerate(names) for other in names[place + 1 :]]
+    tied = draw(st.lists(st.sampled_from(pairs), max_size=12, unique=True))
+    kinds = st.sampled_from(["connects", "powers", "contains", "backs", "attaches"])
+    return ResourceMap(physical, virtual, [Relation(one, draw(kinds), other) for one, other in tied])
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data(), shared_nfvis())
+def test_what_an_owner_is_told_names_nothing_but_its_own(data: st.DataObject, resources: ResourceMap) -> None:
+    """[D 3.3.4] No host, no serial number, no detail of an event, no resource and no id that somebody else is told."""
+    names = [*resources.physical, *resources.virtual, "QSTRANGERQ"]
+    story = Scenario(resources, policy=_policy())
+    for name in (*OWNERS, "operator"):
+        story.at(0.0).subscribe(name, project=None if name == "operator" else name)
+    steps = st.tuples(st.sampled_from([down, down, up]), st.sampled_from(TYPES), st.sampled_from(names))
+    for second, (report, event_type, name) in enumerate(data.draw(st.lists(steps, max_size=12)), 1):
+        details = {"QDETAIL": f"QVALUE{name}", "related_to": "QRELATEDQ", "cause": "QCAUSEQ"}
+        event = report(event_type, name, source="QSOURCEQ", monitor_event_id="QEVENTQ", details=details)
+        story.at(float(second)).push(event)
+    story.run()
+    ids: dict[str, set[str]] = {}
+    for owner in OWNERS:
+        for heard in story.heard(owner):
+            _check_words(heard, {one.id for one in resources.virtual.values() if one.owner == owner})
+            ids.setdefault(owner, set()).update(_ids(heard.message))
+    assert not ids.get("red", set()) & ids.get("blue", set())
+    told = [heard for owner in OWNERS for heard in story.heard(owner)]
+    assert bool(told) <= bool(story.heard("operator"))
+
+
+def _check_words(heard: Heard, own: set[str]) -> None:
+    body = heard.notification.body.decode()
+    assert "Q" not in _without(body, own)
+    for info in heard.message["virtual_resource_info"]:
+        assert info["virtual_resource_id"] in own
+        assert info["location"].keys() == {"zone_id", "host_ref"}
+        assert all(fault["fault_details"] == {} for fault in info["faults"])
+        assert all(fault["correlated_fault_id"] == [] for fault in info["faults"])
+    assert "physical_resource_info" not in heard.message
+
+
+def _without(body: str, own: set[str]) -> str:
+    for name in own:
+        body = body.replace(name, "")
+    return body
+
+
+def _ids(message: Any) -> Iterator[str]:
+    yield message["notification_id"]
+    for info in message["virtual_resource_info"]:
+        if info["location"]["host_ref"]:
+            yield info["location"]["host_ref"]
+        for fault in info["faults"]:
+            yield fault["alarm_id"]
+            yield fault["fault_id"]
+
+
+def _policy() -> str:
+    from doctor.inspector.catalogue import default_policy_text
+
+    return default_policy_text() + POLICY_MORE
