@@ -8,60 +8,68 @@ from doctor.model.errors import StoreError
 from doctor.model.notification import StoredNotification
 from doctor.ports.store import Change, Snapshot
 
+Work = tuple[Change, asyncio.Future[None] | None]
+
 
 class FallibleStore(MemoryStore):
-    """Commits in groups, ``seconds`` after they were handed in; a read takes as long.
+    """Commits in groups: while one is being written, which takes ``seconds``, the next gathers. A read takes as long.
 
     After a failed commit every later one fails until `load` was called: what was decided meanwhile builds on what was
-    never kept. ``breaks`` is how many groups (or loads) fail from now on.
+    never kept. ``breaks``, ``loads_break`` and ``reads_break`` are how many groups, loads and reads fail from now on;
+    ``refused`` counts the changes that were not kept.
     """
 
     def __init__(self, *, seconds: float = 0.0) -> None:
         super().__init__()
         self.seconds = seconds
-        self.breaks = 0
-        self.loads_break = 0
-        self.reads_break = 0
-        self.commits_refused = 0
+        self.breaks = self.loads_break = self.reads_break = 0
+        self.refused = 0
         self._is_behind = False
-        self._group: list[tuple[Change, asyncio.Future[None] | None]] = []
+        self._gathering: list[Work] = []
+        self._writing: list[Work] = []
+        self._end: asyncio.TimerHandle | None = None
 
     async def commit(self, change: Change) -> None:
         """Keep the change with its group, or fail with it."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
-        if not self._group:
-            loop.call_later(self.seconds, self._write)
-        self._group.append((change, future))
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._gathering.append((change, future))
+        if not self._writing:
+            self._begin()
         await future
 
     def later(self, change: Change) -> None:
-        """Keep the change with the group that is waiting, or now."""
-        if self._group:
-            self._group.append((change, None))
+        """Keep the change with the next group, or now."""
+        if self._writing:
+            self._gathering.append((change, None))
         else:
             super().later(change)
 
-    def _write(self) -> None:
-        group, self._group = self._group, []
-        if not group:
-            return
+    def _begin(self) -> None:
+        self._writing, self._gathering = self._gathering, []
+        if self._writing:
+            self._end = asyncio.get_running_loop().call_later(self.seconds, self._finish)
+
+    def _finish(self) -> None:
         if self.breaks:
             self.breaks -= 1
             self._is_behind = True
-        for change, future in group:
+        for change, future in self._writing:
             if self._is_behind:
-                self.commits_refused += 1
-                if future is not None and not future.done():
-                    future.set_exception(StoreError("no space left on device"))
-                continue
-            self._keep(change)
+                self.refused += 1
+            else:
+                self._keep(change)
             if future is not None and not future.done():
-                future.set_result(None)
+                if self._is_behind:
+                    future.set_exception(StoreError("no space left on device"))
+                else:
+                    future.set_result(None)
+        self._begin()
 
     async def load(self, *, recent_events: int) -> Snapshot:
         """Return what is kept, after all that was handed in before."""
-        self._write()
+        while self._writing and self._end is not None:
+            self._end.cancel()
+            self._finish()
         await asyncio.sleep(self.seconds)
         if self.loads_break:
             self.loads_break -= 1

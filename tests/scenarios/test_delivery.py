@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doctor.flows.delivery import IN_MEMORY, REFUSALS_BEFORE_PARKING
+from doctor.flows.delivery import IN_MEMORY, REFUSALS_BEFORE_PARKING, Lane
 from doctor.model.notification import (
     Delivery,
     DeliveryOutcome,
@@ -19,6 +19,7 @@ from doctor.model.notification import (
 )
 from doctor.model.subscription import Endpoint
 from doctor.testing.channel import Answer
+from doctor.testing.clock import START
 from doctor.testing.scenario import Scenario, host_down, host_up
 from tests.scenarios.fallible_store import FallibleStore
 from tests.scenarios.nfvi import small_nfvi
@@ -208,6 +209,18 @@ def test_an_endpoint_that_is_gone_is_left_alone() -> None:
     assert [one.attempts for one in gone] == [1, 1, 1]
 
 
+def test_an_endpoint_that_was_gone_is_tried_again_once_its_owner_says_so() -> None:
+    """[reliability 3.3] Any change of the subscription will do; what was parked stays parked."""
+    story = Scenario(small_nfvi())
+    story.at(0.0).subscribe("vnfm-red", project="red")
+    story.at(0.5).answer("vnfm-red", Gone("410 Gone"))
+    flapping(story, range(1, 3))
+    story.at(10.0).update("vnfm-red", endpoints=1)
+    flapping(story, range(3, 5), start=11.0)
+    story.run()
+    assert [heard.sequence for heard in story.heard("vnfm-red")] == [3, 4]
+
+
 # --- endpoints come and go ---
 
 
@@ -321,6 +334,56 @@ def test_an_outbox_that_cannot_be_read_is_asked_again() -> None:
     story.play()
 
 
+MOVES = st.lists(
+    st.sampled_from(["save", "save", "save", "dispatch", "ask", "answer", "take", "take"]), max_size=300
+)
+
+
+@given(MOVES, st.integers(0, 5))
+def test_a_lane_loses_nothing_and_keeps_the_order(moves: list[str], since: int) -> None:
+    """[I-1, I-5] Whenever the outbox is asked, however late its answer and the word of what was saved come in."""
+    lane = Lane("s", Endpoint(endpoint_id="e", url="http://e", since=since))
+    outbox = [message(sequence) for sequence in range(1, since + 1)]
+    saved: list[StoredNotification] = []
+    asked: tuple[list[StoredNotification], int] | None = None
+    taken: list[int] = []
+
+    def move(what: str) -> None:
+        nonlocal asked
+        match what:
+            case "save":
+                outbox.append(message(len(outbox) + 1))
+                saved.append(outbox[-1])
+            case "dispatch" if saved:
+                lane.put(saved.pop(0))
+            case "ask" if lane.behind and asked is None and not lane._waiting:
+                asked = [one for one in outbox if one.sequence > lane.queued][:IN_MEMORY], lane.missed
+            case "answer" if asked is not None:
+                lane.refill(*asked)
+                asked = None
+            case "take" if asked is None and (found := lane.next()) is not None:
+                taken.append(found.sequence)
+
+    for what in moves:
+        move(what)
+        assert len(lane._waiting) <= IN_MEMORY
+    for _ in range(3 + len(outbox)):
+        for what in ("dispatch", "answer", "take", "ask", "answer", "take"):
+            move(what)
+    assert taken == list(range(since + 1, len(outbox) + 1))
+
+
+def message(sequence: int) -> StoredNotification:
+    return StoredNotification(
+        notification_id=f"n-{sequence}",
+        subscription_id="s",
+        sequence=sequence,
+        fault_key="f",
+        created=START,
+        body=b"",
+    )
+
+
 # --- by chance ---
 
 ANSWERS: st.SearchStrategy[Answer] = st.sampled_from(
@@ -328,7 +391,7 @@ ANSWERS: st.SearchStrategy[Answer] = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(
     answers=st.lists(st.lists(ANSWERS, max_size=30), min_size=2, max_size=2),
     gaps=st.lists(st.sampled_from([0.0, 0.001, 0.04, 0.3, 5.0]), min_size=1, max_size=25),

@@ -123,7 +123,9 @@ def test_an_unknown_resource_becomes_an_alarm_of_the_administrator() -> None:
 STRANGE_DETAILS = [
     pytest.param({"n": 2**70}, {"n": str(2**70)}, id="a-number-beyond-64-bits"),
     pytest.param(
-        {"a": [{"n": -(2**64)}, 1, True]}, {"a": [{"n": str(-(2**64))}, 1, True]}, id="such-a-number-deep-inside"
+        {"a": [{"n": -(2**64)}, 1, True]},
+        {"a": [{"n": str(-(2**64))}, 1, True]},
+        id="such-a-number-deep-inside",
     ),
     pytest.param({"last_seen": "0001-01-01T00:00:00+14:00"}, None, id="a-time-before-all-time"),
     pytest.param({"last_seen": 7, "occurred_time": {}}, None, id="times-that-are-none"),
@@ -137,7 +139,7 @@ def test_strange_details_stop_nothing(details: dict[str, Any], told: dict[str, A
     story = Scenario(small_nfvi())
     story.at(0.0).subscribe("operator", project=None)
     story.at(1.0).push(down("compute.instance.down", "vm-1", details=details))
-    story.want("operator").between(1.0, 1.0).gets("vm-1 is error")
+    story.want("operator").between(1.0, 1.0).gets("vm-1 is down")
     story.play()
     (info,) = story.heard("operator")[0].message["virtual_resource_info"]
     assert info["faults"][0]["fault_details"].items() >= (told or details).items()
@@ -276,6 +278,38 @@ def test_who_wants_no_changes_and_no_ends_hears_only_of_the_raise() -> None:
     story.play()
 
 
+TEMPERATURE = """
+version: 1
+faults:
+  - {name: warm, when: {type: temperature, details: {celsius: {above: 60, below: 80}}}, fault_type: warm,
+     severity: warning, state: normal, clear_when: {type: temperature, details: {celsius: {below: 50}}},
+     event_type: environmental_alarm, probable_cause: temperature, recommended_action: none}
+  - {name: hot, when: {type: temperature, details: {celsius: {above: 80}}}, fault_type: hot,
+     severity: critical, state: normal, clear_when: {type: temperature, details: {celsius: {below: 70}}},
+     event_type: environmental_alarm, probable_cause: temperature, recommended_action: none}
+propagate: [{from: host, kind: hosts, to_state: normal, severity: same}]
+"""
+
+
+def test_one_event_may_end_a_fault_and_raise_another() -> None:
+    """[design 4] A reading that leaves the range of one rule for that of another; the end is told first."""
+    story = Scenario(small_nfvi(), policy=TEMPERATURE)
+    story.at(0.0).subscribe("vnfm-red", project="red")
+    for second, celsius in enumerate((90, 65, 40), 1):
+        story.at(float(second)).push(down("temperature", "compute-1", details={"celsius": celsius}))
+    red = story.want("vnfm-red")
+    red.between(1.0, 1.0).gets("vm-1 is normal")
+    red.between(2.0, 2.0).gets_clear("vm-1 is normal")
+    red.between(2.0, 2.0).gets("vm-1 is normal (warning)")
+    red.between(3.0, 3.0).gets_clear("vm-1 is normal")
+    story.play()
+    kinds = [
+        heard.message["virtual_resource_info"][0]["faults"][0]["fault_type"]
+        for heard in story.heard("vnfm-red")
+    ]
+    assert kinds == ["hot", "hot", "warm", "warm"]
+
+
 # --- filters ---
 
 FILTERS = [
@@ -399,3 +433,18 @@ def test_a_machine_that_is_no_more_is_still_cleared() -> None:
     (info,) = story.heard("vnfm-red")[1].message["virtual_resource_info"]
     assert info["location"] == {"zone_id": None, "host_ref": None}
     assert info["host_status"] == ""
+
+
+def test_a_fault_ends_under_the_name_that_it_began_with() -> None:
+    """A host that no map knew when it failed: its alarm ends although the map has come to know it by another id."""
+    story = Scenario(small_nfvi())
+    story.at(0.0).subscribe("operator", project=None)
+    story.at(1.0).push(host_down("10.0.0.7"))
+    story.want("operator").between(1.0, 1.0).gets("10.0.0.7 is down")
+    story.at(2.0).load(ResourceMap([PhysicalResource(id="compute-7", aliases=("10.0.0.7",))]))
+    story.at(3.0).push(host_down("10.0.0.7"))
+    story.want("operator").between(3.0, 3.0).gets("compute-7 is down")
+    story.at(4.0).push(host_up("10.0.0.7"))
+    story.want("operator").between(4.0, 4.0).gets_clear("compute-7 is normal")
+    story.want("operator").between(4.0, 4.0).gets_clear("10.0.0.7 is normal")
+    story.play()

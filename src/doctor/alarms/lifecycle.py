@@ -18,9 +18,13 @@ ReachOf = Mapping[str, tuple[ResourceState, Severity]]
 UNKNOWN_TYPE = "unknown"
 
 
-def fault_key_of(event_id: str, resource_id: str, fault_type: str) -> str:
-    """Return the name of this occurrence of a fault: the event that raised it tells occurrences apart."""
-    return stable_id("fault", event_id, resource_id, fault_type)
+def fault_key_of(event_id: str, resource_id: str, fault_type: str, *, secret: bytes) -> str:
+    """Return the name of this occurrence of a fault: the event that raised it tells occurrences apart.
+
+    All ids that owners are told follow from it. Without the secret of the installation an owner could try host names
+    until the ids fit, since the rest of an event is easily guessed.
+    """
+    return stable_id("fault", secret.hex(), event_id, resource_id, fault_type)
 
 
 def settled(
@@ -43,7 +47,7 @@ def settled(
                 alarm,
                 resource_state=state,
                 severity=severity,
-                changed_time=now,
+                changed_time=_not_before(alarm, now),
                 worst_before=alarm.worst_severity,
             )
             changed.append(alarm)
@@ -51,7 +55,7 @@ def settled(
     new = [resource_id for resource_id in reach if resource_id not in before]
     fresh = _new_alarms(fault, new, reach, resources, now)
     alarms.update(zip(new, fresh, strict=True))
-    gone = tuple(replace(alarm, cleared_time=now) for key, alarm in before.items() if key not in reach)
+    gone = tuple(_cleared(alarm, now) for key, alarm in before.items() if key not in reach)
     return Transition(
         record=AlarmedFault(fault=fault, alarms=alarms),
         raised=tuple(fresh),
@@ -62,12 +66,24 @@ def settled(
 
 def cleared(record: AlarmedFault, *, now: datetime) -> Transition:
     """Clear a fault and all its alarms."""
-    fault = replace(record.fault, cleared_time=now, transition=record.fault.transition + 1)
-    alarms = {key: replace(alarm, cleared_time=now) for key, alarm in record.alarms.items()}
+    fault = record.fault
+    end = max(now, fault.changed_time or fault.raised_time)
+    fault = replace(fault, cleared_time=end, transition=fault.transition + 1)
+    alarms = {key: _cleared(alarm, now) for key, alarm in record.alarms.items()}
     return Transition(
         record=AlarmedFault(fault=fault, alarms=alarms),
         cleared=tuple(alarms.values()),
     )
+
+
+def _cleared(alarm: Alarm, now: datetime) -> Alarm:
+    return replace(alarm, cleared_time=_not_before(alarm, now))
+
+
+def _not_before(alarm: Alarm, now: datetime) -> datetime:
+    """Return the time of the next step in the life of an alarm: the clock may have been set back since the last."""
+    last = alarm.changed_time or alarm.raised_time
+    return now if now >= last else last
 
 
 def _new_alarms(

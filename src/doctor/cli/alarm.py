@@ -1,7 +1,5 @@
 """``doctor alarm``: what is wrong now, and what was."""
 
-# ruff: noqa: D301 - \b keeps click from reflowing the examples
-
 import sys
 import time
 from typing import Any
@@ -75,7 +73,10 @@ def list_alarms(
                 _show(found, all_states)
             if not watch:
                 return
-            time.sleep(WATCH_SECONDS)
+            try:
+                time.sleep(WATCH_SECONDS)
+            except KeyboardInterrupt:
+                click.get_current_context().exit(130)
 
 
 def _show(alarms: list[dict[str, Any]], all_states: bool) -> None:

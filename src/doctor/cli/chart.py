@@ -116,7 +116,7 @@ def _fits(bars: Sequence[Bar], origin: float, reach: float, cells: int, room: in
 def _cells(bar: Bar, first: float, last: float, cells: int, glyphs: Glyphs) -> str:
     """Draw one bar, its ends given in cells."""
     if last > cells:
-        filled = _block(first, cells, glyphs) if bar.kind == "bar" and first < cells else ""
+        filled = _block(first, cells, glyphs)[:cells] if bar.kind == "bar" and first < cells else ""
         return f"{filled:<{cells}}{glyphs.broken} "
     begin = min(int(first), cells - 1)
     match bar.kind:

@@ -1,7 +1,5 @@
 """``doctor completion``: let the shell complete commands."""
 
-# ruff: noqa: D301 - \b keeps click from reflowing the examples
-
 import click
 from click.shell_completion import get_completion_class
 

@@ -60,7 +60,7 @@ COLOURS: dict[str, str] = {
     Component.CONSUMER: "bright_green",
     Component.CONTROLLER: "bright_magenta",
     Component.REPAIR: "bright_black",
-    "Doctor": "bold bright_white",
+    "Doctor": "bold",
     "scale": "bright_black",
 }
 
@@ -214,7 +214,7 @@ def _mark_bars(timeline: Timeline) -> list[Bar]:
     for mark in marks:
         time = stamps[mark]
         text = f"{duration(time - stamps[begin])} after {begin}"
-        bars.append(Bar(_label(mark), time.timestamp(), time.timestamp(), text, "bright_white", "mark"))
+        bars.append(Bar(_label(mark), time.timestamp(), time.timestamp(), text, "bold", "mark"))
     return bars
 
 

@@ -1,7 +1,5 @@
 """``doctor event``: report what a monitor saw."""
 
-# ruff: noqa: D301 - \b keeps click from reflowing the examples
-
 import json
 from datetime import UTC, datetime
 from typing import IO, Any

@@ -1,7 +1,5 @@
 """``doctor fault``: faults as their owners see them."""
 
-# ruff: noqa: D301 - \b keeps click from reflowing the examples
-
 from typing import Any
 
 import click

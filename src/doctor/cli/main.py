@@ -1,7 +1,5 @@
 """The command ``doctor``: finds the subcommand that was asked for and imports nothing else."""
 
-# ruff: noqa: D301 - \b keeps click from reflowing the examples
-
 import importlib
 from pathlib import Path
 

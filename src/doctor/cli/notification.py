@@ -1,7 +1,5 @@
 """``doctor notification``: what was told, and what is being told now."""
 
-# ruff: noqa: D301 - \b keeps click from reflowing the examples
-
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any

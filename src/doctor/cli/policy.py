@@ -1,7 +1,5 @@
 """``doctor policy``: the failure policy."""
 
-# ruff: noqa: D301 - \b keeps click from reflowing the examples
-
 import sys
 from collections.abc import Iterable
 from pathlib import Path

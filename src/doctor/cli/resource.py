@@ -1,7 +1,5 @@
 """``doctor resource``: the resource map."""
 
-# ruff: noqa: D301 - \b keeps click from reflowing the examples
-
 import io
 import sys
 from collections.abc import Iterator

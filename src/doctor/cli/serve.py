@@ -1,7 +1,5 @@
 """`doctor serve`: run a Doctor."""
 
-# ruff: noqa: D301 - \b keeps click from reflowing the examples
-
 import sys
 from pathlib import Path
 

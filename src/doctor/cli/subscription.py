@@ -1,7 +1,5 @@
 """``doctor subscription``: who is told of what, and where."""
 
-# ruff: noqa: D301 - \b keeps click from reflowing the examples
-
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote

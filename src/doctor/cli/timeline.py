@@ -1,7 +1,5 @@
 """``doctor timeline``: where the time went between a fault and its owner."""
 
-# ruff: noqa: D301 - \b keeps click from reflowing the examples
-
 import csv
 import json
 import sys

@@ -1,7 +1,5 @@
 """``doctor token``: who may ask Doctor, and what."""
 
-# ruff: noqa: D301 - \b keeps click from reflowing the examples
-
 from datetime import UTC, datetime
 from urllib.parse import quote
 

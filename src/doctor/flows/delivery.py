@@ -73,8 +73,7 @@ class DeliveryFlow:
             lane = known.pop(endpoint.endpoint_id, None)
             if lane is None:
                 lane = Lane(subscription.subscription_id, endpoint)
-            elif lane.endpoint != endpoint:
-                lane.endpoint, lane.gone = endpoint, False
+            lane.endpoint, lane.gone = endpoint, False
             lanes[endpoint.endpoint_id] = lane
             self._wake(lane)
         for lane in known.values():

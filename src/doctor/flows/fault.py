@@ -132,7 +132,9 @@ class FaultFlow:
             self._repeat(record, verdict, step)
             return
         fault = Fault(
-            fault_key=lifecycle.fault_key_of(event_id, resource_id, rule.fault_type),
+            fault_key=lifecycle.fault_key_of(
+                event_id, resource_id, rule.fault_type, secret=self._situation.secret
+            ),
             resource_id=resource_id,
             resource_type=found.type
             if found
@@ -180,17 +182,22 @@ class FaultFlow:
         self._settle(record, changed, self._reaches(changed.fault_key, changed), step)
 
     def _clear(self, name: str, fault_type: str, step: Step) -> None:
-        """End a fault and its alarms; one that is not open stays so."""
+        """End a fault and its alarms; one that is not open stays so.
+
+        A fault on something that no map knew goes by the name that the Monitor has for it, also when a map that came
+        later knows better.
+        """
         found = self._situation.resources.find(name)
         resource_id = name if found is None else found.id
-        record = self._situation.book.open_fault(resource_id, fault_type)
-        if record is None:
-            return
-        self._settle(record, None, self._reaches(record.fault.fault_key, None), step)
-        step.cleared_faults.append(record.fault.fault_key)
-        log.info(
-            "fault.cleared", fault_id=record.fault.fault_key, resource_id=resource_id, fault_type=fault_type
-        )
+        for subject in dict.fromkeys((resource_id, name)):
+            record = self._situation.book.open_fault(subject, fault_type)
+            if record is None:
+                continue
+            self._settle(record, None, self._reaches(record.fault.fault_key, None), step)
+            step.cleared_faults.append(record.fault.fault_key)
+            log.info(
+                "fault.cleared", fault_id=record.fault.fault_key, resource_id=subject, fault_type=fault_type
+            )
 
     def _reaches(self, fault_key: str, fault: Fault | None) -> dict[str, impact.Reach]:
         """Return what a fault does to which resource now (T4), and what other faults do differently by it."""

@@ -6,7 +6,6 @@ else is judged, and the one who asked was answered with an error [I-29].
 """
 
 import asyncio
-from datetime import datetime
 
 import structlog
 
@@ -125,8 +124,3 @@ class Situation:
 
 def _dashed(digits: str) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-
-
-def token_is_valid(token: Token, now: datetime) -> bool:
-    """Tell whether a token has not expired."""
-    return token.expires is None or now < token.expires

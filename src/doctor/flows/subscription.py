@@ -43,6 +43,7 @@ class SubscriptionFlow:
         self._delivery = delivery
         self._channel = channel
         self._clock = clock
+        self._changing = asyncio.Lock()  # two who change one subscription do it one after the other
 
     async def create(
         self,
@@ -63,10 +64,7 @@ class SubscriptionFlow:
         """
         scope = identity.scope
         self._check_resources(scope, resource_ids)
-        if len(self._situation.subscriptions.of(scope)) >= PER_PROJECT:
-            raise RejectedError(
-                f"a project has {PER_PROJECT} subscriptions at most: delete some", reason=Reason.TOO_MANY
-            )
+        self._check_room(scope)
         subscription_id = str(uuid4())
         subscription = Subscription(
             subscription_id=subscription_id,
@@ -78,6 +76,7 @@ class SubscriptionFlow:
             created=self._clock.now(),
         )
         probed = await self.probe(subscription)
+        self._check_room(scope)
         await self._put(subscription)
         return subscription, probed
 
@@ -97,26 +96,28 @@ class SubscriptionFlow:
         Raises:
             RejectedError: as for `create`, or there is no such subscription.
         """
-        await self._situation.ready()  # a new endpoint begins behind the last sequence that was kept
-        known = self.get(identity, subscription_id)
-        self._check_resources(known.project, resource_ids)
-        updated = replace(
-            known,
-            filter=known.filter if asked is None else asked,
-            endpoints=known.endpoints if wishes is None else self._endpoints(subscription_id, wishes, known),
-            clear=known.clear if clear is None else clear,
-            change=known.change if change is None else change,
-        )
-        await self._put(updated)
-        return updated
+        async with self._changing:
+            await self._situation.ready()  # a new endpoint begins behind the last sequence that was kept
+            known = self.get(identity, subscription_id)
+            self._check_resources(known.project, resource_ids)
+            updated = replace(
+                known,
+                filter=known.filter if asked is None else asked,
+                endpoints=known.endpoints if wishes is None else self._endpoints(subscription_id, wishes, known),
+                clear=known.clear if clear is None else clear,
+                change=known.change if change is None else change,
+            )
+            await self._put(updated)
+            return updated
 
     async def delete(self, identity: Identity, subscription_id: str) -> None:
         """Tell nothing more, and forget what was told."""
-        self.get(identity, subscription_id)
-        await self._situation.ready()
-        await self._situation.keep(Change(forget_subscriptions=[subscription_id]))
-        self._situation.subscriptions.remove(subscription_id)
-        self._delivery.forget(subscription_id)
+        async with self._changing:
+            self.get(identity, subscription_id)
+            await self._situation.ready()
+            await self._situation.keep(Change(forget_subscriptions=[subscription_id]))
+            self._situation.subscriptions.remove(subscription_id)
+            self._delivery.forget(subscription_id)
 
     def get(self, identity: Identity, subscription_id: str) -> Subscription:
         """Return a subscription of the identity's scope.
@@ -148,6 +149,12 @@ class SubscriptionFlow:
         await self._situation.keep(Change(subscriptions=[subscription]))
         self._situation.subscriptions.put(subscription)
         self._delivery.follow(subscription)
+
+    def _check_room(self, scope: str | None) -> None:
+        if len(self._situation.subscriptions.of(scope)) >= PER_PROJECT:
+            raise RejectedError(
+                f"a project has {PER_PROJECT} subscriptions at most: delete some", reason=Reason.TOO_MANY
+            )
 
     def _check_resources(self, scope: str | None, resource_ids: Sequence[str]) -> None:
         resources = self._situation.resources

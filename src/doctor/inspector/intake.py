@@ -10,7 +10,8 @@ DEFAULT_MEMORY = 200_000
 class Intake:
     """The memory of the newest event ids: two generations, so that forgetting costs nothing.
 
-    Remembers at least the last ``memory`` ids and at most twice as many.
+    Remembers at least the last ``memory`` ids that were seen and at most twice as many. What is said again and again
+    is remembered for as long as that goes on.
     """
 
     def __init__(self, *, memory: int = DEFAULT_MEMORY) -> None:
@@ -20,10 +21,11 @@ class Intake:
 
     def is_news(self, event_id: str) -> bool:
         """Tell whether the event was not seen before, and remember it."""
-        if event_id in self._young or event_id in self._old:
+        if event_id in self._young:
             return False
+        news = event_id not in self._old
         if len(self._young) >= self._memory:
             self._old = self._young
             self._young = set()
         self._young.add(event_id)
-        return True
+        return news

@@ -67,7 +67,8 @@ class Store(Protocol):
 
     ``load`` comes first and opens the files. ``commit`` returns when the change is on disk (fsync) and raises
     `StoreError` when it could not be made durable, or contradicts what is kept (a sequence used twice): then nothing
-    of it was kept. Changes are applied in the order of the calls to ``commit`` and ``later``, and many
+    of it was kept. When the disk itself failed (full, broken), every later ``commit`` fails too until ``load`` is called
+    again: it may have been decided on what was lost. Changes are applied in the order of the calls to ``commit`` and ``later``, and many
     share one transaction. ``later`` is for what may be lost in a crash because it would only be done again
     (deliveries, timelines): it rides with the next commit, within 50 ms at the latest.
     """

@@ -242,7 +242,7 @@ class Scenario:
         self.controller = EmbeddedController(resources)
         self.subscriptions: dict[str, Subscription] = {}
         self.answers: list[list[Accepted]] = []
-        self._selector = _selector(policy, self.clock)
+        self.selector = _selector(policy, self.clock)
         self._doctor: RunningFlows | None = None
         self._acts: list[tuple[float, Action]] = []
         self._pushes: dict[Push, None] = {}
@@ -325,7 +325,7 @@ class Scenario:
         """Start a Doctor on what the store has."""
         if self._tasks is None or self._doctor is not None:
             raise RuntimeError("one Doctor at a time, and only while the story is played")
-        doctor = RunningFlows(self.store, self.channel, self.clock, self.controller, self._selector)
+        doctor = RunningFlows(self.store, self.channel, self.clock, self.controller, self.selector)
         await doctor.start(self._tasks)
         self._doctor = doctor
 

@@ -114,17 +114,34 @@ def test_the_end_clears_all_alarms() -> None:
     assert end.record.alarms == {alarm.resource_id: alarm for alarm in end.cleared}
 
 
+def test_a_clock_that_is_set_back_turns_no_life_around() -> None:
+    """[I-5] No step of an alarm is before the one that it follows."""
+    changed = settled(
+        RAISED.record, FAULT, {**REACH, "vm-1": DEGRADED, "vm-2": DEGRADED}, RESOURCES, now=at(5)
+    )
+    again = settled(changed.record, FAULT, {**REACH, "vm-1": ERROR}, RESOURCES, now=at(-100))
+    assert [alarm.changed_time for alarm in again.changed] == [at(5), at(5)]
+    gone = settled(changed.record, FAULT, {"compute-1": DOWN}, RESOURCES, now=at(-100))
+    assert [alarm.cleared_time for alarm in gone.cleared] == [at(5), at(5), at(0)]
+    end = cleared(changed.record, now=at(-100))
+    assert [alarm.cleared_time for alarm in end.cleared] == [at(0), at(5), at(5), at(0)]
+    assert end.record.fault.cleared_time == at(0)
+
+
 def test_a_fault_is_named_by_the_event_that_raised_it() -> None:
     """[I-3] The same after a crash, another one for the next occurrence."""
-    key = fault_key_of("event-1", "compute-1", "host down")
-    assert key == fault_key_of("event-1", "compute-1", "host down")
+    parts = ("event-1", "compute-1", "host down")
+    key = fault_key_of(*parts, secret=b"ours")
+    assert key == fault_key_of(*parts, secret=b"ours")
     assert UUID(key).version == 5
-    others = [
-        ("event-2", "compute-1", "host down"),
-        ("event-1", "compute-2", "host down"),
-        ("event-1", "compute-1", "x"),
-    ]
-    assert len({key, *(fault_key_of(*other) for other in others)}) == 4
+    others = {
+        fault_key_of(
+            *(part + "x" if place == number else part for number, part in enumerate(parts)), secret=b"ours"
+        )
+        for place in range(3)
+    }
+    assert len({key, *others}) == 4
+    assert key != fault_key_of(*parts, secret=b"theirs")
 
 
 REACHES = st.dictionaries(st.sampled_from(EVERYWHERE), st.tuples(STATES, SEVERITIES))

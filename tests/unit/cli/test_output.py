@@ -83,6 +83,16 @@ def test_alarms_are_watched_on_a_terminal_only(
     assert (result.exit_code, result.stderr) == (1, "Error: end\n")
 
 
+def test_watching_ends_with_ctrl_c(run: Run, doctor: FakeDoctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("doctor.cli.alarm.sys", SimpleNamespace(stdout=SimpleNamespace(isatty=lambda: True)))
+    monkeypatch.setattr("doctor.cli.alarm.time.sleep", interrupt)
+    doctor.lists("/v1/alarms", [])
+    assert run("alarm", "list", "--watch").exit_code == 130
+
+
 def test_progress_is_shown_on_a_terminal(
     run: Run, doctor: FakeDoctor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,6 +69,11 @@ def test_details_are_decoded_when_somebody_looks() -> None:
     assert RawEvent(time=NOW, type="x").details == {}
 
 
+@pytest.mark.parametrize("raw", [b'{"n":1e400}', b"{", b'{"a":"\\xff"}', b""])
+def test_details_that_cannot_be_decoded_count_as_none(raw: bytes) -> None:
+    assert RawEvent(time=NOW, type="x", raw_details=raw).details == {}
+
+
 # --- severities and states ---
 
 

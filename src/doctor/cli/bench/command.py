@@ -1,7 +1,5 @@
 """`doctor bench`: how fast this machine runs Doctor."""
 
-# ruff: noqa: D301 - \b keeps click from reflowing the examples
-
 import json
 import signal
 import sys

@@ -1,7 +1,5 @@
 """`doctor demo`: the main job on an empty machine, in one command."""
 
-# ruff: noqa: D301 - \b keeps click from reflowing the examples
-
 import sys
 from typing import TYPE_CHECKING
 

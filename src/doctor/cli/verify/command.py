@@ -1,7 +1,5 @@
 """`doctor verify`: is this Doctor as good as it has to be?"""
 
-# ruff: noqa: D301 - \b keeps click from reflowing the examples
-
 import sys
 from typing import Any
 

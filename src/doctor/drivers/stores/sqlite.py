@@ -79,6 +79,8 @@ class SqliteStore:
         if self._file is None:
             # Some milliseconds, once, before there is anything to do beside it: no need for a thread.
             self._file = OpenFile(self._path, migrations() if self._scripts is None else self._scripts)
+        else:
+            await self._begin_anew()
         try:
             return await self._read(queries.load, recent_events)
         except StoreError as error:
@@ -96,11 +98,15 @@ class SqliteStore:
         """Make the change durable. Who stops waiting does not take it back."""
         await self._commit(steps_of(change))
 
-    async def _commit(self, steps: list[Step]) -> None:
+    async def _begin_anew(self) -> None:
+        """Have everything written or refused that was handed in so far, and go on after a failure."""
+        await self._commit([], anew=True)
+
+    async def _commit(self, steps: list[Step], *, anew: bool = False) -> None:
         _ = self._opened
         loop = asyncio.get_running_loop()
         future = loop.create_future()
-        self._gathered.append(Work(steps, future))
+        self._gathered.append(Work(steps, future, anew=anew))
         if not self._is_hurried:
             self._is_hurried = True
             if self._hand_over_at is not None:

@@ -22,7 +22,8 @@ Row = tuple[Any, ...]
 Rows = Sequence[Row]
 
 MICROSECOND = timedelta(microseconds=1)
-ROWS_AT_ONCE = 128
+# Statements are prepared for these numbers of rows, and for each smaller one: few enough to stay prepared.
+ROWS_AT_ONCE = (1024, 512, 256, 128)
 BYTES_PER_ROW = 100
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -49,9 +50,10 @@ class Insert:
 
     def execute(self, connection: sqlite3.Connection, rows: Rows) -> None:
         """Execute the statement for all rows."""
-        for start in range(0, len(rows), ROWS_AT_ONCE):
-            some = rows[start : start + ROWS_AT_ONCE]
-            connection.execute(self.text(len(some)), tuple(chain.from_iterable(some)))
+        while rows:
+            number = next((number for number in ROWS_AT_ONCE if number <= len(rows)), len(rows))
+            connection.execute(self.text(number), tuple(chain.from_iterable(rows[:number])))
+            rows = rows[number:]
 
 
 class Each:
@@ -268,7 +270,7 @@ def execute(connection: sqlite3.Connection, steps: Iterable[Step]) -> int:
     One statement alone is a transaction by itself, and three times cheaper.
     """
     steps = list(steps)
-    if len(steps) == 1 and len(steps[0][1]) <= ROWS_AT_ONCE and isinstance(steps[0][0], Insert):
+    if len(steps) == 1 and len(steps[0][1]) <= ROWS_AT_ONCE[-1] and isinstance(steps[0][0], Insert):
         return run(connection, steps)
     connection.execute("BEGIN IMMEDIATE")
     size = run(connection, steps)

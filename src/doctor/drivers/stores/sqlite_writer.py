@@ -32,13 +32,19 @@ KEPT_FOR_RETRY = 10_000
 
 
 class Work:
-    """The steps of one change, and who waits for it; nobody does for what may be written later."""
+    """The steps of one change, and who waits for it; nobody does for what may be written later.
 
-    __slots__ = ("future", "steps")
+    ``anew``: what comes behind was decided on what is kept, and no longer on a change that failed.
+    """
 
-    def __init__(self, steps: list[Step], future: asyncio.Future[None] | None = None) -> None:
+    __slots__ = ("anew", "future", "steps")
+
+    def __init__(
+        self, steps: list[Step], future: asyncio.Future[None] | None = None, *, anew: bool = False
+    ) -> None:
         self.steps = steps
         self.future = future
+        self.anew = anew
 
 
 Failures = dict[Work, StoreError]
@@ -63,8 +69,9 @@ class Writer:
     """Owns the connection that writes, and closes it in the end.
 
     A group that fails because of one bad change is written again change by change, so that only the bad one fails.
-    If the disk is full or broken, all of it fails and nothing of it is kept; the next group is tried like any other.
-    What nobody waits for is then tried again for as long as there is memory to spare for it.
+    If the disk is full or broken, all of it fails and nothing of it is kept, and so does all that comes behind until
+    somebody reads anew: it may have been decided on what was lost, and an alarm must not be cleared that was never
+    raised. What nobody waits for is then tried again for as long as there is memory to spare for it.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
@@ -76,6 +83,7 @@ class Writer:
         self._again: list[Work] = []
         self._has_room = False
         self._is_failing = False
+        self._refusing: str | None = None
         self._thread = threading.Thread(target=self._run, name="doctor-store-writer", daemon=True)
         self._thread.start()
 
@@ -119,7 +127,20 @@ class Writer:
             return group, False
         return group, True
 
+    def _admitted(self, group: list[Work]) -> list[Work]:
+        """Refuse what comes behind a failure, and return the rest."""
+        admitted, refused = [], []
+        for work in group:
+            if work.anew:
+                self._refusing = None
+            (refused if self._refusing is not None and work.future is not None else admitted).append(work)
+        if refused:
+            reason = f"a change before this one was lost: {self._refusing}"
+            self._report(refused, {work: StoreError(reason) for work in refused})
+        return admitted
+
     def _write(self, group: list[Work]) -> None:
+        group = self._admitted(group)
         failures: Failures = {}
         size = 0
         try:
@@ -133,8 +154,8 @@ class Writer:
         if self._is_failing and not failures:
             self._is_failing = False
             log.info("store.works_again")
-        self._report(group, failures)
         self.groups += 1
+        self._report(group, failures)
         self._checkpointer.note(PAGES_PER_COMMIT * PAGE_SIZE + size)
         if self._checkpointer.is_behind:
             self._checkpointer.catch_up(self._connection)
@@ -178,6 +199,8 @@ class Writer:
         for work in group:
             failures[work] = StoreError(f"the store cannot write: {error}")
             failures[work].__cause__ = error
+        if any(work.future is not None for work in group):
+            self._refusing = str(error)
         self._again = [work for work in group if work.future is None]
         if len(self._again) > KEPT_FOR_RETRY:
             log.error("store.changes_lost", changes=len(self._again) - KEPT_FOR_RETRY)
