@@ -19,7 +19,10 @@ from doctor.cli.demo.netns import ip
 def test_the_owner_is_told_within_a_second_and_the_stranger_not_at_all(options: list[str]) -> None:
     """The main job, end to end [D 3.3.4; F28]."""
     done = subprocess.run(
-        [sys.executable, "-m", "doctor", "demo", "--json", *options], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "doctor", "demo", "--json", *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)

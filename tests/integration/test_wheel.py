@@ -28,7 +28,10 @@ def test_the_wheel_works_elsewhere(tmp_path: Path) -> None:
         " from doctor.cli.main import main; main()"
     )
     environment = {**os.environ, "PYTHONPATH": str(place)}
-    for words, wanted in ((["serve", "--check"], "the settings are right"), (["demo", "--processes", "--json"], "")):
+    for words, wanted in (
+        (["serve", "--check"], "the settings are right"),
+        (["demo", "--processes", "--json"], ""),
+    ):
         done = subprocess.run(
             [sys.executable, "-c", program, str(place), *words],
             cwd=tmp_path,

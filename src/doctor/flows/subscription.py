@@ -103,7 +103,9 @@ class SubscriptionFlow:
             updated = replace(
                 known,
                 filter=known.filter if asked is None else asked,
-                endpoints=known.endpoints if wishes is None else self._endpoints(subscription_id, wishes, known),
+                endpoints=known.endpoints
+                if wishes is None
+                else self._endpoints(subscription_id, wishes, known),
                 clear=known.clear if clear is None else clear,
                 change=known.change if change is None else change,
             )

@@ -129,7 +129,8 @@ class Writer:
 
     def _admitted(self, group: list[Work]) -> list[Work]:
         """Refuse what comes behind a failure, and return the rest."""
-        admitted, refused = [], []
+        admitted: list[Work] = []
+        refused: list[Work] = []
         for work in group:
             if work.anew:
                 self._refusing = None
