@@ -152,7 +152,7 @@ class Writer:
                 self._fail(group, error, failures)
             else:
                 size = self._write_singly(group, failures)
-        if self._is_failing and not failures:
+        if self._is_failing and size and not failures:  # writing nothing proves nothing
             self._is_failing = False
             log.info("store.works_again")
         self.groups += 1
