@@ -23,6 +23,7 @@ from doctor.testing.clock import START
 from doctor.testing.scenario import Scenario, host_down, host_up
 from tests.scenarios.fallible_store import FallibleStore
 from tests.scenarios.nfvi import small_nfvi
+from tests.unit.model.nfvis import long_lists
 
 OUT_OF_ORDER = Failed("connection refused")
 UNABLE = Refused("422 Unprocessable", 422)
@@ -334,16 +335,18 @@ def test_an_outbox_that_cannot_be_read_is_asked_again() -> None:
     story.play()
 
 
-MOVES = st.lists(
-    st.sampled_from(["save", "save", "save", "dispatch", "ask", "answer", "take", "take"]), max_size=300
+MOVES = long_lists(
+    st.sampled_from(["save", "save", "save", "dispatch", "dispatch last", "ask", "answer", "take", "take"]),
+    150,
 )
 
 
-@given(MOVES, st.integers(0, 5))
-def test_a_lane_loses_nothing_and_keeps_the_order(moves: list[str], since: int) -> None:
-    """[I-1, I-5] Whenever the outbox is asked, however late its answer and the word of what was saved come in."""
+@settings(deadline=None)
+@given(MOVES, st.integers(0, 5), st.sampled_from([0, 1, IN_MEMORY - 1, IN_MEMORY, 3 * IN_MEMORY]))
+def test_a_lane_loses_nothing_and_keeps_the_order(moves: list[str], since: int, backlog: int) -> None:
+    """[I-1, I-5] Whenever the outbox is asked, and however late its answer, or the word of what was saved, comes in."""
     lane = Lane("s", Endpoint(endpoint_id="e", url="http://e", since=since))
-    outbox = [message(sequence) for sequence in range(1, since + 1)]
+    outbox = [message(sequence) for sequence in range(1, since + backlog + 1)]
     saved: list[StoredNotification] = []
     asked: tuple[list[StoredNotification], int] | None = None
     taken: list[int] = []
@@ -356,6 +359,8 @@ def test_a_lane_loses_nothing_and_keeps_the_order(moves: list[str], since: int) 
                 saved.append(outbox[-1])
             case "dispatch" if saved:
                 lane.put(saved.pop(0))
+            case "dispatch last" if saved:
+                lane.put(saved.pop())
             case "ask" if lane.behind and asked is None and not lane._waiting:
                 asked = [one for one in outbox if one.sequence > lane.queued][:IN_MEMORY], lane.missed
             case "answer" if asked is not None:
@@ -367,9 +372,8 @@ def test_a_lane_loses_nothing_and_keeps_the_order(moves: list[str], since: int) 
     for what in moves:
         move(what)
         assert len(lane._waiting) <= IN_MEMORY
-    for _ in range(3 + len(outbox)):
-        for what in ("dispatch", "answer", "take", "ask", "answer", "take"):
-            move(what)
+    for what in ("dispatch", "answer", "take", "ask") * (3 + len(outbox)):
+        move(what)
     assert taken == list(range(since + 1, len(outbox) + 1))
 
 
@@ -393,8 +397,8 @@ ANSWERS: st.SearchStrategy[Answer] = st.sampled_from(
 
 @settings(deadline=None, max_examples=40)
 @given(
-    answers=st.lists(st.lists(ANSWERS, max_size=30), min_size=2, max_size=2),
-    gaps=st.lists(st.sampled_from([0.0, 0.001, 0.04, 0.3, 5.0]), min_size=1, max_size=25),
+    answers=st.lists(long_lists(ANSWERS, 30), min_size=2, max_size=2),
+    gaps=long_lists(st.sampled_from([0.0, 0.001, 0.04, 0.3, 5.0]), 25),
     gone=st.booleans(),
     seconds=st.sampled_from([0.0, 0.02]),
 )

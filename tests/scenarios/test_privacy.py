@@ -15,6 +15,7 @@ from doctor.model.resource import PhysicalResource, Relation, VirtualResource
 from doctor.model.resource_map import ResourceMap
 from doctor.model.subscription import SubscribeFilter
 from doctor.testing.scenario import Heard, Scenario, down, up
+from tests.unit.model.nfvis import long_lists
 
 # Every name below is a word that cannot be part of another text.
 KINDS = {"host": "QHOST", "switch": "QSWITCH", "power": "QFEED", "storage": "QSTORE", "rack": "QRACK"}
@@ -70,7 +71,7 @@ def test_what_an_owner_is_told_names_nothing_but_its_own(data: st.DataObject, re
     for name in (*OWNERS, "operator"):
         story.at(0.0).subscribe(name, project=None if name == "operator" else name)
     steps = st.tuples(st.sampled_from([down, down, up]), st.sampled_from(TYPES), st.sampled_from(names))
-    for second, (report, event_type, name) in enumerate(data.draw(st.lists(steps, max_size=12)), 1):
+    for second, (report, event_type, name) in enumerate(data.draw(long_lists(steps, 12)), 1):
         details = {"QDETAIL": f"QVALUE{name}", "related_to": "QRELATEDQ", "cause": "QCAUSEQ"}
         event = report(event_type, name, source="QSOURCEQ", monitor_event_id="QEVENTQ", details=details)
         story.at(float(second)).push(event)
@@ -132,8 +133,8 @@ SHARED = ResourceMap(
         for host in (1, 2)
     ],
 )
-TOGGLES = st.lists(st.sampled_from(["compute-1", "compute-2", "blue-1", "red-2"]), max_size=10)
-DOINGS = st.lists(st.sampled_from(["subscribe", "fail", "take", "leave", "change"]), max_size=10)
+TOGGLES = long_lists(st.sampled_from(["compute-1", "compute-2", "blue-1", "red-2"]), 10)
+DOINGS = long_lists(st.sampled_from(["subscribe", "fail", "take", "leave", "change"]), 10)
 
 
 @settings(deadline=None, max_examples=40)

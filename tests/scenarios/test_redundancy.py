@@ -13,6 +13,7 @@ from doctor.model.resource import PhysicalResource, Relation, VirtualResource
 from doctor.model.resource_map import ResourceMap
 from doctor.testing.scenario import Scenario, down, switch_down, switch_up, up
 from tests.scenarios.nfvi import redundant_nfvi
+from tests.unit.model.nfvis import long_lists
 
 POWER = "compute.power.failure"
 
@@ -151,7 +152,7 @@ propagate:
 """
 
 RESOURCES = tangled_nfvi()
-TOGGLES = st.lists(st.sampled_from(list(RESOURCES.physical)), min_size=1, max_size=25)
+TOGGLES = long_lists(st.sampled_from(list(RESOURCES.physical)), 25)
 
 
 @settings(deadline=None, max_examples=60)

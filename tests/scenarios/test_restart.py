@@ -3,9 +3,11 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from doctor.flows.delivery import IN_MEMORY
 from doctor.model.notification import Failed
 from doctor.testing.scenario import Scenario, host_down, host_up
 from tests.scenarios.nfvi import small_nfvi
+from tests.unit.model.nfvis import long_lists
 
 DEAD = Failed("connection refused")
 
@@ -39,6 +41,22 @@ def test_what_was_delivered_is_not_repeated() -> None:
     story.at(2.0).crash()
     story.at(3.0).start()
     story.play(until=100.0)
+
+
+def test_a_long_backlog_is_delivered_whole() -> None:
+    """[I-7] Page by page, in order, although nothing new comes in to remind anybody."""
+    story = Scenario(small_nfvi())
+    story.at(0.0).subscribe("vnfm-red", project="red")
+    story.at(0.5).always_answer("vnfm-red", DEAD)
+    for number in range(3 * IN_MEMORY + 1):
+        report = host_up if number % 2 else host_down
+        story.at(1.0).push(report("compute-1", seen=number))
+    story.at(2.0).crash()
+    story.at(2.5).always_answer("vnfm-red", None)
+    story.at(3.0).start()
+    story.run()
+    assert [heard.sequence for heard in story.heard("vnfm-red")] == list(range(1, 3 * IN_MEMORY + 2))
+    assert {heard.at for heard in story.heard("vnfm-red")} == {3.0}
 
 
 def test_who_was_in_the_middle_of_a_request_is_told_again() -> None:
@@ -88,11 +106,11 @@ def test_an_owner_knows_its_hosts_by_the_same_names() -> None:
     assert places[0] == places[1]
 
 
-STEPS = st.lists(
+STEPS = long_lists(
     st.tuples(
         st.sampled_from(["toggle", "toggle", "crash", "fail", "mend"]), st.sampled_from([0.01, 0.2, 3.0])
     ),
-    max_size=30,
+    30,
 )
 
 

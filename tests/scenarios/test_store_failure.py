@@ -19,6 +19,7 @@ from doctor.ports.store import Change, Snapshot
 from doctor.testing.scenario import Scenario, host_down, host_up
 from tests.scenarios.fallible_store import FallibleStore
 from tests.scenarios.nfvi import small_nfvi
+from tests.unit.model.nfvis import long_lists
 
 RED = Identity(name="red", role=Role.CONSUMER, project="red")
 
@@ -225,12 +226,12 @@ async def test_a_failure_that_is_heard_of_late_makes_nobody_read_again() -> None
         assert store.loads == 2
 
 
-STEPS = st.lists(
+STEPS = long_lists(
     st.tuples(
         st.sampled_from(["report", "report", "report", "break", "crash"]),
         st.sampled_from([0.0, 0.007, 0.05, 1.0]),
     ),
-    max_size=40,
+    30,
 )
 
 

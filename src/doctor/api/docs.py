@@ -8,6 +8,7 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from hashlib import sha256
 from html import escape
 from typing import Any
@@ -24,13 +25,19 @@ class Documentation:
 
     def __init__(self, version: str) -> None:
         self._version = version
-        self._document: dict[str, Any] = {}
-        self._page = ""
+        self._operations: Sequence[Operation] = ()
 
     def describe(self, operations: Sequence[Operation]) -> None:
-        """Make the document and the page of these operations."""
-        self._document = openapi_document(operations, version=self._version)
-        self._page = page_of(self._document)
+        """Take the operations to describe; it is done when somebody asks, since a start should be quick."""
+        self._operations = operations
+
+    @cached_property
+    def _document(self) -> dict[str, Any]:
+        return openapi_document(self._operations, version=self._version)
+
+    @cached_property
+    def _page(self) -> str:
+        return page_of(self._document)
 
     @operation(
         "GET",

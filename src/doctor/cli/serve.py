@@ -1,5 +1,6 @@
 """`doctor serve`: run a Doctor."""
 
+import gc
 import sys
 from pathlib import Path
 
@@ -26,6 +27,7 @@ def serve(config: Path | None, listen: str | None, data: Path | None, *, check: 
       doctor serve --config /etc/doctor/doctor.yaml
       doctor serve --data /tmp/doctor --listen 127.0.0.1:12346
     """
+    gc.disable()  # until all is there: what is made at the start stays
     from doctor.app.logs import configure_logs
     from doctor.app.service import run
     from doctor.app.settings import load_settings

@@ -35,3 +35,4 @@ def settle_memory() -> None:
     """Keep the collector away from what stays for long: a pass over a million machines would stop the fault path."""
     gc.collect()
     gc.freeze()
+    gc.enable()

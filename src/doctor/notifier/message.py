@@ -134,7 +134,6 @@ class Describer:
             id(alarm.severity),
             id(alarm.raised_time),
             id(alarm.changed_time),
-            id(alarm.cleared_time),
         )
         parts = templates.get(kind)
         if parts is None:

@@ -1,6 +1,7 @@
 """A real Doctor as a process of its own, for tests that kill, restart and ask it."""
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -42,6 +43,7 @@ class RunningDoctor:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - ourselves
                 [sys.executable, "-m", "doctor", "serve", "--config", str(self._settings)],
+                env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""},  # a start is quick from the second on
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -12,7 +12,7 @@ from doctor.model.alarm import Alarm, AlarmedFault, AlarmState
 from doctor.model.fault import ResourceState, Severity
 from doctor.model.resource import PhysicalResource, VirtualResource
 from doctor.model.resource_map import ResourceMap
-from tests.unit.model.nfvis import SEVERITIES, STATES, at, fault_on
+from tests.unit.model.nfvis import SEVERITIES, STATES, at, fault_on, long_lists
 
 Reach = dict[str, tuple[ResourceState, Severity]]
 
@@ -147,7 +147,7 @@ def test_a_fault_is_named_by_the_event_that_raised_it() -> None:
 REACHES = st.dictionaries(st.sampled_from(EVERYWHERE), st.tuples(STATES, SEVERITIES))
 
 
-@given(st.lists(REACHES, max_size=12))
+@given(long_lists(REACHES, 8))
 def test_no_id_has_two_lives(reaches: list[Reach]) -> None:
     """[I-5] Raised < changed < cleared; a resource that is reached again has another alarm."""
     lives: dict[str, list[AlarmState]] = {}

@@ -16,7 +16,17 @@ from doctor.model.policy import Propagation, Ways
 from doctor.model.resource import PhysicalResource, Relation, Resource, VirtualResource
 from doctor.model.resource_map import ResourceMap
 from tests.unit.model import second_versions
-from tests.unit.model.nfvis import KINDS, PHYSICAL, SEVERITIES, STATES, VIRTUAL, at, fault_on, nfvis
+from tests.unit.model.nfvis import (
+    KINDS,
+    PHYSICAL,
+    SEVERITIES,
+    STATES,
+    VIRTUAL,
+    at,
+    fault_on,
+    long_lists,
+    nfvis,
+)
 
 DOWN, ERROR, NORMAL = ResourceState.DOWN, ResourceState.ERROR, ResourceState.NORMAL
 CRITICAL, MAJOR, WARNING = Severity.CRITICAL, Severity.MAJOR, Severity.WARNING
@@ -217,7 +227,7 @@ def test_open_faults_weigh_on_each_other_as_in_the_simple_version(
 ) -> None:
     """Deciding step by step, each time only what can have changed, comes to the same as deciding everything anew."""
     everything: dict[str, Resource] = {**resources.physical, **resources.virtual}
-    steps = data.draw(st.lists(st.tuples(st.sampled_from(list(everything)), STATES, SEVERITIES), max_size=10))
+    steps = data.draw(long_lists(st.tuples(st.sampled_from(list(everything)), STATES, SEVERITIES), 10))
     book = AlarmBook()
     for second, (name, state, severity) in enumerate(steps):
         fault = fault_on(name, everything[name].type, key=name, state=state, severity=severity)

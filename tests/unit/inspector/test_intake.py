@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doctor.inspector.intake import DEFAULT_MEMORY, Intake
+from tests.unit.model.nfvis import long_lists
 
 
 def test_what_was_said_is_no_news() -> None:
@@ -17,7 +18,7 @@ def test_what_was_said_is_no_news() -> None:
     ]
 
 
-@given(st.lists(st.integers(0, 12)), st.integers(1, 5))
+@given(long_lists(st.integers(0, 12), 80), st.integers(1, 5))
 def test_at_least_the_newest_are_remembered_and_at_most_twice_as_many(said: list[int], memory: int) -> None:
     """Held against a list of all that was seen, each once, the last seen last."""
     intake = Intake(memory=memory)

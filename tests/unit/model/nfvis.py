@@ -1,6 +1,7 @@
 """Infrastructures and faults made by chance."""
 
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from hypothesis import strategies as st
 
@@ -14,6 +15,14 @@ PHYSICAL = ("host", "host", "switch", "power", "rack", "nic", "controller", "coo
 VIRTUAL = (VIRTUAL_MACHINE, VIRTUAL_MACHINE, "virtual storage", "virtual network")
 KINDS = ("connects", "powers", "contains", "attaches", "backs")
 
+T = TypeVar("T")
+
+
+def long_lists(elements: st.SearchStrategy[T], most: int, *, least: int = 0) -> st.SearchStrategy[list[T]]:
+    """Return lists of which long ones are as likely as short ones; Hypothesis by itself likes them short."""
+    return st.integers(least, most).flatmap(lambda size: st.lists(elements, min_size=size, max_size=size))
+
+
 SEVERITIES = st.sampled_from([severity for severity in Severity if severity is not Severity.CLEARED])
 STATES = st.sampled_from([ResourceState.NORMAL, ResourceState.ERROR, ResourceState.DOWN])
 
@@ -25,17 +34,17 @@ def nfvis(draw: st.DrawFn, *, most: int = 8) -> ResourceMap:
         PhysicalResource(
             id=f"p-{number}-{kind}", type=kind, zone_id=draw(st.sampled_from(["z-1", "z-2", None]))
         )
-        for number, kind in enumerate(draw(st.lists(st.sampled_from(PHYSICAL), min_size=1, max_size=most)))
+        for number, kind in enumerate(draw(long_lists(st.sampled_from(PHYSICAL), most, least=1)))
     ]
     hosts = [resource.id for resource in physical if resource.type == "host"]
     places = st.sampled_from([*hosts, *hosts, None])
     virtual = [
         VirtualResource(id=f"v-{number}", type=kind, host=draw(places), owner=draw(st.sampled_from(OWNERS)))
-        for number, kind in enumerate(draw(st.lists(st.sampled_from(VIRTUAL), max_size=most)))
+        for number, kind in enumerate(draw(long_lists(st.sampled_from(VIRTUAL), most)))
     ]
     names = [*(resource.id for resource in physical), *(resource.id for resource in virtual)]
     pairs = [(first, second) for place, first in enumerate(names) for second in names[place + 1 :]]
-    tied = draw(st.lists(st.sampled_from(pairs), max_size=2 * most, unique=True)) if pairs else []
+    tied = dict.fromkeys(draw(long_lists(st.sampled_from(pairs), 2 * most))) if pairs else {}
     relations = [Relation(first, draw(st.sampled_from(KINDS)), second) for first, second in tied]
     return ResourceMap(physical, virtual, draw(st.permutations(relations)))
 

@@ -9,12 +9,12 @@ from doctor.model.alarm import AlarmedFault
 from doctor.model.alarm_book import AlarmBook
 from doctor.model.fault import ResourceState, Severity
 from doctor.model.resource_map import ResourceMap
-from tests.unit.model.nfvis import SEVERITIES, STATES, at, fault_on
+from tests.unit.model.nfvis import SEVERITIES, STATES, at, fault_on, long_lists
 
 PLACES = ("r-0", "r-1", "r-2", "r-3", "r-4")
 FAULT_KEYS = tuple(f"f-{number}" for number in range(6))
 REACHES = st.dictionaries(st.sampled_from(PLACES), st.tuples(STATES, SEVERITIES), max_size=5)
-STEPS = st.lists(st.tuples(st.sampled_from(FAULT_KEYS), st.none() | REACHES), max_size=40)
+STEPS = long_lists(st.tuples(st.sampled_from(FAULT_KEYS), st.none() | REACHES), 30)
 
 
 @given(STEPS)

@@ -10,7 +10,7 @@ from doctor.model.fault import Fault, ResourceState, Severity
 from doctor.model.notification import NotificationType
 from doctor.model.subscription import EventKind, SubscribeFilter, Subscription
 from doctor.notifier.matching import Subscriptions, Telling, alarm_matches, resource_matches, tellings
-from tests.unit.model.nfvis import OWNERS, SEVERITIES, START, at, fault_on
+from tests.unit.model.nfvis import OWNERS, SEVERITIES, START, at, fault_on, long_lists
 
 FAULT = fault_on("compute-1")
 MACHINE = "virtual machine"
@@ -239,7 +239,7 @@ def test_resources_match_by_both_lists(asked: SubscribeFilter, resource_id: str,
     )
 
 
-STEPS = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([*OWNERS, None, "gone"])), max_size=20)
+STEPS = long_lists(st.tuples(st.sampled_from("abc"), st.sampled_from([*OWNERS, None, "gone"])), 20)
 
 
 @given(STEPS)

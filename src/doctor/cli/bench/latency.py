@@ -28,10 +28,11 @@ PATIENCE = 10.0  # seconds: what has not come by then counts as lost
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """How many events at which rate."""
+    """How many events at which rate, in how many rounds on each server that is started for it."""
 
     rate: int
     count: int
+    rounds: int = 1
 
 
 class Round(msgspec.Struct, frozen=True):
@@ -53,7 +54,7 @@ def plans(*, quick: bool) -> list[Plan]:
     """Return what to send. Outages come in pairs, so that the host is up again in the end."""
     if quick:
         return [Plan(1000, 800)]
-    return [Plan(100, 1000), Plan(1000, 6000), Plan(5000, 20_000)]
+    return [Plan(100, 800, 2), Plan(1000, 4000, 4), Plan(5000, 15_000, 3)]
 
 
 def measure(stage: Stage) -> Measured:
@@ -62,11 +63,12 @@ def measure(stage: Stage) -> Measured:
     counts: dict[str, tuple[int, int]] = {}
     rounds: dict[str, Any] = {}
     for plan in plans(quick=stage.quick):
-        floors, doctors = [], []
-        for number in range(stage.choose(3, 1)):
-            stage.tell(f"  {plan.rate:,} events per second, round {number + 1}")
-            floors.append(_floor(stage, plan))
-            doctors.append(_doctor(stage, plan))
+        floors: list[Round] = []
+        doctors: list[Round] = []
+        for number in range(stage.choose(2, 1)):
+            stage.tell(f"  {plan.rate:,} events per second, turn {number + 1}")
+            floors += _floor(stage, plan)
+            doctors += _doctor(stage, plan)
         figures += _figures(plan.rate, floors, doctors)
         for name, found in (("", doctors), (" by the floor", floors)):
             wanted, told = sum(one.wanted for one in found), sum(one.told for one in found)
@@ -92,24 +94,24 @@ def _figures(rate: int, floors: list[Round], doctors: list[Round]) -> list[Figur
     ]
 
 
-def _floor(stage: Stage, plan: Plan) -> Round:
+def _floor(stage: Stage, plan: Plan) -> list[Round]:
     with stage.receiver(len(OWNERS)) as receiver:
         ports = receiver.started["ports"]
         with stage.floor(durable=True, consumers=ports, machines=MACHINES // len(OWNERS)) as floor:
-            return _round(stage, plan, floor, receiver)
+            return _rounds(stage, plan, floor, receiver)
 
 
-def _doctor(stage: Stage, plan: Plan) -> Round:
+def _doctor(stage: Stage, plan: Plan) -> list[Round]:
     with stage.receiver(len(OWNERS)) as receiver, stage.doctor() as doctor:
         put_map(doctor, hosts_and_machines(20, MACHINES, OWNERS))
         subscribe(doctor, OWNERS, receiver.started["ports"])
-        return _round(stage, plan, doctor, receiver)
+        return _rounds(stage, plan, doctor, receiver)
 
 
-def _round(stage: Stage, plan: Plan, server: Doctor | Helper, receiver: Helper) -> Round:
+def _rounds(stage: Stage, plan: Plan, server: Doctor | Helper, receiver: Helper) -> list[Round]:
     with loaded(stage, server, connections=CONNECTIONS, precise=True) as load:
         _run(Plan(min(plan.rate, 500), 4 * EVERY), load.run, receiver)  # warms up code and connections
-        return _run(plan, load.run, receiver)
+        return [_run(plan, load.run, receiver) for _ in range(plan.rounds)]
 
 
 def _run(plan: Plan, order: Any, receiver: Helper) -> Round:

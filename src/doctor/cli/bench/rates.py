@@ -40,11 +40,16 @@ class Rounds(NamedTuple):
 
 
 class Work(msgspec.Struct, frozen=True):
-    """What to order: a warm-up, then what counts. ``size`` is the number of events in each request."""
+    """What to order: a warm-up, then rounds of so many requests on each server that is started for it.
+
+    Many short rounds, of which the best counts: on a machine with other work one of them may be left in peace.
+    ``size`` is the number of events in each request.
+    """
 
     order: str
     warm_up: int
     count: int
+    rounds: int
     size: int = 1
     connections: int = CONNECTIONS
 
@@ -53,23 +58,27 @@ class Work(msgspec.Struct, frozen=True):
         return {"count": count} if self.size == 1 else {"count": count, "size": self.size}
 
 
-def take_turns(stage: Stage, work: Work, rounds: int) -> tuple[Rounds, Rounds]:
+def take_turns(stage: Stage, work: Work, turns: int) -> tuple[Rounds, Rounds]:
     """Let the durable floor and a Doctor do the work in turns; return the rounds of both."""
-    floors, doctors = [], []
-    for number in range(rounds):
-        stage.tell(f"  round {number + 1} of {rounds}")
+    floors: list[Rate] = []
+    doctors: list[Rate] = []
+    for number in range(turns):
+        stage.tell(f"  turn {number + 1} of {turns}")
         with stage.floor(durable=True) as floor:
-            floors.append(_round(stage, floor, work))
+            floors += _rounds(stage, floor, work)
         with stage.doctor() as doctor:
             put_map(doctor, hosts_and_machines(100, 10, ["red", "blue"]))
-            doctors.append(_round(stage, doctor, work))
+            doctors += _rounds(stage, doctor, work)
     return Rounds(floors), Rounds(doctors)
 
 
-def _round(stage: Stage, server: Doctor | Helper, work: Work) -> Rate:
+def _rounds(stage: Stage, server: Doctor | Helper, work: Work) -> list[Rate]:
     with loaded(stage, server, connections=work.connections) as load:
         load.run(work.order, **work.arguments(work.warm_up))
-        answer = load.run(work.order, **work.arguments(work.count))
+        return [_rate(work, load.run(work.order, **work.arguments(work.count))) for _ in range(work.rounds)]
+
+
+def _rate(work: Work, answer: dict[str, Any]) -> Rate:
     sent = answer["sent"]
     return Rate(
         sent=sent,
