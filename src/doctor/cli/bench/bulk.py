@@ -11,7 +11,14 @@ SIZE = 1_000
 
 def measure(stage: Stage) -> Measured:
     """Measure how many events a second are taken in bulk, and what each costs the processor."""
-    work = Work("bulks", warm_up=stage.choose(20, 2), count=stage.choose(40, 5), rounds=stage.choose(6, 2), size=SIZE, connections=4)
+    work = Work(
+        "bulks",
+        warm_up=stage.choose(20, 2),
+        count=stage.choose(40, 5),
+        rounds=stage.choose(6, 2),
+        size=SIZE,
+        connections=4,
+    )
     floor, doctor = take_turns(stage, work, stage.choose(3, 1))
     return Measured(
         figures=[

@@ -10,7 +10,12 @@ SECONDS = 40
 
 def measure(stage: Stage) -> Measured:
     """Measure how many single events a second are answered, and what each costs the processor."""
-    work = Work("singles", warm_up=stage.choose(4_000, 500), count=stage.choose(4_000, 1_000), rounds=stage.choose(6, 2))
+    work = Work(
+        "singles",
+        warm_up=stage.choose(4_000, 500),
+        count=stage.choose(4_000, 1_000),
+        rounds=stage.choose(6, 2),
+    )
     floor, doctor = take_turns(stage, work, stage.choose(3, 1))
     return Measured(
         figures=[
