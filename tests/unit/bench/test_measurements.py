@@ -52,5 +52,5 @@ def test_the_best_round_counts() -> None:
 
 
 def test_bulk_orders_say_how_many_events_go_together() -> None:
-    assert Work("singles", warm_up=1, count=2).arguments(2) == {"count": 2}
-    assert Work("bulks", warm_up=1, count=2, size=1000).arguments(2) == {"count": 2, "size": 1000}
+    assert Work("singles", warm_up=1, count=2, rounds=1).arguments(2) == {"count": 2}
+    assert Work("bulks", warm_up=1, count=2, rounds=1, size=1000).arguments(2) == {"count": 2, "size": 1000}

@@ -20,6 +20,7 @@ ROW = b"\0" * 300
 def measure(stage: Stage) -> Measured:
     """Measure the floors that everything else stands on."""
     times = stage.choose(2000, 50)
+    python = round(min(_interpreted() for _ in range(stage.choose(300, 20))), 1)
     synced = _synced(stage.place("floor-file"), times)
     committed = _committed(stage.place("floor-rows.db"), times)
     rounds = [_http(stage) for _ in range(stage.choose(3, 1))]
@@ -27,6 +28,7 @@ def measure(stage: Stage) -> Measured:
     cpu = min(one["cpu_us"] for one in rounds)
     return Measured(
         figures=[
+            Figure(name="floors.python", title="a fixed piece of Python, best", value=python, unit="us"),
             Figure(
                 name="floors.fsync_p50",
                 title="write and fdatasync 4 KiB, median",
@@ -62,6 +64,16 @@ def measure(stage: Stage) -> Measured:
         },
         rounds={"fsync_ms": synced.as_json(), "commit_ms": committed.as_json(), "http": rounds},
     )
+
+
+def _interpreted() -> float:
+    """Return the processor time of a piece of work that never changes: how fast this machine runs Python now."""
+    start = time.thread_time_ns()
+    found: dict[str, int] = {}
+    for number in range(2_000):
+        key = f"host-{number % 97}"
+        found[key] = found.get(key, 0) + number
+    return (time.thread_time_ns() - start) / 1000
 
 
 def _synced(path: Path, times: int) -> Spread:

@@ -50,7 +50,7 @@ class Receiver:
                 self._enough.set()
 
     async def expect(self, count: int, seconds: float) -> dict[str, Any]:
-        """Wait until so many have come, and return what came; what comes doubly shows a moment later."""
+        """Wait until so many have come, and return what came; what comes too late is in the next answer."""
         self._wanted = count
         if len(self._came) < count:
             self._enough.clear()

@@ -60,7 +60,7 @@ def remarks(result: Result) -> list[str]:
     if result.quick:
         found.append("This was a quick run, too short to be judged.")
     else:
-        found.append("Where there are several rounds, the best counts; all are in the JSON result.")
+        found.append("Of several rounds the best counts; all are in the JSON result.")
     noisy = {name: percent for name, percent in result.elsewhere.items() if percent >= 5}
     if noisy:
         told = ", ".join(f"{name} {percent:.0f} %" for name, percent in noisy.items())

@@ -1,8 +1,11 @@
 """One run of the bench: the measurements one after the other, each with processes of its own."""
 
+import os
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -30,8 +33,10 @@ def run(names: Sequence[str], *, quick: bool, tell: Callable[[str], None], folde
     """Measure what is asked for. What goes wrong is in the result, beside what went well."""
     parent = folder or (ON_DISK if ON_DISK.is_dir() else None)
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="doctor-bench-", dir=parent) as made:
+    with tempfile.TemporaryDirectory(prefix="doctor-bench-", dir=parent) as made, ExitStack() as stack:
         place = Path(made).resolve()
+        if sys.dont_write_bytecode and not quick:
+            stack.enter_context(_bytecode(place / "bytecode"))
         result = Result(
             started=rfc3339(datetime.now(UTC)), quick=quick, machine=machine(place), versions=versions()
         )
@@ -43,6 +48,19 @@ def run(names: Sequence[str], *, quick: bool, tell: Callable[[str], None], folde
             _measure(name, measurement, stage, result)
         result.took_s = time.monotonic() - began
     return result
+
+
+@contextmanager
+def _bytecode(folder: Path) -> Iterator[None]:
+    """Let processes keep their compiled modules: an installed Doctor has them, and need not compile at each start."""
+    before = dict(os.environ)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(folder)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _measure(name: str, measurement: ModuleType, stage: Stage, result: Result) -> None:
