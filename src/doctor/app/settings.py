@@ -7,6 +7,7 @@ import os
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -15,6 +16,9 @@ import yaml
 from doctor.model.errors import Flaw, RejectedError
 
 SYSTEM_DATA = Path("/var/lib/doctor")
+
+# Settings that have their name already, so that a file written for a later Doctor is refused for the right reason.
+PLANNED = (("database",), ("fencing",), ("limits",), ("auth", "keystone"))
 
 
 class TlsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -141,6 +145,13 @@ def parse_settings(document: Any, *, folder: Path = Path()) -> Settings:
     Raises:
         RejectedError: each flaw with its path.
     """
+    planned = [
+        Flaw(".".join(path), "is not supported by this version of Doctor: leave it out")
+        for path in PLANNED
+        if _has(document, path)
+    ]
+    if planned:
+        raise RejectedError("the settings are wrong", flaws=planned)
     try:
         settings = msgspec.convert(document, Settings, dec_hook=lambda _, value: folder / value)
     except msgspec.ValidationError as error:
@@ -154,6 +165,14 @@ def parse_settings(document: Any, *, folder: Path = Path()) -> Settings:
     return settings
 
 
+def _has(document: Any, path: tuple[str, ...]) -> bool:
+    for name in path:
+        if not isinstance(document, dict) or name not in document:
+            return False
+        document = document[name]
+    return True
+
+
 def _flaws(settings: Settings) -> list[Flaw]:
     flaws: list[Flaw] = []
     try:
@@ -164,6 +183,8 @@ def _flaws(settings: Settings) -> list[Flaw]:
             )
     except ValueError as error:
         flaws.append(Flaw("listen", str(error)))
+    if settings.public_url is not None and not _is_web_address(settings.public_url):
+        flaws.append(Flaw("public_url", "is no web address: write https://doctor.example"))
     for index, network in enumerate(settings.auth.anonymous_events_from):
         try:
             ip_network(network)
@@ -180,6 +201,14 @@ def _flaws(settings: Settings) -> list[Flaw]:
             if not isinstance(driver.get("driver"), str):
                 flaws.append(Flaw(f"{name}[{index}].driver", "required: the name of a driver"))
     return flaws
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
 
 
 def split_address(text: str) -> tuple[str, int]:

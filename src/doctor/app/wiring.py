@@ -73,7 +73,9 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
 
     delivery = DeliveryFlow(store, channel, clock, on_delivered)
     policies = PolicyFlow(default_catalogue(), clock)
-    situation = Situation(store, _controller(settings), policies.default())
+    situation = Situation(
+        store, _controller(settings), policies.default(), public_url=(settings.public_url or "").rstrip("/")
+    )
     faults = FaultFlow(situation, delivery, timelines, clock)
     subscriptions = SubscriptionFlow(situation, delivery, channel, clock)
     tokens = TokenFlow(situation, clock)

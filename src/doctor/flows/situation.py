@@ -29,7 +29,9 @@ RECENT_EVENTS = 200_000
 class Situation:
     """The state that the flows share. Only `keep` makes something durable."""
 
-    def __init__(self, store: Store, controller: Controller, selector: Selector) -> None:
+    def __init__(
+        self, store: Store, controller: Controller, selector: Selector, *, public_url: str = ""
+    ) -> None:
         self.store = store
         self.controller = controller
         self.selector = selector
@@ -37,6 +39,7 @@ class Situation:
         self.book = AlarmBook()
         self.subscriptions = Subscriptions()
         self.intake = Intake()
+        self._public_url = public_url
         self.tokens: dict[str, Token] = {}
         self.secret = b""
         self.counts: dict[str, int] = {}
@@ -53,7 +56,7 @@ class Situation:
 
     def describer(self, viewer: str | None) -> Describer:
         """Return what describes the present to a project, or to the Administrator (None)."""
-        return Describer(viewer, self.resources, self.book, self.secret)
+        return Describer(viewer, self.resources, self.book, self.secret, public_url=self._public_url)
 
     def next_sequence(self, subscription_id: str) -> int:
         """Count on: the number of the next notification of a subscription, without gaps [I-5]."""

@@ -45,10 +45,20 @@ class _Written(Notification, frozen=True, kw_only=True, omit_defaults=True):
 class Describer:
     """Describes resources and faults as one project, or the Administrator (None), may see them.
 
-    Made for one answer or one step of a flow: it remembers each host that it has described.
+    Made for one answer or one step of a flow: it remembers each host that it has described. Links begin with
+    ``public_url``; without one they are paths.
     """
 
-    def __init__(self, viewer: str | None, resources: ResourceMap, book: AlarmBook, secret: bytes) -> None:
+    def __init__(
+        self,
+        viewer: str | None,
+        resources: ResourceMap,
+        book: AlarmBook,
+        secret: bytes,
+        *,
+        public_url: str = "",
+    ) -> None:
+        self.public_url = public_url
         self._viewer = viewer
         self._resources = resources
         self._book = book
@@ -188,6 +198,7 @@ def write(
             if subscription.project is not None:
                 fault_id = alarm.fault_id
     notification_id = notification_id_of(subscription.subscription_id, fault, kind)
+    doors = f"{describer.public_url}/v1"
     message = _Written(
         notification_id=notification_id,
         subscription_id=subscription.subscription_id,
@@ -198,9 +209,9 @@ def write(
         physical_resource_info=tuple(physical),
         virtual_resource_info=msgspec.Raw(b"[%b]" % b",".join(virtual)) if virtual else (),
         links={
-            "instructions": "/v1/instructions",
-            "faults": f"/v1/faults?fault_id={fault_id}",
-            "handled": f"/v1/notifications/{notification_id}/handled",
+            "instructions": f"{doors}/instructions",
+            "faults": f"{doors}/faults?fault_id={fault_id}",
+            "handled": f"{doors}/notifications/{notification_id}/handled",
         },
     )
     return notification_id, encode(message)

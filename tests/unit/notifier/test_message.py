@@ -130,6 +130,18 @@ def test_what_an_owner_reads() -> None:
     }
 
 
+def test_links_begin_with_the_public_url() -> None:
+    """[design 6] A Consumer elsewhere can follow them."""
+    describer = Describer("red", RESOURCES, BOOK, SECRET, public_url="https://doctor.example")
+    own = (RAISED.record.alarms["vm-1"],)
+    _, body = write(
+        subscription("red"), NotificationType.FAULT, own, RAISED.record, describer, sequence=1, now=at(1)
+    )
+    links = msgspec.json.decode(body, type=Notification).links
+    assert links["instructions"] == "https://doctor.example/v1/instructions"
+    assert {link.split("/v1/")[0] for link in links.values()} == {"https://doctor.example"}
+
+
 def test_what_the_administrator_reads() -> None:
     """[D 3.3.4, design 3] The physical side, the details, and how root cause and derived faults belong together."""
     told = message(None)

@@ -1,0 +1,104 @@
+"""Settings are checked before anything starts; what is wrong is named by its path."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from doctor.app.settings import Settings, load_settings, parse_settings, split_address
+from doctor.model.errors import RejectedError
+
+
+def test_everything_is_optional() -> None:
+    """An empty file, and no file, are the settings as they ship."""
+    assert parse_settings({}) == load_settings(None) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "words"),
+    [
+        pytest.param({"lisen": "127.0.0.1:1"}, "", "unknown field `lisen`", id="a-misspelt-name"),
+        pytest.param({"listen": "10.0.0.1:80"}, "listen", "tls.certificate", id="open-to-the-network-without-tls"),
+        pytest.param({"listen": "localhost"}, "listen", "127.0.0.1:12345", id="an-address-without-a-port"),
+        pytest.param({"listen": "::1:65536"}, "listen", "no address and port", id="a-port-beyond-all-ports"),
+        pytest.param({"listen": "doctor.example:80"}, "listen", "no IP address", id="a-name-to-listen-on"),
+        pytest.param({"public_url": "doctor.example"}, "public_url", "https://", id="a-url-without-a-scheme"),
+        pytest.param({"public_url": "https://a/?b"}, "public_url", "https://", id="a-url-with-a-query"),
+        pytest.param({"public_url": "https://[a"}, "public_url", "https://", id="a-url-that-is-none"),
+        pytest.param(
+            {"auth": {"anonymous_events_from": ["10.0.0.0/8", "10.0.0.1/8"]}},
+            "auth.anonymous_events_from[1]",
+            "host bits set",
+            id="a-network-that-is-none",
+        ),
+        pytest.param(
+            {"auth": {"anonymous_events_timezone": "Mars/Olympus"}},
+            "auth.anonymous_events_timezone",
+            "Europe/Berlin",
+            id="no-time-zone",
+        ),
+        pytest.param({"monitors": [{"interval": 1}]}, "monitors[0].driver", "required", id="a-driver-without-name"),
+        pytest.param({"retention": {"days": 0}}, "retention.days", "> 0", id="no-retention"),
+        pytest.param({"log": {"format": "xml"}}, "log.format", "xml", id="a-format-that-is-none"),
+        pytest.param({"database": "postgresql://d"}, "database", "not supported by this version", id="planned"),
+        pytest.param({"fencing": {}}, "fencing", "not supported by this version", id="planned-and-empty"),
+        pytest.param(
+            {"auth": {"keystone": {"cloud": "c"}}}, "auth.keystone", "not supported by this version", id="planned-inside"
+        ),
+        pytest.param(["listen"], "", "Expected `object`", id="a-list"),
+    ],
+)
+def test_what_is_wrong_is_named_by_its_path(document: Any, path: str, words: str) -> None:
+    """A wrong setting is refused with where it stands and what would be right."""
+    with pytest.raises(RejectedError) as refused:
+        parse_settings(document)
+    flaw = refused.value.flaws[0]
+    assert flaw.pointer == path
+    assert words in flaw.detail
+
+
+def test_paths_start_where_the_file_is(tmp_path: Path) -> None:
+    """A relative path in a settings file is relative to that file, wherever Doctor is started."""
+    file = tmp_path / "doctor.yaml"
+    file.write_text("data: state\npolicy: /etc/doctor/policy.yaml\n")
+    settings = load_settings(file)
+    assert settings.data_folder == tmp_path / "state"
+    assert settings.policy == Path("/etc/doctor/policy.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        pytest.param(b"listen: [", "not valid YAML", id="no-yaml"),
+        pytest.param(b"\xff\xfe\xfa", "not valid YAML", id="no-text"),
+        pytest.param(None, "No such file", id="no-file"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, words: str) -> None:
+    """The error begins with the file's name."""
+    file = tmp_path / "doctor.yaml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(RejectedError, match=words) as refused:
+        load_settings(file)
+    assert str(refused.value).startswith(str(file))
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:0", ("127.0.0.1", 0)),
+        ("[::1]:443", ("::1", 443)),
+        (":80", ("127.0.0.1", 80)),
+        ("localhost:80", ("localhost", 80)),
+    ],
+)
+def test_addresses(text: str, address: tuple[str, int]) -> None:
+    """An address and a port, of both kinds of IP."""
+    assert split_address(text) == address
+
+
+def test_an_override_is_checked_like_the_file() -> None:
+    """What the command line sets is no more allowed than what the file sets."""
+    with pytest.raises(RejectedError):
+        Settings().with_overrides(listen="0.0.0.0:80")
