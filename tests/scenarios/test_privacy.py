@@ -204,6 +204,6 @@ def test_an_owner_cannot_find_out_its_host_by_trying() -> None:
     key = stable_id("fault", guessed, "compute-1", "host down")
     told = heard.notification.body.decode()
     assert heard.message["virtual_resource_info"][0]["faults"][0]["fault_type"] == "host down"
-    assert story.answers[0][0].event_id == guessed
+    assert story.answers[0].event_ids == [guessed]
     assert stable_id("project-fault", key, "red") not in told
     assert stable_id("alarm", key, "1", "red-1") not in told

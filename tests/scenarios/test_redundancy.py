@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from doctor.inspector import impact
 from doctor.model.alarm_book import AlarmBook
 from doctor.model.fault import ResourceState
-from doctor.model.policy import Propagation
 from doctor.model.resource import PhysicalResource, Relation, VirtualResource
 from doctor.model.resource_map import ResourceMap
 from doctor.testing.scenario import Scenario, down, switch_down, switch_up, up
@@ -176,7 +175,7 @@ def test_after_any_sequence_of_faults_each_alarm_is_what_a_simple_version_says(t
 
 def _compare(story: Scenario, broken: frozenset[str], wrong: list[str]) -> None:
     situation = story.doctor.situation
-    wanted = decided_anew(situation.book, situation.resources, situation.selector.policy.propagate)
+    wanted = decided_anew(situation.book, situation.resources, situation.selector.propagation)
     if {record.fault.resource_id for record in situation.book} != broken:
         wrong.append(
             f"open are {[record.fault.resource_id for record in situation.book]}, not {sorted(broken)}"
@@ -189,7 +188,7 @@ def _compare(story: Scenario, broken: frozenset[str], wrong: list[str]) -> None:
 
 
 def decided_anew(
-    book: AlarmBook, resources: ResourceMap, rules: tuple[Propagation, ...]
+    book: AlarmBook, resources: ResourceMap, rules: impact.Rules
 ) -> dict[str, dict[str, impact.Effect]]:
     """Say what each open fault does, by asking again and again until nothing changes."""
     roots = {record.fault.resource_id: record.fault for record in book}

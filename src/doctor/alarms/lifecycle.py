@@ -89,14 +89,15 @@ def _not_before(alarm: Alarm, now: datetime) -> datetime:
 def _new_alarms(
     fault: Fault, resource_ids: list[str], reach: ReachOf, resources: ResourceMap, now: datetime
 ) -> list[Alarm]:
-    prefix = f"{fault.fault_key}{SEPARATOR}{fault.transition}{SEPARATOR}"
-    alarm_ids = stable_ids("alarm", [prefix + resource_id for resource_id in resource_ids])
+    prefix = f"{fault.fault_key}{SEPARATOR}{fault.transition}{SEPARATOR}".encode()
+    alarm_ids = stable_ids("alarm", [prefix + resource_id.encode() for resource_id in resource_ids])
     fault_id_of = _fault_ids(fault)
+    root = fault.resource_id
     alarms = []
-    virtual = resources.virtual
+    machine_of = resources.virtual.get
     for resource_id, alarm_id in zip(resource_ids, alarm_ids, strict=True):
         state, severity = reach[resource_id]
-        machine = virtual.get(resource_id)
+        machine = machine_of(resource_id)
         if machine is not None:
             resource_type, project = machine.type, machine.owner
         else:
@@ -114,7 +115,7 @@ def _new_alarms(
                 project,
                 severity,
                 state,
-                resource_id == fault.resource_id,
+                resource_id == root,
                 now,
             )
         )

@@ -62,11 +62,15 @@ def make_application(
 
 def token_in(headers: RawHeaders) -> str | None:
     """Return the token of `Authorization: Bearer` or else of `X-Auth-Token`."""
-    given = {name: value.decode("latin-1") for name, value in headers if name in _TOKEN_HEADERS}
-    scheme, _, token = given.get(b"authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token.strip():
-        return token.strip()
-    return given.get(b"x-auth-token", "").strip() or None
+    other = None
+    for name, value in headers:
+        if name == b"authorization":
+            scheme, _, token = value.decode("latin-1").partition(" ")
+            if scheme.lower() == "bearer" and (token := token.strip()):
+                return token
+        elif name == b"x-auth-token":
+            other = value.decode("latin-1").strip() or None
+    return other
 
 
 _TOKEN_HEADERS = (b"authorization", b"x-auth-token")

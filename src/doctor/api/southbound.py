@@ -1,14 +1,16 @@
 """The doors of the Monitors: `/v1/events`, and `/events` for the OPNFV sample monitor and collectd's plug-in.
 
-Bare ASGI in front of everything else, since thousands of events per second come this way. In comes a request, out go
-raw events into the fault flow; the answer says what is durable now. What it is not: a judge of what events mean.
+In front of everything else and as short as can be, since thousands of events per second come this way. In comes a
+request, out go raw events into the fault flow; the answer says what is durable now. What it is not: a judge of what
+events mean.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from datetime import tzinfo
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -28,14 +30,16 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-Identify = Callable[[Iterable[tuple[bytes, bytes]]], Identity | None]
+Headers = Iterable[tuple[bytes, bytes]]
+Identify = Callable[[Headers], Identity | None]
+Read = Callable[[], Awaitable[bytes]]
 
 MAX_BODY = 1024 * 1024
 BODY_WITHIN = 10.0  # seconds
 
 
-_JSON = (b"content-type", b"application/json")
-_TEXT = (b"content-type", b"text/plain; charset=utf-8")
+_JSON = ((b"content-type", b"application/json"),)
+_TEXT = ((b"content-type", b"text/plain; charset=utf-8"),)
 
 
 class AcceptedEvent(msgspec.Struct, frozen=True, gc=False):
@@ -56,8 +60,19 @@ class EventsAnswer(msgspec.Struct, frozen=True):
 _encoder = msgspec.json.Encoder()
 
 
+class Reply(NamedTuple):
+    """An answer, whole."""
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+
+
 class SouthboundDoor:
-    """Answers the event doors and hands everything else to the application behind it."""
+    """Answers the event doors and hands everything else to the application behind it.
+
+    It is an ASGI application; a server that has no need of ASGI asks for `reply`.
+    """
 
     def __init__(
         self,
@@ -79,66 +94,76 @@ class SouthboundDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         path, method = scope.get("path"), scope.get("method")
-        if path == "/v1/events" and method == "POST":
-            answer = self._report
-        elif path == "/events" and method in ("PUT", "POST"):
-            answer = self._report_plainly
+        if (path == "/v1/events" and method == "POST") or (path == "/events" and method in ("PUT", "POST")):
+            read = partial(_read, scope["headers"], receive)
+            reply = await self.reply(path, scope["headers"], scope.get("client"), read)
+            length = (b"content-length", str(len(reply.body)).encode())
+            start = {
+                "type": "http.response.start",
+                "status": reply.status,
+                "headers": [*reply.headers, length],
+            }
+            await send(start)
+            await send({"type": "http.response.body", "body": reply.body})
         else:
             await self._behind(scope, receive, send)
-            return
+
+    async def reply(self, path: str, headers: Headers, client: tuple[str, int] | None, read: Read) -> Reply:
+        """Return the answer to a report at one of the event doors; every way out of here is an answer.
+
+        ``read`` returns the body, when it is wanted, and raises a `DoctorError` where there is none to be had.
+        """
         try:
-            status, header, body = await answer(scope, receive)
-            headers = [header]
-        except Exception as error:  # every way out of here is an answer
+            if path == "/v1/events":
+                return await self._report(headers, read)
+            return await self._report_plainly(headers, client, read)
+        except Exception as error:
             if not isinstance(error, DoctorError):
                 log.exception("door.broken", path=path)
-            problem = problem_of(error, str(path))
-            status, body = problem.status, problem.body
-            headers = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
-            headers.append((b"content-type", MEDIA_TYPE.encode()))
-        headers.append((b"content-length", str(len(body)).encode()))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+            problem = problem_of(error, path)
+            fields = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
+            return Reply(problem.status, (*fields, (b"content-type", MEDIA_TYPE.encode())), problem.body)
 
-    async def _report(self, scope: Scope, receive: Receive) -> tuple[int, tuple[bytes, bytes], bytes]:
+    async def _report(self, headers: Headers, read: Read) -> Reply:
         """Answer `POST /v1/events` [D 5.6]."""
-        identity = self._identify(scope["headers"])
+        identity = self._identify(headers)
         if identity is None:
             raise RejectedError("a token is needed: Authorization: Bearer ...", reason=Reason.UNAUTHENTICATED)
         _check_role(identity)
-        for name, value in scope["headers"]:
+        for name, value in headers:
             if name == b"content-type" and b"json" not in value:
                 raise HttpRejectedError(415, "send application/json")
-        body = await _read(scope, receive)
+        body = await read()
         received = self._clock.now()
         parsed = parse_events(body, source=identity.name)
-        answers = await self._faults.accept(parsed.events, source=identity.name, body=body, received=received)
+        ids, news = await self._faults.accept(
+            parsed.events, source=identity.name, body=body, received=received
+        )
         accepted = [
-            AcceptedEvent(index, answer.event_id, answer.duplicate)
-            for index, answer in zip(parsed.indexes, answers, strict=True)
+            AcceptedEvent(index, event_id, not new)
+            for index, event_id, new in zip(parsed.indexes, ids, news, strict=True)
         ]
-        return 202, _JSON, _encoder.encode(EventsAnswer(accepted, parsed.rejected))
+        return Reply(202, _JSON, _encoder.encode(EventsAnswer(accepted, parsed.rejected)))
 
-    async def _report_plainly(self, scope: Scope, receive: Receive) -> tuple[int, tuple[bytes, bytes], bytes]:
+    async def _report_plainly(self, headers: Headers, client: tuple[str, int] | None, read: Read) -> Reply:
         """Answer `PUT|POST /events` as the OPNFV inspector did: `OK` once the events are durable."""
-        identity = self._identify(scope["headers"])
+        identity = self._identify(headers)
         if identity is not None:
             _check_role(identity)
-        elif not self._is_welcome(scope):
+        elif not self._is_welcome(client):
             raise RejectedError(
                 "a token is needed, or this address in auth.anonymous_events_from",
                 reason=Reason.UNAUTHENTICATED,
             )
         source = identity.name if identity else "opnfv"
-        body = await _read(scope, receive)
+        body = await read()
         received = self._clock.now()
         zone = self._anonymous_zone or received.astimezone().tzinfo
         parsed = parse_events(body, source=source, zone=zone or received.tzinfo)  # type: ignore[arg-type]
         await self._faults.accept(parsed.events, source=source, body=body, received=received)
-        return 200, _TEXT, b"OK"
+        return Reply(200, _TEXT, b"OK")
 
-    def _is_welcome(self, scope: Scope) -> bool:
-        client = scope.get("client")
+    def _is_welcome(self, client: tuple[str, int] | None) -> bool:
         if not client or not self._anonymous_from:
             return False
         try:
@@ -153,15 +178,20 @@ def _check_role(identity: Identity) -> None:
         raise RejectedError(f"a {identity.role} may not report events", reason=Reason.FORBIDDEN)
 
 
-async def _read(scope: Scope, receive: Receive) -> bytes:
+def check_length(headers: Headers) -> None:
+    """Raise `RejectedError` if the head of a request says that its body is too long."""
+    for name, value in headers:
+        if name == b"content-length" and int(value) > MAX_BODY:
+            raise too_long()
+
+
+async def _read(headers: Headers, receive: Receive) -> bytes:
     """Return the body of a request.
 
     Raises:
         RejectedError: it is too long, or did not come in time, or its sender went away.
     """
-    for name, value in scope["headers"]:
-        if name == b"content-length" and int(value) > MAX_BODY:
-            raise _too_long()
+    check_length(headers)
     parts: list[bytes] = []
     size = 0
     try:
@@ -172,10 +202,10 @@ async def _read(scope: Scope, receive: Receive) -> bytes:
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
                 if size > MAX_BODY:
-                    raise _too_long()
+                    raise too_long()
                 more = message.get("more_body", False)
     except TimeoutError:
-        raise HttpRejectedError(408, f"the body did not come within {BODY_WITHIN:.0f} s") from None
+        raise too_slow() from None
     return b"".join(parts)
 
 
@@ -186,5 +216,11 @@ async def _receive(receive: Receive) -> Message:
     return message
 
 
-def _too_long() -> RejectedError:
+def too_slow() -> HttpRejectedError:
+    """Return what answers a body that does not come."""
+    return HttpRejectedError(408, f"the body did not come within {BODY_WITHIN:.0f} s")
+
+
+def too_long() -> RejectedError:
+    """Return what answers a body that is too long."""
     return RejectedError(f"the body is longer than {MAX_BODY} bytes", reason=Reason.TOO_LARGE)

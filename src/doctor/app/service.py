@@ -17,6 +17,7 @@ import uvicorn
 
 from doctor import __version__
 from doctor.api.wire.resource_map import ResourceMapIn, resource_map_of
+from doctor.app.http import EventProtocol
 from doctor.app.settings import Settings
 from doctor.app.wiring import Parts, administrator, wire
 from doctor.flows.resource_map import settle_memory
@@ -162,7 +163,7 @@ def _server_settings(settings: Settings, parts: Parts) -> uvicorn.Config:
     return uvicorn.Config(
         parts.doors,
         loop="none",
-        http="httptools",
+        http=EventProtocol,
         ws="none",
         lifespan="off",
         log_config=None,

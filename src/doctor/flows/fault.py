@@ -30,7 +30,7 @@ from doctor.model.event import EventBatch, RawEvent
 from doctor.model.fault import Fault
 from doctor.model.notification import StoredNotification
 from doctor.notifier.matching import Telling, tellings
-from doctor.notifier.message import write
+from doctor.notifier.message import Describer, Outlooks, write
 from doctor.ports.store import Change
 
 log = structlog.get_logger(__name__)
@@ -39,10 +39,10 @@ UNKNOWN_RESOURCE = "unknown resource"
 
 
 class Accepted(NamedTuple):
-    """An event that is durable now; ``duplicate`` if it was before."""
+    """The ids of events that are durable now, in their order, and whether each was news or was durable before."""
 
-    event_id: str
-    duplicate: bool
+    event_ids: list[str]
+    news: list[bool]
 
 
 class Step:
@@ -69,7 +69,7 @@ class FaultFlow:
 
     async def accept(
         self, events: Sequence[RawEvent], *, source: str, body: bytes, received: datetime
-    ) -> list[Accepted]:
+    ) -> Accepted:
         """Judge events in their order, and return when all that follows from them is durable.
 
         ``body`` is what was received, for the journal; ``received`` is checkpoint T2.
@@ -78,17 +78,23 @@ class FaultFlow:
             StoreError: nothing was kept; the Monitor should send again.
         """
         situation = self._situation
-        await situation.ready()
+        if not situation.is_ready:
+            await situation.ready()
         ids = stable_ids("event", [event.identity for event in events])
         step = Step(received, self._clock.now())
         is_news = situation.intake.is_news
-        answers = []
+        rules_for = situation.selector.rules_for
+        news = []
+        counts = situation.counts
         try:
             for event, event_id in zip(events, ids, strict=True):
-                news = is_news(event_id)
-                answers.append(Accepted(event_id, not news))
-                if news:
-                    self._judge(event, event_id, step)
+                new = is_news(event_id)
+                news.append(new)
+                if new:
+                    if rules_for(event.type) is not None:
+                        self._judge(event, event_id, step)
+                    else:
+                        counts[event.type] += 1
         except Exception:  # a defect of ours: what memory has of this step is not kept
             situation.doubt()
             raise
@@ -102,17 +108,13 @@ class FaultFlow:
         )
         await situation.keep(step.change)
         self._tell(step)
-        return answers
+        return Accepted(ids, news)
 
     def _judge(self, event: RawEvent, event_id: str, step: Step) -> None:
         """Decide what one event means (T3), and do it to the alarms in memory."""
         situation = self._situation
-        selector = situation.selector
-        if selector.rules_for(event.type) is None:
-            situation.counts[event.type] = situation.counts.get(event.type, 0) + 1
-            return
         found = situation.resources.find(event.resource)
-        match selector.select(event, getattr(found, "zone_id", None)):
+        match situation.selector.select(event, getattr(found, "zone_id", None)):
             case Raise() as verdict:
                 self._raise(event, event_id, verdict, step)
             case Clear() as verdict:
@@ -202,7 +204,7 @@ class FaultFlow:
     def _reaches(self, fault_key: str, fault: Fault | None) -> dict[str, impact.Reach]:
         """Return what a fault does to which resource now (T4), and what other faults do differently by it."""
         situation = self._situation
-        rules = situation.selector.policy.propagate
+        rules = situation.selector.propagation
         return impact.reaches(fault_key, fault, situation.resources, rules, situation.book)
 
     def _settle(
@@ -229,15 +231,19 @@ class FaultFlow:
         for transition in transitions:
             situation.book.apply(transition)
             step.change.faults.append(transition.record)
+        outlooks: Outlooks = {}
         for transition in transitions:
-            self._notify(transition, step)
+            self._notify(transition, outlooks, step)
 
-    def _notify(self, transition: Transition, step: Step) -> None:
+    def _notify(self, transition: Transition, outlooks: Outlooks, step: Step) -> None:
         """Write the notifications of a transition, each with the next number of its subscription."""
         for telling in tellings(transition, self._situation.subscriptions):
-            step.change.notifications.append(self._written(telling, transition.record, step))
+            describer = self._situation.describer(telling.subscription.project, outlooks)
+            step.change.notifications.append(self._written(telling, transition.record, describer, step))
 
-    def _written(self, telling: Telling, record: AlarmedFault, step: Step) -> StoredNotification:
+    def _written(
+        self, telling: Telling, record: AlarmedFault, describer: Describer, step: Step
+    ) -> StoredNotification:
         subscription = telling.subscription
         sequence = self._situation.next_sequence(subscription.subscription_id)
         notification_id, body = write(
@@ -245,7 +251,7 @@ class FaultFlow:
             telling.kind,
             telling.alarms,
             record,
-            self._situation.describer(subscription.project),
+            describer,
             sequence=sequence,
             now=step.now,
         )

@@ -6,6 +6,7 @@ else is judged, and the one who asked was answered with an error [I-29].
 """
 
 import asyncio
+from collections import Counter
 
 import structlog
 
@@ -17,7 +18,7 @@ from doctor.model.identity import Token
 from doctor.model.resource_map import ResourceMap
 from doctor.model.subscription import Subscription
 from doctor.notifier.matching import Subscriptions
-from doctor.notifier.message import Describer
+from doctor.notifier.message import Describer, Outlooks
 from doctor.ports.controller import Controller
 from doctor.ports.store import Change, Snapshot, Store, StoredPolicy
 
@@ -42,7 +43,7 @@ class Situation:
         self._public_url = public_url
         self.tokens: dict[str, Token] = {}
         self.secret = b""
-        self.counts: dict[str, int] = {}
+        self.counts: Counter[str] = Counter()
         self._sequences: dict[str, int] = {}
         self._fixed: tuple[Subscription, ...] = ()
         self._stale = False
@@ -50,13 +51,25 @@ class Situation:
         self._readings = 0
 
     @property
+    def is_ready(self) -> bool:
+        """Tell whether memory is what the store has; if not, `ready` mends it."""
+        return not self._stale
+
+    @property
     def resources(self) -> ResourceMap:
         """Return the resource map."""
         return self.controller.resource_map
 
-    def describer(self, viewer: str | None) -> Describer:
+    def describer(self, viewer: str | None, outlooks: Outlooks | None = None) -> Describer:
         """Return what describes the present to a project, or to the Administrator (None)."""
-        return Describer(viewer, self.resources, self.book, self.secret, public_url=self._public_url)
+        return Describer(
+            viewer,
+            self.resources,
+            self.book,
+            self.secret,
+            public_url=self._public_url,
+            outlooks=outlooks,
+        )
 
     def next_sequence(self, subscription_id: str) -> int:
         """Count on: the number of the next notification of a subscription, without gaps [I-5]."""

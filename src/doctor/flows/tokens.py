@@ -1,6 +1,7 @@
 """Local tokens: made at random, shown once, kept as SHA-256."""
 
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 from secrets import token_urlsafe
 from uuid import uuid4
@@ -85,6 +86,7 @@ class TokenFlow:
         raise RejectedError("there is no such token", reason=Reason.NOT_FOUND)
 
 
+@lru_cache(1024)
 def fingerprint(secret: str) -> str:
     """Return what is kept of a token: it is random, so a plain hash is enough."""
     return sha256(secret.encode()).hexdigest()

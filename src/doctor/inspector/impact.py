@@ -26,14 +26,24 @@ class Effect(NamedTuple):
 IsLost = Callable[[str], bool]
 Reach = dict[str, Effect]
 
+Rules = Mapping[str, Sequence[Propagation]]  # by the type of the supplier
+
 MOST_LOOKS = 10  # at one fault in one step; only a map whose relations run in a circle can come to that many
+
+
+def by_supplier(propagate: Iterable[Propagation]) -> Rules:
+    """Return the propagation rules of a policy as they are looked up."""
+    rules: dict[str, list[Propagation]] = {}
+    for rule in propagate:
+        rules.setdefault(rule.supplier_type, []).append(rule)
+    return rules
 
 
 def reaches(
     fault_key: str,
     fault: Fault | None,
     resources: ResourceMap,
-    rules: Sequence[Propagation],
+    rules: Rules,
     book: AlarmBook,
 ) -> dict[str, Reach]:
     """Return, by fault key, what a fault reaches now, and what each of the others reaches that weighs differently by it.
@@ -69,7 +79,7 @@ def reaches(
 def reach(
     fault: Fault,
     resources: ResourceMap,
-    rules: Sequence[Propagation],
+    rules: Rules,
     book: AlarmBook,
     decided: Mapping[str, Reach],
 ) -> Reach:
@@ -115,7 +125,7 @@ def effects(
     resource_type: str,
     effect: Effect,
     resources: ResourceMap,
-    rules: Sequence[Propagation],
+    rules: Rules,
     is_lost: IsLost,
 ) -> Reach:
     """Return the effect on every resource that a fault reaches, the faulty one first.
@@ -124,7 +134,6 @@ def effects(
     arrives by several ways, the worst counts.
     """
     found: Reach = {resource_id: effect}
-    by_supplier = _index(rules)
     queue = deque([(resource_id, resource_type)])
 
     def lost(supplier: str) -> bool:
@@ -134,35 +143,39 @@ def effects(
     while queue:
         supplier, supplier_type = queue.popleft()
         cause = found[supplier]
-        for rule in by_supplier.get(supplier_type, ()):
+        for rule in rules.get(supplier_type, ()):
             if not _applies(rule, cause):
                 continue
             onward = Effect(rule.to_state, cause.severity if rule.severity is None else rule.severity)
-            for dependent in _dependents(resources, supplier, rule, lost):
-                if _is_worse(onward, found.get(dependent)):
-                    found[dependent] = onward
-                    resource = resources.get(dependent)
-                    if resource is not None and (
-                        resource.type in by_supplier
-                        and (dependent in resources.physical or resources.dependents(dependent))
-                    ):
-                        queue.append((dependent, resource.type))
+            related = _take(_related(resources, supplier, rule, lost), onward, found)
+            queue.extend(_with_types(related, resources))
+            if rule.kind == HOSTS and rule.ways is not Ways.SOME:  # a machine has no other host
+                machines = _take(resources.machines_on(supplier), onward, found)
+                queue.extend(_with_types(resources.suppliers_among(machines), resources))
     return found
 
 
-def _index(rules: Sequence[Propagation]) -> dict[str, list[Propagation]]:
-    by_supplier: dict[str, list[Propagation]] = {}
-    for rule in rules:
-        by_supplier.setdefault(rule.supplier_type, []).append(rule)
-    return by_supplier
+def _take(names: Sequence[str], effect: Effect, found: Reach) -> Sequence[str]:
+    """Note what arrives at these resources; return those to which it is worse than what they have."""
+    if not found.keys().isdisjoint(names):
+        names = [name for name in names if _is_worse(effect, found.get(name))]
+    found.update(dict.fromkeys(names, effect))
+    return names
+
+
+def _with_types(names: Iterable[str], resources: ResourceMap) -> Iterator[tuple[str, str]]:
+    for name in names:
+        resource = resources.get(name)
+        if resource is not None:
+            yield name, resource.type
 
 
 def _applies(rule: Propagation, cause: Effect) -> bool:
     return (rule.state is None or rule.state is cause.state) and cause.severity >= rule.min_severity
 
 
-def _dependents(resources: ResourceMap, supplier: str, rule: Propagation, lost: IsLost) -> list[str]:
-    """Return what depends on the supplier in the way that the rule speaks of."""
+def _related(resources: ResourceMap, supplier: str, rule: Propagation, lost: IsLost) -> list[str]:
+    """Return what depends on the supplier by relations in the way that the rule speaks of."""
     related = [
         relation.dependent for relation in resources.dependents(supplier) if relation.kind == rule.kind
     ]
@@ -176,8 +189,6 @@ def _dependents(resources: ResourceMap, supplier: str, rule: Propagation, lost: 
                 lost(other.supplier) for other in resources.suppliers(dependent) if other.kind == rule.kind
             )
         ]
-    if rule.kind == HOSTS and rule.ways is not Ways.SOME:  # a machine has no other host
-        related += resources.machines_on(supplier)
     return related
 
 

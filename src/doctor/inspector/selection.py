@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from doctor.inspector.impact import by_supplier
 from doctor.model.event import RawEvent
 from doctor.model.fault import SEVERITY_WORDS, Severity
 from doctor.model.policy import (
@@ -102,6 +103,7 @@ class Selector:
 
     def __init__(self, policy: FailurePolicy) -> None:
         self.policy = policy
+        self.propagation = by_supplier(policy.propagate)
         self._rules = [_CompiledRule(rule) for rule in policy.faults]
         self._ignores = [(rule, _compile(rule.when)) for rule in policy.ignore]
         self._by_type: dict[str, list[int]] = {}

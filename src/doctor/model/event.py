@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from doctor.kit.ids import SEPARATOR
+_as_json = msgspec.json.Encoder().encode
 
 
 class RawEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -27,20 +27,13 @@ class RawEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     raw_details: bytes = b"{}"
 
     @property
-    def identity(self) -> str:
+    def identity(self) -> bytes:
         """Return what makes two reports the same event: equal ones are duplicates (design part 5).
 
         The id of the Monitor alone is not enough: the OPNFV sample monitor sends one constant id for ever.
         """
-        return SEPARATOR.join(
-            (
-                self.source,
-                self.monitor_event_id,
-                self.type,
-                self.resource,
-                self.status,
-                self.time.isoformat(),
-            )
+        return _as_json(
+            (self.source, self.monitor_event_id, self.type, self.resource, self.status, self.time)
         )
 
     @property

@@ -7,7 +7,9 @@ everything [D 3.3.4].
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 from hashlib import blake2b
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -28,12 +30,27 @@ from doctor.model.resource import HostStatus, Isolation, MaintenanceState, Physi
 from doctor.model.resource_map import ResourceMap
 from doctor.model.subscription import Subscription
 
-_PLACE = "\x1fhere\x1f"  # no id has control characters
 encode = msgspec.json.Encoder().encode
 
-Templates = dict[object, tuple[bytes, bytes, bytes]]
+_PLACE = "\x1fhere\x1f"  # no id has control characters
+_PLACE_WRITTEN = encode(_PLACE)
+_LOCATION = b'"location":'  # of no text, where the quotes would be escaped
 
-NOWHERE = (Location(zone_id=None, host_ref=None), HostStatus.NONE, Isolation.NOT_REQUIRED)
+
+class Outlook(NamedTuple):
+    """How a host is, whoever asks; of a machine without a host, how nowhere is."""
+
+    zone_id: str | None
+    host_status: HostStatus
+    isolation: Isolation
+
+
+Outlooks = dict[str, Outlook]
+Place = tuple[
+    Outlook, bytes
+]  # how the host of a machine is, and the location in JSON as one viewer may know it
+
+NOWHERE = Outlook(None, HostStatus.NONE, Isolation.NOT_REQUIRED)
 
 
 class _Written(Notification, frozen=True, kw_only=True, omit_defaults=True):
@@ -46,7 +63,8 @@ class Describer:
     """Describes resources and faults as one project, or the Administrator (None), may see them.
 
     Made for one answer or one step of a flow: it remembers each host that it has described. Links begin with
-    ``public_url``; without one they are paths.
+    ``public_url``; without one they are paths. ``outlooks`` is what the describers for several viewers remember
+    together.
     """
 
     def __init__(
@@ -57,28 +75,30 @@ class Describer:
         secret: bytes,
         *,
         public_url: str = "",
+        outlooks: Outlooks | None = None,
     ) -> None:
         self.public_url = public_url
         self._viewer = viewer
-        self._resources = resources
-        self._book = book
-        self._secret = secret
-        self._places: dict[str, tuple[Location, HostStatus, Isolation]] = {}
+        self.resources = resources
+        self.book = book
+        self._digest = _digest_for(viewer, secret)
+        self._outlooks: Outlooks = {} if outlooks is None else outlooks
+        self._places: dict[str | None, Place] = {}
 
     def virtual(
         self, resource_id: str, resource_type: str, faults: tuple[FaultInfo, ...]
     ) -> VirtualResourceInfo:
         """Return VirtualResourceInfoClass of a resource as it is now."""
-        machine = self._resources.virtual.get(resource_id)
+        machine = self.resources.virtual.get(resource_id)
         host = None if machine is None else machine.host
-        place = NOWHERE if host is None else self._places.get(host) or self._place(host)
+        outlook = self._outlook(host)
         return VirtualResourceInfo(
             virtual_resource_id=resource_id,
             virtual_resource_type=resource_type,
-            virtual_resource_state=self._book.state_of(resource_id),
-            host_status=place[1],
-            location=place[0],
-            isolation=place[2],
+            virtual_resource_state=self.book.state_of(resource_id),
+            host_status=outlook.host_status,
+            location=self._location(host, outlook),
+            isolation=outlook.isolation,
             faults=faults,
         )
 
@@ -86,10 +106,10 @@ class Describer:
         self, resource_id: str, resource_type: str, faults: tuple[FaultInfo, ...]
     ) -> PhysicalResourceInfo:
         """Return PhysicalResourceInfoClass of a resource as it is now; also of one that no map knows."""
-        resource = self._resources.physical.get(resource_id) or PhysicalResource(
+        resource = self.resources.physical.get(resource_id) or PhysicalResource(
             id=resource_id, type=resource_type
         )
-        state = self._book.state_of(resource_id)
+        state = self.book.state_of(resource_id)
         return PhysicalResourceInfo(
             physical_resource_id=resource_id,
             physical_resource_type=resource.type,
@@ -128,49 +148,92 @@ class Describer:
             fault_details=fault.details if everything and alarm.is_root_cause else {},
         )
 
-    def written(self, record: AlarmedFault, alarm: Alarm, templates: Templates) -> bytes:
-        """Return the JSON of `virtual` with `fault`, quickly: thousands of machines differ in little but their ids.
+    def place(self, host: str | None) -> Place:
+        """Return where a machine on this host is."""
+        place = self._places.get(host)
+        if place is None:
+            outlook = self._outlook(host)
+            self._places[host] = place = outlook, encode(self._location(host, outlook))
+        return place
 
-        The first of a kind is encoded, the others are made from it by putting in their ids. ``templates`` belongs to
-        one call of `write`: what makes a kind is compared by identity, which is quick and holds while it lasts.
-        """
-        machine = self._resources.virtual.get(alarm.resource_id)
-        kind = (
-            machine and machine.host,
-            alarm.resource_type,
-            alarm.fault_id,
-            alarm.is_root_cause,
-            id(self._book.state_of(alarm.resource_id)),
-            id(alarm.severity),
-            id(alarm.raised_time),
-            id(alarm.changed_time),
-        )
-        parts = templates.get(kind)
-        if parts is None:
-            told = self.fault(record, replace(alarm, alarm_id=_PLACE))
-            sample = replace(
-                self.virtual(alarm.resource_id, alarm.resource_type, (told,)), virtual_resource_id=_PLACE
-            )
-            head, middle, tail = encode(sample).split(encode(_PLACE), 2)  # details may say what they like
-            parts = templates[kind] = head, middle, tail
-        return b"%b%b%b%b%b" % (
-            parts[0],
-            encode(alarm.resource_id),
-            parts[1],
-            encode(alarm.alarm_id),
-            parts[2],
-        )
-
-    def _place(self, host: str) -> tuple[Location, HostStatus, Isolation]:
-        resource = self._resources.physical.get(host)
-        state = self._book.state_of(host)
-        location = Location(
-            zone_id=resource.zone_id if resource else None,
-            host_ref=host_ref(self._secret, self._viewer, host),
+    def _location(self, host: str | None, outlook: Outlook) -> Location:
+        return Location(
+            zone_id=outlook.zone_id,
+            host_ref=None if host is None else _ref(self._digest, host),
             physical_resource_id=host if self._viewer is None else None,
         )
-        self._places[host] = place = (location, host_status(state), _isolation(state))
-        return place
+
+    def _outlook(self, host: str | None) -> Outlook:
+        if host is None:
+            return NOWHERE
+        outlook = self._outlooks.get(host)
+        if outlook is None:
+            resource = self.resources.physical.get(host)
+            state = self.book.state_of(host)
+            zone_id = resource.zone_id if resource else None
+            outlook = _shared(Outlook(zone_id, host_status(state), _isolation(state)))
+            self._outlooks[host] = outlook
+        return outlook
+
+
+class MachineWriter:
+    """Writes, quickly, the JSON of `Describer.virtual` with the alarm of one fault, machine after machine.
+
+    Thousands of machines differ in little but their ids and places. The first is encoded whole; those after it that
+    are like it are made from its JSON, by putting in their ids and places. What makes them alike is compared by
+    identity: unlike ones are only encoded anew.
+    """
+
+    def __init__(self, describer: Describer, record: AlarmedFault) -> None:
+        self._describer = describer
+        self._record = record
+        self._machine_of = describer.resources.virtual.get
+        self._state_of = describer.book.state_of
+        self._like: tuple[Alarm, ResourceState, Outlook] | None = None
+        self._parts = (b"", b"", b"", b"")
+
+    def write(self, alarm: Alarm) -> bytes:
+        """Return the JSON of one machine."""
+        resource_id = alarm.resource_id
+        machine = self._machine_of(resource_id)
+        outlook, location = self._describer.place(None if machine is None else machine.host)
+        state = self._state_of(resource_id)
+        if not self._is_alike(alarm, state, outlook):
+            self._parts = self._split(alarm, location)
+            self._like = alarm, state, outlook
+        head, middle, end, tail = self._parts
+        return b"%b%b%b%b%b%b%b" % (
+            head,
+            encode(resource_id),
+            middle,
+            location,
+            end,
+            encode(alarm.alarm_id),
+            tail,
+        )
+
+    def _is_alike(self, alarm: Alarm, state: ResourceState, outlook: Outlook) -> bool:
+        if self._like is None:
+            return False
+        other, other_state, other_outlook = self._like
+        return (
+            outlook is other_outlook
+            and state is other_state
+            and alarm.severity is other.severity
+            and alarm.changed_time is other.changed_time
+            and alarm.raised_time is other.raised_time
+            and alarm.is_root_cause is other.is_root_cause
+            and alarm.fault_id == other.fault_id
+            and alarm.resource_type == other.resource_type
+        )
+
+    def _split(self, alarm: Alarm, location: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+        told = self._describer.fault(self._record, replace(alarm, alarm_id=_PLACE))
+        info = self._describer.virtual(alarm.resource_id, alarm.resource_type, (told,))
+        head, rest = encode(replace(info, virtual_resource_id=_PLACE)).split(_PLACE_WRITTEN, 1)
+        middle, rest = rest.split(_LOCATION + location, 1)
+        end, tail = rest.split(_PLACE_WRITTEN, 1)  # what comes behind may say what it likes
+        return head, middle + _LOCATION, end, tail
 
 
 def write(
@@ -187,14 +250,14 @@ def write(
     fault = record.fault
     virtual: list[bytes] = []
     physical: list[PhysicalResourceInfo] = []
-    templates: Templates = {}
+    writer = MachineWriter(describer, record)
     fault_id = fault.fault_key
     for alarm in alarms:
         if alarm.project is None:
             told = (describer.fault(record, alarm),)
             physical.append(describer.physical(alarm.resource_id, alarm.resource_type, told))
         else:
-            virtual.append(describer.written(record, alarm, templates))
+            virtual.append(writer.write(alarm))
             if subscription.project is not None:
                 fault_id = alarm.fault_id
     notification_id = notification_id_of(subscription.subscription_id, fault, kind)
@@ -224,10 +287,24 @@ def notification_id_of(subscription_id: str, fault: Fault, kind: NotificationTyp
 
 def host_ref(secret: bytes, viewer: str | None, host: str) -> str:
     """Return the name by which a project knows a host: stable, and meaning nothing to any other project."""
-    digest = blake2b(
-        host.encode(), key=secret, person=blake2b((viewer or "").encode(), digest_size=16).digest()
-    )
-    return f"h-{digest.hexdigest()[:12]}"
+    return _ref(_digest_for(viewer, secret), host)
+
+
+def _digest_for(viewer: str | None, secret: bytes) -> blake2b:
+    person = blake2b((viewer or "").encode(), digest_size=16).digest()
+    return blake2b(key=secret, person=person, digest_size=6)
+
+
+def _ref(digest: blake2b, host: str) -> str:
+    digest = digest.copy()
+    digest.update(host.encode())
+    return "h-" + digest.hexdigest()
+
+
+@lru_cache(4096)
+def _shared(outlook: Outlook) -> Outlook:
+    """Return the same object for all that are equal."""
+    return outlook
 
 
 def host_status(state: ResourceState) -> HostStatus:

@@ -241,7 +241,7 @@ class Scenario:
         self.channel = FakeChannel(self.clock)
         self.controller = EmbeddedController(resources)
         self.subscriptions: dict[str, Subscription] = {}
-        self.answers: list[list[Accepted]] = []
+        self.answers: list[Accepted] = []
         self.selector = _selector(policy, self.clock)
         self._doctor: RunningFlows | None = None
         self._acts: list[tuple[float, Action]] = []
@@ -494,7 +494,7 @@ class Push:
         self._reports = reports
         self._fails = False
         self._duplicates: list[bool] = [False] * len(reports)
-        self._happened: list[Accepted] | Exception | None = None
+        self._happened: Accepted | Exception | None = None
 
     def fails(self) -> None:
         """Want it answered with an error, so that the monitor sends it again."""
@@ -531,7 +531,7 @@ class Push:
     @property
     def was_accepted(self) -> bool:
         """Tell whether the answer was 202."""
-        return isinstance(self._happened, list)
+        return isinstance(self._happened, Accepted)
 
     def judge(self) -> None:
         """Compare the answer with what the story said."""
@@ -545,7 +545,7 @@ class Push:
                 raise AssertionError(f"{what} failed: {self._happened}")
         elif self._fails:
             raise AssertionError(f"{what} was accepted, and should have failed")
-        elif [answer.duplicate for answer in self._happened] != self._duplicates:
+        elif [not new for new in self._happened.news] != self._duplicates:
             raise AssertionError(f"{what} was answered {self._happened}")
 
 

@@ -18,7 +18,9 @@ def test_everything_is_optional() -> None:
     ("document", "path", "words"),
     [
         pytest.param({"lisen": "127.0.0.1:1"}, "", "unknown field `lisen`", id="a-misspelt-name"),
-        pytest.param({"listen": "10.0.0.1:80"}, "listen", "tls.certificate", id="open-to-the-network-without-tls"),
+        pytest.param(
+            {"listen": "10.0.0.1:80"}, "listen", "tls.certificate", id="open-to-the-network-without-tls"
+        ),
         pytest.param({"listen": "localhost"}, "listen", "127.0.0.1:12345", id="an-address-without-a-port"),
         pytest.param({"listen": "::1:65536"}, "listen", "no address and port", id="a-port-beyond-all-ports"),
         pytest.param({"listen": "doctor.example:80"}, "listen", "no IP address", id="a-name-to-listen-on"),
@@ -37,13 +39,20 @@ def test_everything_is_optional() -> None:
             "Europe/Berlin",
             id="no-time-zone",
         ),
-        pytest.param({"monitors": [{"interval": 1}]}, "monitors[0].driver", "required", id="a-driver-without-name"),
+        pytest.param(
+            {"monitors": [{"interval": 1}]}, "monitors[0].driver", "required", id="a-driver-without-name"
+        ),
         pytest.param({"retention": {"days": 0}}, "retention.days", "> 0", id="no-retention"),
         pytest.param({"log": {"format": "xml"}}, "log.format", "xml", id="a-format-that-is-none"),
-        pytest.param({"database": "postgresql://d"}, "database", "not supported by this version", id="planned"),
+        pytest.param(
+            {"database": "postgresql://d"}, "database", "not supported by this version", id="planned"
+        ),
         pytest.param({"fencing": {}}, "fencing", "not supported by this version", id="planned-and-empty"),
         pytest.param(
-            {"auth": {"keystone": {"cloud": "c"}}}, "auth.keystone", "not supported by this version", id="planned-inside"
+            {"auth": {"keystone": {"cloud": "c"}}},
+            "auth.keystone",
+            "not supported by this version",
+            id="planned-inside",
         ),
         pytest.param(["listen"], "", "Expected `object`", id="a-list"),
     ],

@@ -32,6 +32,7 @@ DOWN, ERROR, NORMAL = ResourceState.DOWN, ResourceState.ERROR, ResourceState.NOR
 CRITICAL, MAJOR, WARNING = Severity.CRITICAL, Severity.MAJOR, Severity.WARNING
 
 DEFAULT = parse_policy(default_policy_text(), default_catalogue()).policy.propagate
+RULES_THAT_SHIP = impact.by_supplier(DEFAULT)
 
 TWO_SWITCHES = ResourceMap(
     [
@@ -54,13 +55,15 @@ TWO_SWITCHES = ResourceMap(
 
 def test_a_dead_host_takes_its_machines_with_it() -> None:
     """[D 3.3.3] The host is down, its machines are in error, and nobody else's."""
-    found = impact.effects("host-1", "host", Effect(DOWN, CRITICAL), TWO_SWITCHES, DEFAULT, _nothing)
+    found = impact.effects("host-1", "host", Effect(DOWN, CRITICAL), TWO_SWITCHES, RULES_THAT_SHIP, _nothing)
     assert found == {"host-1": (DOWN, CRITICAL), "vm-1": (ERROR, CRITICAL)}
 
 
 def test_a_switch_cuts_off_who_has_no_other() -> None:
     """[design 3] A warning for hosts that keep another way, critical for those that do not."""
-    found = impact.effects("switch-a", "switch", Effect(DOWN, WARNING), TWO_SWITCHES, DEFAULT, _nothing)
+    found = impact.effects(
+        "switch-a", "switch", Effect(DOWN, WARNING), TWO_SWITCHES, RULES_THAT_SHIP, _nothing
+    )
     assert found == {
         "switch-a": (DOWN, WARNING),
         "host-1": (NORMAL, WARNING),
@@ -73,7 +76,7 @@ def test_a_switch_cuts_off_who_has_no_other() -> None:
 def test_the_second_of_two_switches_cuts_off_the_rest() -> None:
     """[design 3] ``is_lost`` tells of the first."""
     found = impact.effects(
-        "switch-b", "switch", Effect(DOWN, WARNING), TWO_SWITCHES, DEFAULT, {"switch-a"}.__contains__
+        "switch-b", "switch", Effect(DOWN, WARNING), TWO_SWITCHES, RULES_THAT_SHIP, {"switch-a"}.__contains__
     )
     assert found == {"switch-b": (DOWN, WARNING), "host-1": (ERROR, CRITICAL), "vm-1": (ERROR, CRITICAL)}
 
@@ -88,7 +91,9 @@ def test_of_several_ways_the_worst_counts() -> None:
         [PhysicalResource(id="rack", type="rack"), PhysicalResource(id="host")],
         relations=[Relation("rack", kind, "host") for kind in ("contains", "powers", "connects")],
     )
-    found = impact.effects("rack", "rack", Effect(DOWN, CRITICAL), resources, rules, _nothing)
+    found = impact.effects(
+        "rack", "rack", Effect(DOWN, CRITICAL), resources, impact.by_supplier(rules), _nothing
+    )
     assert found["host"] == (ERROR, MAJOR)
 
 
@@ -134,12 +139,14 @@ CASES = [
 def test_when_a_rule_applies(
     rule: Propagation, cause: Effect, effect: tuple[ResourceState, Severity] | None
 ) -> None:
-    found = impact.effects("host-1", "host", cause, TWO_SWITCHES, [rule], _nothing)
+    found = impact.effects("host-1", "host", cause, TWO_SWITCHES, impact.by_supplier([rule]), _nothing)
     assert found.get("vm-1") == effect
 
 
 def test_what_no_map_knows_takes_nothing_down() -> None:
-    found = impact.effects("stranger", "host", Effect(DOWN, CRITICAL), TWO_SWITCHES, DEFAULT, _nothing)
+    found = impact.effects(
+        "stranger", "host", Effect(DOWN, CRITICAL), TWO_SWITCHES, RULES_THAT_SHIP, _nothing
+    )
     assert found == {"stranger": (DOWN, CRITICAL)}
 
 
@@ -149,7 +156,7 @@ def test_relations_that_run_in_a_circle_come_to_an_end() -> None:
         [PhysicalResource(id=f"rack-{number}", type="rack") for number in range(3)],
         relations=[Relation(f"rack-{number}", "contains", f"rack-{(number + 1) % 3}") for number in range(3)],
     )
-    found = impact.effects("rack-0", "rack", Effect(DOWN, CRITICAL), ring, DEFAULT, _nothing)
+    found = impact.effects("rack-0", "rack", Effect(DOWN, CRITICAL), ring, RULES_THAT_SHIP, _nothing)
     assert found == dict.fromkeys(ring.physical, (DOWN, CRITICAL))
 
 
@@ -166,7 +173,13 @@ def test_faults_that_unsettle_each_other_come_to_an_end() -> None:
     )
     book = AlarmBook()
     for number, name in enumerate(names):
-        _apply(book, fault_on(name, names[name], key=name, state=NORMAL), resources, rules, number)
+        _apply(
+            book,
+            fault_on(name, names[name], key=name, state=NORMAL),
+            resources,
+            impact.by_supplier(rules),
+            number,
+        )
     assert {record.fault.resource_id for record in book} == set(names)
 
 
@@ -214,7 +227,12 @@ def test_effects_are_those_of_the_simple_version(
     fault = fault_on(name, everything[name].type, state=state, severity=severity)
     for chosen in (rules, DEFAULT):
         found = impact.effects(
-            name, fault.resource_type, Effect(state, severity), resources, chosen, lost.__contains__
+            name,
+            fault.resource_type,
+            Effect(state, severity),
+            resources,
+            impact.by_supplier(chosen),
+            lost.__contains__,
         )
         assert found == second_versions.effects(fault, resources, chosen, lost.__contains__)
         assert next(iter(found)) == name
@@ -232,7 +250,7 @@ def test_open_faults_weigh_on_each_other_as_in_the_simple_version(
     for second, (name, state, severity) in enumerate(steps):
         fault = fault_on(name, everything[name].type, key=name, state=state, severity=severity)
         ended = book.fault(name) is not None and data.draw(st.booleans())
-        _apply(book, None if ended else fault, resources, DEFAULT, second, key=name)
+        _apply(book, None if ended else fault, resources, RULES_THAT_SHIP, second, key=name)
         wanted = second_versions.open_faults([record.fault for record in book], resources, DEFAULT)
         for record in book:
             found = {key: (one.resource_state, one.severity) for key, one in record.alarms.items()}
@@ -243,7 +261,7 @@ def _apply(
     book: AlarmBook,
     fault: Fault | None,
     resources: ResourceMap,
-    rules: tuple[Propagation, ...] | list[Propagation],
+    rules: impact.Rules,
     second: int,
     *,
     key: str = "",

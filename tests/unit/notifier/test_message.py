@@ -19,7 +19,7 @@ from doctor.model.resource_map import ResourceMap
 from doctor.model.subscription import Subscription
 from doctor.notifier.message import (
     Describer,
-    Templates,
+    MachineWriter,
     encode,
     host_ref,
     host_status,
@@ -294,11 +294,11 @@ def test_what_is_written_quickly_is_what_the_struct_says(
     """[I-4] Whatever the ids are made of."""
     resources, book, transition = told
     describer = Describer(viewer, resources, book, SECRET)
-    templates: Templates = {}
+    writer = MachineWriter(describer, transition.record)
     for alarm in transition.record.alarms.values():
         fault = describer.fault(transition.record, alarm)
         info = describer.virtual(alarm.resource_id, alarm.resource_type, (fault,))
-        assert describer.written(transition.record, alarm, templates) == encode(info)
+        assert writer.write(alarm) == encode(info)
 
 
 @settings(deadline=None)

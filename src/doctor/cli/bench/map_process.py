@@ -120,7 +120,7 @@ def written(hosts: int, file: Path) -> dict[str, Any]:
 
 def loaded(file: Path) -> dict[str, Any]:
     """Load the document as Doctor does, look around in the map, and time it."""
-    policy = PolicyFlow(default_catalogue(), SystemClock()).default().policy
+    rules = PolicyFlow(default_catalogue(), SystemClock()).default().propagation
     before = resident_bytes()
     resources, decode_s, index_s = _load(file)
     settle_memory()
@@ -130,7 +130,7 @@ def loaded(file: Path) -> dict[str, Any]:
     pause = time.perf_counter() - start
 
     def affected(name: str, kind: str) -> int:
-        return len(impact.effects(name, kind, DOWN, resources, policy.propagate, lambda _: False))
+        return len(impact.effects(name, kind, DOWN, resources, rules, lambda _: False))
 
     host = host_name(0)
     switches = {name: min(count * MACHINES, len(resources.virtual)) for name, count in SWITCHES.items()}
