@@ -3,168 +3,46 @@
 import asyncio
 import socket
 import ssl
-import struct
 import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import structlog
 import uvloop
-from aiohttp import AddrInfoType, web
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp import web
 from standardwebhooks.webhooks import Webhook
 
 from doctor import __version__
-from doctor.drivers.channels.guard import EndpointSettings, Guard
+from doctor.drivers.channels.guard import AddressInfo, Guard
+from doctor.drivers.channels.url import Place
 from doctor.drivers.channels.webhook import WebhookChannel, WebhookSettings
 from doctor.kit.clock import SystemClock
 from doctor.model.notification import Delivered, DeliveryOutcome, Failed, Gone, Refused
 from doctor.model.subscription import Endpoint
 from doctor.testing.contracts.channel import Answer, ChannelContract, ChannelRig, Received, notification
-
-SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
-OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
-QUICK = WebhookSettings(
-    first_timeout=timedelta(milliseconds=300),
-    timeout=timedelta(milliseconds=600),
-    probe_timeout=timedelta(milliseconds=300),
+from tests.integration.consumers import (
+    OK,
+    QUICK,
+    Consumer,
+    Names,
+    Script,
+    Talk,
+    answering,
+    attempt,
+    channel,
+    consumer,
+    endpoint,
+    guard,
+    nobody,
+    until,
 )
 
-
-def guard(*, deny: tuple[str, ...] = ()) -> Guard:
-    return Guard(EndpointSettings(deny=deny), listen=[("127.0.0.1", 1)])
-
-
-@asynccontextmanager
-async def channel(
-    settings: WebhookSettings = QUICK, *, names: AbstractResolver | None = None, using: Guard | None = None
-) -> AsyncIterator[WebhookChannel]:
-    made = WebhookChannel(settings, using or guard(), SystemClock(), resolver=names)
-    try:
-        yield made
-    finally:
-        await made.close()
-
-
-def endpoint(url: str, *, secret: str | None = None) -> Endpoint:
-    return Endpoint(endpoint_id="e", url=url, secret=secret)
-
-
-# --- consumers: what is written here is said on the wire, byte by byte ---
-
-
-@dataclass
-class Request:
-    line: str
-    headers: dict[str, str]
-    body: bytes
-
-
-@dataclass
-class Talk:
-    """One connection of a consumer."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-    number: int
-
-    async def request(self) -> Request:
-        """Read a whole request."""
-        head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        line, *rest = head.rstrip("\r\n").split("\r\n")
-        headers = {name.lower(): value for name, _, value in (each.partition(": ") for each in rest)}
-        body = await self.reader.readexactly(int(headers.get("content-length", "0")))
-        return Request(line, headers, body)
-
-    def say(self, data: bytes) -> None:
-        self.writer.write(data)
-
-    def reset(self) -> None:
-        raw = self.writer.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.writer.transport.abort()
-
-
-Script = Callable[["Consumer", Talk], Awaitable[None]]
-
-
-@dataclass
-class Consumer:
-    url: str = ""
-    port: int = 0
-    connections: int = 0
-    requests: list[Request] = field(default_factory=list)
-    sent: int = 0
-
-
-@asynccontextmanager
-async def consumer(script: Script, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Consumer]:
-    this = Consumer()
-    talks: set[asyncio.Task[None]] = set()
-
-    async def serve(talk: Talk) -> None:
-        try:
-            with suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-                await script(this, talk)
-        finally:
-            with suppress(Exception):
-                talk.writer.close()
-
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        this.connections += 1
-        task = asyncio.create_task(serve(Talk(reader, writer, this.connections)))
-        talks.add(task)
-        task.add_done_callback(talks.discard)
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls, backlog=1024)
-    this.port = server.sockets[0].getsockname()[1]
-    this.url = f"{'https' if tls else 'http'}://127.0.0.1:{this.port}/hook"
-    try:
-        yield this
-    finally:
-        server.close()
-        for task in list(talks):
-            task.cancel()
-        await asyncio.gather(*talks, return_exceptions=True)
-
-
-def answering(*answers: bytes) -> Script:
-    """Answer request after request, the last answer for ever."""
-
-    async def script(this: Consumer, talk: Talk) -> None:
-        while True:
-            this.requests.append(await talk.request())
-            talk.say(answers[min(len(this.requests), len(answers)) - 1])
-
-    return script
-
-
-async def until(happened: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not happened():  # noqa: ASYNC110 - what happens is a matter of the kernel
-            await asyncio.sleep(0.005)
-
-
-@contextmanager
-def nobody() -> Iterator[str]:
-    """Give a URL where nobody listens; the port is taken, but closed."""
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{closed.getsockname()[1]}/"
-
-
-async def attempt(
-    script: Script, number: int = 1, settings: WebhookSettings = QUICK
-) -> tuple[DeliveryOutcome, Consumer]:
-    """Deliver once to a consumer of this script."""
-    async with consumer(script) as this, channel(settings) as made:
-        return await made.deliver(endpoint(this.url), notification(), attempt=number), this
-
+SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
 # --- the contract ---
 
@@ -342,9 +220,8 @@ async def test_told_is_the_first_byte_out_and_received_the_head_of_the_answer() 
     assert (
         started + timedelta(seconds=0.09) < outcome.told <= first_byte
     )  # looking up and connecting is not telling
-    assert (
-        answered <= outcome.received <= ended - timedelta(seconds=0.05)
-    )  # the rest of the answer is not waited for
+    assert answered <= outcome.received <= ended
+    assert ended < answered + timedelta(seconds=0.08)  # the rest of the answer is not waited for
 
 
 # --- what is answered ---
@@ -464,12 +341,16 @@ async def test_an_answer_without_end_does_not_hold_up_the_next_notification() ->
         talk.say(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
         while True:
             talk.say(b"1\r\nx\r\n")
+            await talk.writer.drain()
             await asyncio.sleep(0.01)
 
-    started = time.monotonic()
-    outcome, _ = await attempt(script, settings=WebhookSettings())
-    assert isinstance(outcome, Delivered)
-    assert 0.15 < time.monotonic() - started < 1.0
+    async with consumer(script) as this, channel(WebhookSettings()) as made:
+        started = time.monotonic()
+        assert isinstance(await made.deliver(endpoint(this.url), notification(), attempt=1), Delivered)
+        assert isinstance(await made.deliver(endpoint(this.url), notification(2), attempt=1), Delivered)
+        assert time.monotonic() - started < 0.15  # neither waited for
+        await until(lambda: this.ended == 2)  # nor kept for long
+        assert time.monotonic() - started < 1.0
 
 
 async def test_an_answer_before_the_whole_request_was_read_is_an_answer() -> None:
@@ -598,7 +479,7 @@ class Remembering(Guard):
         super().__init__(listen=[("127.0.0.1", 1)])
         self.given: list[socket.socket] = []
 
-    def socket_for(self, info: AddrInfoType) -> socket.socket:
+    def socket_for(self, info: AddressInfo) -> socket.socket:
         self.given.append(super().socket_for(info))
         return self.given[-1]
 
@@ -795,6 +676,7 @@ async def test_tls_that_wants_to_know_who_we_are(certificate: Certificate) -> No
         "TLS: connection refused by the other side",
         "TLS: handshake failed",
         "connection reset",
+        "connection closed without an answer",  # the consumer may close without saying why
     }
 
 
@@ -809,35 +691,6 @@ async def test_a_handshake_that_hangs(certificate: Certificate) -> None:
 
 
 # --- names, and what they lead to ---
-
-
-class Names(AbstractResolver):
-    """A name server that says what it was told."""
-
-    def __init__(self, names: dict[str, list[str]], *, takes: float = 0.0) -> None:
-        self.names = names
-        self.takes = takes
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        await asyncio.sleep(self.takes)
-        if host not in self.names:
-            raise socket.gaierror(socket.EAI_NONAME, "no such name")
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=socket.IPPROTO_TCP,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address in self.names[host]
-        ]
-
-    async def close(self) -> None:
-        pass
 
 
 @pytest.mark.parametrize(
@@ -960,10 +813,10 @@ async def test_a_probe_waits_no_longer_than_it_may() -> None:
 async def test_a_defect_is_a_failure_too_and_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     async with channel() as made:
 
-        def broken() -> None:
+        def broken(_: Place) -> None:
             raise RuntimeError("a secret of the inside")
 
-        monkeypatch.setattr(made, "_connected", broken)
+        monkeypatch.setattr(made._pool, "take", broken)
         with structlog.testing.capture_logs() as logs:
             outcome = await made.deliver(endpoint("http://vnfm/"), notification(), attempt=1)
             remark = await made.probe(endpoint("http://vnfm/"))

@@ -5,26 +5,20 @@ import errno
 import socket
 import ssl
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import aiohttp
 import msgspec
 import pytest
-from aiohttp.abc import ResolveResult
-from aiohttp.client_reqrep import ConnectionKey
 
+from doctor.drivers.channels import resolver as resolver_module
 from doctor.drivers.channels import webhook
+from doctor.drivers.channels.connection import NoAnswer, NotHttp
 from doctor.drivers.channels.guard import Guard
-from doctor.drivers.channels.webhook import (
-    PatientResolver,
-    WebhookChannel,
-    WebhookSettings,
-    explain,
-    outcome_of,
-    parse_retry_after,
-)
+from doctor.drivers.channels.outcome import explain, outcome_of, parse_retry_after
+from doctor.drivers.channels.pool import Closed, HandshakeFailed
+from doctor.drivers.channels.resolver import PatientResolver
+from doctor.drivers.channels.webhook import WebhookChannel, WebhookSettings
 from doctor.kit.clock import SystemClock
 from doctor.model.notification import Delivered, DeliveryOutcome, Failed, Gone, Refused
 from doctor.model.subscription import Endpoint
@@ -95,42 +89,37 @@ def test_retry_after(value: str | None, seconds: float | None) -> None:
 
 # --- what went wrong ---
 
-KEY = ConnectionKey("vnfm.example", 443, True, True, None, None, None, None)
-
 
 def _untrusted(code: int) -> Exception:
     error = ssl.SSLCertVerificationError(1, "certificate verify failed")
     error.verify_code = code
-    return aiohttp.ClientConnectorCertificateError(KEY, error)
+    return error
 
 
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (aiohttp.ClientConnectorError(KEY, OSError(errno.ECONNREFUSED, "")), "connection refused"),
-        (aiohttp.ClientConnectorError(KEY, OSError(errno.EHOSTUNREACH, "")), "no route to the host"),
-        (aiohttp.ClientConnectorError(KEY, OSError(errno.ENETUNREACH, "")), "no route to the host"),
-        (aiohttp.ClientConnectorError(KEY, OSError(errno.ETIMEDOUT, "")), "connection timed out"),
-        (aiohttp.ClientConnectorError(KEY, OSError(errno.EMFILE, "")), "Doctor has too many open files"),
-        (aiohttp.ClientConnectorError(KEY, OSError("Multiple exceptions: ...")), "connection failed"),
-        (
-            aiohttp.ClientConnectorDNSError(KEY, socket.gaierror(socket.EAI_NONAME, "")),
-            "the name vnfm.example cannot be resolved",
-        ),
+        (OSError(errno.ECONNREFUSED, ""), "connection refused"),
+        (OSError(errno.EHOSTUNREACH, ""), "no route to the host"),
+        (OSError(errno.ENETUNREACH, ""), "no route to the host"),
+        (OSError(errno.ETIMEDOUT, ""), "connection timed out"),
+        (OSError(errno.EMFILE, ""), "Doctor has too many open files"),
+        (OSError(errno.EADDRNOTAVAIL, ""), "Doctor's machine has no free port"),
+        (OSError("something else"), "connection failed"),
         (_untrusted(18), "TLS: certificate not trusted"),
         (_untrusted(20), "TLS: certificate not trusted"),
         (_untrusted(9), "TLS: certificate not valid yet"),
         (_untrusted(10), "TLS: certificate has expired"),
         (_untrusted(62), "TLS: certificate is for another name"),
         (_untrusted(64), "TLS: certificate is for another address"),
-        (aiohttp.ClientConnectorSSLError(KEY, ssl.SSLError(1, "wrong version")), "TLS: handshake failed"),
-        (aiohttp.ClientOSError(errno.ECONNRESET, "reset"), "connection reset"),
-        (aiohttp.ClientOSError(errno.EPIPE, "pipe"), "connection reset"),
-        (aiohttp.ClientConnectionResetError("Cannot write to closing transport"), "connection reset"),
-        (aiohttp.ServerDisconnectedError(), "connection closed without an answer"),
-        (aiohttp.ClientConnectionError("Connector is closed."), "connection failed"),
-        (aiohttp.ClientPayloadError("x"), "connection failed"),
-        (aiohttp.InvalidURL("x"), "the URL cannot be used"),
+        (HandshakeFailed("wrong version"), "TLS: handshake failed"),
+        (ssl.SSLError(1, "alert"), "TLS: connection refused by the other side"),
+        (OSError(errno.ECONNRESET, "reset"), "connection reset"),
+        (OSError(errno.EPIPE, "pipe"), "connection reset"),
+        (ConnectionResetError("without a number"), "connection reset"),
+        (NoAnswer(), "connection closed without an answer"),
+        (NotHttp("x"), "the answer is not HTTP"),
+        (Closed(), "the channel is closed"),
         (RuntimeError("a defect"), None),
         (ValueError("a defect"), None),
     ],
@@ -202,23 +191,20 @@ def test_half_of_the_files(files: int, connections: int, monkeypatch: pytest.Mon
 
 # --- names ---
 
-ANSWER = [
-    ResolveResult(hostname="vnfm", host="192.0.2.7", port=443, family=socket.AF_INET, proto=6, flags=0),
-]
-LookUp = Callable[..., "list[ResolveResult] | OSError"]
+ANSWER = ["192.0.2.7"]
 
 
 class Names:
     """Stands in for the system's resolver."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.says: list[ResolveResult] | OSError = ANSWER
+        self.says: list[str] | OSError = ANSWER
         self.asked = 0
         self.may_answer = threading.Event()
         self.may_answer.set()
-        monkeypatch.setattr(webhook, "look_up", self.look_up)
+        monkeypatch.setattr(resolver_module, "look_up", self.look_up)
 
-    def look_up(self, *_: object) -> list[ResolveResult] | OSError:
+    def look_up(self, *_: object) -> list[str] | OSError:
         self.asked += 1
         says = self.says
         self.may_answer.wait(5)
@@ -227,82 +213,82 @@ class Names:
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> Names:
-    monkeypatch.setattr(webhook, "LOOKUP_PATIENCE_S", 0.05)
+    monkeypatch.setattr(resolver_module, "LOOKUP_PATIENCE_S", 0.05)
     return Names(monkeypatch)
 
 
 async def test_a_name_is_looked_up(names: Names) -> None:
-    assert await PatientResolver().resolve("vnfm", 443) == ANSWER
+    assert await PatientResolver().resolve("vnfm") == ANSWER
 
 
 async def test_the_same_question_is_asked_once_at_a_time(names: Names) -> None:
     resolver = PatientResolver()
-    assert await asyncio.gather(*(resolver.resolve("vnfm", 443) for _ in range(10))) == [ANSWER] * 10
+    assert await asyncio.gather(*(resolver.resolve("vnfm") for _ in range(10))) == [ANSWER] * 10
     assert names.asked == 1
-    await resolver.resolve("vnfm", 443)
+    await resolver.resolve("vnfm")
     assert names.asked == 2
 
 
 async def test_without_memory_an_error_is_an_error(names: Names) -> None:
     names.says = socket.gaierror(socket.EAI_AGAIN, "later")
     with pytest.raises(socket.gaierror):
-        await PatientResolver().resolve("vnfm", 443)
+        await PatientResolver().resolve("vnfm")
 
 
 async def test_name_servers_that_fail_are_stood_in_for_by_memory(names: Names) -> None:
     resolver = PatientResolver()
-    await resolver.resolve("vnfm", 443)
+    await resolver.resolve("vnfm")
     names.says = socket.gaierror(socket.EAI_AGAIN, "later")
-    assert await resolver.resolve("vnfm", 443) == ANSWER
+    assert await resolver.resolve("vnfm") == ANSWER
 
 
 async def test_name_servers_that_hesitate_are_stood_in_for_by_memory(names: Names) -> None:
     resolver = PatientResolver()
-    await resolver.resolve("vnfm", 443)
+    await resolver.resolve("vnfm")
     names.may_answer.clear()
-    names.says = moved = [ResolveResult(**{**ANSWER[0], "host": "192.0.2.8"})]
-    assert await resolver.resolve("vnfm", 443) == ANSWER
+    names.says = moved = ["192.0.2.8"]
+    assert await resolver.resolve("vnfm") == ANSWER
     names.may_answer.set()
     await asyncio.sleep(0.05)
     names.says = socket.gaierror(socket.EAI_AGAIN, "later")
-    assert await resolver.resolve("vnfm", 443) == moved  # the late answer was not lost
+    assert await resolver.resolve("vnfm") == moved  # the late answer was not lost
 
 
 async def test_a_name_that_was_removed_is_forgotten(names: Names) -> None:
     resolver = PatientResolver()
-    await resolver.resolve("vnfm", 443)
+    await resolver.resolve("vnfm")
     names.says = socket.gaierror(socket.EAI_NONAME, "no such name")
     for _ in range(2):
         with pytest.raises(socket.gaierror):
-            await resolver.resolve("vnfm", 443)
+            await resolver.resolve("vnfm")
     names.says = socket.gaierror(socket.EAI_AGAIN, "later")
     with pytest.raises(socket.gaierror):
-        await resolver.resolve("vnfm", 443)
+        await resolver.resolve("vnfm")
 
 
 async def test_memory_has_an_end(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhook, "KNOWN_FOR_S", 0.0)
-    monkeypatch.setattr(webhook, "MAX_KNOWN", 2)
+    monkeypatch.setattr(resolver_module, "KNOWN_FOR_S", 0.0)
+    monkeypatch.setattr(resolver_module, "MAX_KNOWN", 2)
     resolver = PatientResolver()
     for host in ("a", "b", "c"):
-        await resolver.resolve(host, 443)
-    assert [question[0] for question in resolver._known] == ["b", "c"]
+        await resolver.resolve(host)
+    assert list(resolver._known) == ["b", "c"]
     names.says = socket.gaierror(socket.EAI_AGAIN, "later")
     await asyncio.sleep(0.01)
     with pytest.raises(socket.gaierror):
-        await resolver.resolve("c", 443)
+        await resolver.resolve("c")
 
 
 async def test_slow_names_are_not_asked_without_end(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhook, "MAX_LOOKUPS", 3)
+    monkeypatch.setattr(resolver_module, "MAX_LOOKUPS", 3)
     resolver = PatientResolver()
-    await resolver.resolve("known", 443)
+    await resolver.resolve("known")
     names.may_answer.clear()
-    waiting = [asyncio.create_task(resolver.resolve(f"slow-{n}", 443)) for n in range(3)]
+    waiting = [asyncio.create_task(resolver.resolve(f"slow-{n}")) for n in range(3)]
     await asyncio.sleep(0.01)
     with pytest.raises(socket.gaierror):
-        await resolver.resolve("another", 443)
-    assert await resolver.resolve("known", 443) == ANSWER
+        await resolver.resolve("another")
+    assert await resolver.resolve("known") == ANSWER
     names.may_answer.set()
     assert await asyncio.gather(*waiting) == [ANSWER] * 3
 
@@ -310,7 +296,7 @@ async def test_slow_names_are_not_asked_without_end(names: Names, monkeypatch: p
 async def test_who_gives_up_waiting_disturbs_nobody(names: Names) -> None:
     names.may_answer.clear()
     resolver = PatientResolver()
-    first, second = (asyncio.create_task(resolver.resolve("vnfm", 443)) for _ in range(2))
+    first, second = (asyncio.create_task(resolver.resolve("vnfm")) for _ in range(2))
     await asyncio.sleep(0.01)
     first.cancel()
     names.may_answer.set()
@@ -325,7 +311,7 @@ def test_an_answer_after_the_end_of_the_loop_is_dropped(names: Names) -> None:
     async def ask_in_vain() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
-                await PatientResolver().resolve("vnfm", 443)
+                await PatientResolver().resolve("vnfm")
 
     asyncio.run(ask_in_vain())
     names.may_answer.set()
@@ -335,8 +321,18 @@ def test_an_answer_after_the_end_of_the_loop_is_dropped(names: Names) -> None:
 
 
 def test_the_system_is_asked() -> None:
-    found = webhook.look_up("localhost", 80, socket.AF_UNSPEC)
+    found = resolver_module.look_up("localhost")
     assert isinstance(found, list)
-    assert {each["host"] for each in found} <= {"127.0.0.1", "::1"}
-    assert isinstance(webhook.look_up("no.such.name.invalid", 80, socket.AF_UNSPEC), OSError)
-    assert isinstance(webhook.look_up("a..b", 80, socket.AF_UNSPEC), OSError)
+    assert set(found) <= {"127.0.0.1", "::1"}
+    assert isinstance(resolver_module.look_up("no.such.name.invalid"), OSError)
+    assert isinstance(resolver_module.look_up("a..b"), OSError)
+
+
+async def test_a_fresh_answer_is_used_without_asking_again(names: Names) -> None:
+    resolver = PatientResolver(timedelta(milliseconds=50))
+    for _ in range(3):
+        assert await resolver.resolve("vnfm") == ANSWER
+    assert names.asked == 1
+    await asyncio.sleep(0.06)
+    await resolver.resolve("vnfm")
+    assert names.asked == 2

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from doctor import __version__
 
-PACKAGES = ("aiohttp", "httptools", "msgspec", "starlette", "structlog", "uvicorn", "uvloop")
+PACKAGES = ("httptools", "msgspec", "starlette", "structlog", "uvicorn", "uvloop")
 TICKS = os.sysconf("SC_CLK_TCK")
 
 

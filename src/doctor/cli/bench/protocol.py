@@ -1,6 +1,6 @@
 """The least of HTTP/1.1 that a bench needs: both sides of kept connections, one request at a time on each.
 
-In Doctor uvicorn and aiohttp do this, with all that the internet may send; here it must cost next to nothing, so that
+In Doctor uvicorn and its own client do this, with all that the internet may send; here it must cost next to nothing, so that
 what is measured is the other side.
 """
 

@@ -8,42 +8,48 @@ Secrets come by the environment: DOCTOR_URL, DOCTOR_TOKEN, ENDPOINT_SECRET.
 import asyncio
 import json
 import os
+import socket
 import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from aiohttp import ClientSession, web
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
 from doctor.client.consumer import Fresh, Inbox, SignatureError, verify
+from doctor.client.http import Client
 
 
 class VnfManager:
     """Knows the machines of one tenant by role, and which of them does the work now."""
 
-    def __init__(self, roles: dict[str, str], session: ClientSession) -> None:
+    def __init__(self, roles: dict[str, str], doctor: Client) -> None:
         self._roles = roles
-        self._session = session
+        self._doctor = doctor
         self._secret = os.environ["ENDPOINT_SECRET"]
         self._inbox = Inbox()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def receive(self, request: web.Request) -> web.Response:
+    async def receive(self, request: Request) -> Response:
         """Take one notification; anything but a genuine one is refused."""
-        body = await request.read()
-        if request.method == "GET":
-            return web.Response(status=204)
+        if request.method == "GET":  # Doctor asks whether somebody is here
+            return Response(status_code=204)
+        body = await request.body()
         received = datetime.now(UTC)
         try:
             verify(request.headers, body, self._secret)
         except SignatureError as error:
-            return web.Response(status=401, text=str(error))
+            return PlainTextResponse(str(error), status_code=401)
         message = json.loads(body)
         if isinstance(self._inbox.take(message), Fresh):
             say("received", message, received_time=received.isoformat())
             task = asyncio.create_task(self._handle(message))  # the answer does not wait for the switch-over
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        return web.Response(status=204)
+        return Response(status_code=204)
 
     async def _handle(self, message: dict[str, Any]) -> None:
         """Switch over, if the machine that does the work is the one that failed."""
@@ -59,13 +65,8 @@ class VnfManager:
             if self._roles.get(name) == "ACT" and standby:
                 self._roles[name], self._roles[standby[0]] = "STBY", "ACT"
                 say("switched_over", message, active=standby.pop(0), failed=name)
-        await self._say_handled(message)
-
-    async def _say_handled(self, message: dict[str, Any]) -> None:
-        url = os.environ["DOCTOR_URL"] + message["links"]["handled"]
-        headers = {"Authorization": f"Bearer {os.environ['DOCTOR_TOKEN']}"}
-        async with self._session.post(url, headers=headers) as answer:
-            say("handled", message, status=answer.status, handled_time=datetime.now(UTC).isoformat())
+        await asyncio.to_thread(self._doctor.post, message["links"]["handled"])
+        say("handled", message, handled_time=datetime.now(UTC).isoformat())
 
 
 def say(what: str, message: dict[str, Any], **more: object) -> None:
@@ -77,18 +78,19 @@ def say(what: str, message: dict[str, Any], **more: object) -> None:
 
 async def main(roles: dict[str, str]) -> None:
     """Serve until standard input ends: then the one who started it is gone."""
-    async with ClientSession() as session:
-        manager = VnfManager(roles, session)
-        application = web.Application()
-        application.router.add_route("*", "/doctor", manager.receive)
-        runner = web.AppRunner(application, access_log=None)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        port = runner.addresses[0][1]
+    with Client(os.environ["DOCTOR_URL"], os.environ["DOCTOR_TOKEN"]) as doctor:
+        manager = VnfManager(roles, doctor)
+        application = Starlette(routes=[Route("/doctor", manager.receive, methods=["GET", "POST"])])
+        server = uvicorn.Server(
+            uvicorn.Config(application, lifespan="off", log_config=None, access_log=False)
+        )
+        listener = socket.create_server(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
         print(json.dumps({"what": "listening", "url": f"http://127.0.0.1:{port}/doctor"}), flush=True)
-        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-        await runner.cleanup()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(server.serve(sockets=[listener]))
+            await asyncio.to_thread(sys.stdin.read)
+            server.should_exit = True
 
 
 if __name__ == "__main__":

@@ -14,11 +14,13 @@ import re
 import socket
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
 
 import msgspec
-from aiohttp import AddrInfoType
-from yarl import URL
 
+from doctor.drivers.channels.url import Url
+
+AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]  # as socket.getaddrinfo gives it
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
@@ -177,16 +179,16 @@ class Guard:
         self.loopback_only = bool(self._own) and all(_within(_LOOPBACK, address) for address, _ in self._own)
         self.http = settings.http or self.loopback_only
 
-    def objection_to_url(self, url: URL) -> str | None:
+    def objection_to_url(self, url: Url) -> str | None:
         """Say why this URL can never be used, or None. A name is not looked up: its addresses can change."""
         if url.scheme not in ("http", "https"):
             return f"the URL must begin with {'http:// or ' if self.http else ''}https://"
         if url.scheme == "http" and not self.http:
             return "http is not allowed: use https"
-        if "@" in url.raw_authority:
+        if url.has_user:
             return "the URL must not contain a user or password"
-        host, port = url.raw_host, url.port
-        if not host or port is None:
+        host, port = url.host, url.port
+        if not host:
             return "the URL has no host"
         if not 1 <= port <= 65535:
             return f"port {port} is not between 1 and 65535"
@@ -243,8 +245,8 @@ class Guard:
             networks = tuple(network for network in networks if _within(_LOOPBACK, network[0], network[-1]))
         return _within(networks, address)
 
-    def socket_for(self, info: AddrInfoType) -> socket.socket:
-        """Make the socket for dialling this address: the ``socket_factory`` of an aiohttp connector.
+    def socket_for(self, info: AddressInfo) -> socket.socket:
+        """Make the socket for dialling this address. There is no other way to one.
 
         Raises:
             AddressRefused: it may not be dialled.
