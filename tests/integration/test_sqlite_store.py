@@ -146,7 +146,7 @@ def test_every_commit_is_synced(path: Path) -> None:
 @pytest.mark.needs("root")
 async def test_a_full_disk_refuses_and_recovers(small_disk: Path) -> None:
     ballast = small_disk / "ballast"
-    ballast.write_bytes(bytes(300_000))
+    ballast.write_bytes(bytes(1_200_000))  # more than the log has that the database has not
     async with opened(small_disk / "doctor.db") as store:
         acknowledged = set()
         with pytest.raises(StoreError, match="full"):
@@ -222,7 +222,7 @@ def enlarge(disk: Path) -> None:
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "small"
     place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", place], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "tmpfs", place], check=True)
     yield place
     subprocess.run(["umount", place], check=True)
 

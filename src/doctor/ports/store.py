@@ -23,6 +23,14 @@ class StoredPolicy(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class Memo(msgspec.Struct, frozen=True, kw_only=True):
+    """A small record that a flow wants back after a restart, by kind and key; ``record`` None forgets it."""
+
+    kind: str
+    key: str
+    record: bytes | None
+
+
 class Change(msgspec.Struct, kw_only=True):
     """Everything that one step wants kept: all of it is durable, or none.
 
@@ -40,6 +48,7 @@ class Change(msgspec.Struct, kw_only=True):
     forget_tokens: list[str] = []
     timelines: list[Timeline] = []
     policies: list[StoredPolicy] = []
+    memos: list[Memo] = []
     resource_map: bytes | None = None
 
 
@@ -48,6 +57,7 @@ class Snapshot(msgspec.Struct, kw_only=True):
 
     ``event_ids`` are the ids of the newest events (16 bytes each, joined, oldest first), for dropping repeats;
     ``repeats`` says how often an open fault was reported again; ``sequences`` are the last sequence per subscription;
+    ``memos`` are the records of the flows by kind and key;
     ``instance_secret`` is random, made with the store, and keys the names by which owners see hosts.
     """
 
@@ -59,6 +69,7 @@ class Snapshot(msgspec.Struct, kw_only=True):
     sequences: dict[str, int] = {}
     tokens: list[Token] = []
     policy: StoredPolicy | None = None
+    memos: dict[str, dict[str, bytes]] = {}
     resource_map: bytes | None = None
 
 

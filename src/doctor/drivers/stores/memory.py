@@ -38,6 +38,7 @@ class MemoryStore:
         self._tokens: dict[str, Token] = {}
         self._timelines: dict[str, Timeline] = {}
         self._policies: dict[int, StoredPolicy] = {}
+        self._memos: dict[str, dict[str, bytes]] = {}
         self._resource_map: bytes | None = None
 
     async def load(self, *, recent_events: int) -> Snapshot:
@@ -57,6 +58,7 @@ class MemoryStore:
             subscriptions=list(self._subscriptions.values()),
             sequences=dict(self._sequences),
             tokens=list(self._tokens.values()),
+            memos={kind: dict(kept) for kind, kept in self._memos.items() if kept},
             policy=self._policies[max(self._policies)] if self._policies else None,
             resource_map=self._resource_map,
         )
@@ -94,6 +96,12 @@ class MemoryStore:
         for key in change.forget_tokens:
             self._tokens.pop(key, None)
         self._policies.update(policies)
+        for memo in change.memos:
+            kept = self._memos.setdefault(memo.kind, {})
+            if memo.record is None:
+                kept.pop(memo.key, None)
+            else:
+                kept[memo.key] = memo.record
         if change.resource_map is not None:
             self._resource_map = change.resource_map
 

@@ -56,8 +56,16 @@ def _load(connection: sqlite3.Connection, recent_events: int) -> Snapshot:
         sequences=dict(execute("SELECT subscription_id, last FROM sequences").fetchall()),
         tokens=[decode_token(record) for (record,) in execute("SELECT record FROM tokens ORDER BY rowid")],
         policy=decode_policy(policies[0]) if policies else None,
+        memos=_memos(connection),
         resource_map=resource_map[0] if resource_map else None,
     )
+
+
+def _memos(connection: sqlite3.Connection) -> dict[str, dict[str, bytes]]:
+    memos: dict[str, dict[str, bytes]] = {}
+    for kind, key, record in connection.execute("SELECT kind, key, record FROM memos"):
+        memos.setdefault(kind, {})[key] = record
+    return memos
 
 
 def _newest_event_ids(connection: sqlite3.Connection, count: int) -> bytes:

@@ -129,6 +129,8 @@ INSERT_POLICY = Each(
     " WHERE NOT EXISTS (SELECT 1 FROM policies WHERE version = ?1 AND record = ?2)",
     ordered=True,
 )
+SAVE_MEMO = Each("INSERT OR REPLACE INTO memos (kind, key, record) VALUES (?, ?, ?)", ordered=True)
+FORGET_MEMO = Each("DELETE FROM memos WHERE kind = ? AND key = ?", ordered=True)
 SAVE_RESOURCE_MAP = Each("INSERT OR REPLACE INTO resource_map (id, content) VALUES (1, ?)", ordered=True)
 
 DROP_BATCH = Each("DELETE FROM batches WHERE id = ?")
@@ -239,6 +241,11 @@ def _cold_steps(change: Change) -> Iterator[Step]:
         yield FORGET_TOKEN, _keys(change.forget_tokens)
     if change.policies:
         yield INSERT_POLICY, [(policy.version, _encode(policy)) for policy in change.policies]
+    for memo in change.memos:
+        if memo.record is None:
+            yield FORGET_MEMO, [(memo.kind, memo.key)]
+        else:
+            yield SAVE_MEMO, [(memo.kind, memo.key, memo.record)]
     if change.resource_map is not None:
         yield SAVE_RESOURCE_MAP, [(change.resource_map,)]
 

@@ -20,7 +20,7 @@ from doctor.model.fault import EventType, Fault, ResourceState, Severity
 from doctor.model.identity import Role, Token
 from doctor.model.notification import Delivery, DeliveryState, StoredNotification
 from doctor.model.subscription import Endpoint, EventKind, SubscribeFilter, Subscription
-from doctor.ports.store import Change, Snapshot, Store, StoredPolicy
+from doctor.ports.store import Change, Memo, Snapshot, Store, StoredPolicy
 
 NOON = datetime(2026, 3, 4, 12, 0, 0, 123456, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -217,6 +217,23 @@ class StoreContract:
         await store.close()
 
     # --- faults ---
+
+    async def test_memos_come_back_until_they_are_forgotten(self, store: Store) -> None:
+        """The last record of a key counts, also within one change; kinds do not know each other."""
+        await store.commit(
+            Change(
+                memos=[
+                    Memo(kind="silence", key="1", record=b"first"),
+                    Memo(kind="silence", key="1", record=b"second"),
+                    Memo(kind="silence", key="2", record=b"other"),
+                    Memo(kind="group", key="1", record=b""),
+                ]
+            )
+        )
+        store.later(Change(memos=[Memo(kind="silence", key="2", record=None)]))
+        await store.commit(Change(memos=[Memo(kind="silence", key="unknown", record=None)]))
+        snapshot = await reopen(store)
+        assert snapshot.memos == {"silence": {"1": b"second"}, "group": {"1": b""}}
 
     async def test_the_last_record_of_a_fault_counts(self, store: Store) -> None:
         """Open faults come back in the order of their first record."""
