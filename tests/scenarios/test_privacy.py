@@ -93,7 +93,6 @@ def _check_words(heard: Heard, own: set[str]) -> None:
         assert info["virtual_resource_id"] in own
         assert info["location"].keys() == {"zone_id", "host_ref"}
         assert all(fault["fault_details"] == {} for fault in info["faults"])
-        assert all(fault["correlated_fault_id"] == [] for fault in info["faults"])
     assert "physical_resource_info" not in heard.message
 
 
@@ -111,6 +110,7 @@ def _ids(message: Any) -> Iterator[str]:
         for fault in info["faults"]:
             yield fault["alarm_id"]
             yield fault["fault_id"]
+            yield from fault["correlated_fault_id"]
 
 
 def _policy() -> str:

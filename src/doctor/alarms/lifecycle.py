@@ -32,21 +32,24 @@ def settled(
 ) -> Transition:
     """Bring the alarms of an open fault to what it reaches now; a new one has none before.
 
-    The fault may have changed (severity), or what it reaches (a redundant way was lost or came back).
+    The fault may have changed (its severity, or what explains it), or what it reaches (a redundant way was lost or
+    came back).
     """
     before = record.alarms
     alarms: dict[str, Alarm] = {}
     changed: list[Alarm] = []
+    moved = fault.cause != record.fault.cause
     for resource_id, alarm in before.items():
         effect = reach.get(resource_id)
         if effect is None:
             continue
         state, severity = effect
-        if alarm.severity != severity or alarm.resource_state != state:
+        if moved or alarm.severity != severity or alarm.resource_state != state:
             alarm = replace(
                 alarm,
                 resource_state=state,
                 severity=severity,
+                is_root_cause=_is_root_cause(fault, resource_id),
                 changed_time=_not_before(alarm, now),
                 worst_before=alarm.worst_severity,
             )
@@ -62,6 +65,10 @@ def settled(
         changed=tuple(changed),
         cleared=gone,
     )
+
+
+def _is_root_cause(fault: Fault, resource_id: str) -> bool:
+    return resource_id == fault.resource_id and fault.cause is None
 
 
 def cleared(record: AlarmedFault, *, now: datetime) -> Transition:
@@ -92,7 +99,6 @@ def _new_alarms(
     prefix = f"{fault.fault_key}{SEPARATOR}{fault.transition}{SEPARATOR}".encode()
     alarm_ids = stable_ids("alarm", [prefix + resource_id.encode() for resource_id in resource_ids])
     fault_id_of = _fault_ids(fault)
-    root = fault.resource_id
     alarms = []
     machine_of = resources.virtual.get
     for resource_id, alarm_id in zip(resource_ids, alarm_ids, strict=True):
@@ -115,7 +121,7 @@ def _new_alarms(
                 project,
                 severity,
                 state,
-                resource_id == root,
+                _is_root_cause(fault, resource_id),
                 now,
             )
         )

@@ -19,7 +19,7 @@ from doctor.alarms import lifecycle
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.situation import Situation
 from doctor.flows.timelines import Timelines
-from doctor.inspector import impact
+from doctor.inspector import correlation, impact
 from doctor.inspector.selection import Clear, Ignored, Raise, Unnamed
 from doctor.kit.clock import Clock
 from doctor.kit.ids import stable_ids
@@ -35,6 +35,7 @@ from doctor.ports.store import Change
 
 log = structlog.get_logger(__name__)
 
+MOST_LINKS = 5  # in a chain of symptoms that one step makes known; the next step would find the rest
 UNKNOWN_RESOURCE = "unknown resource"
 
 
@@ -153,6 +154,7 @@ class FaultFlow:
             raised_time=step.now,
             details=_storable(event.details if verdict.details is None else verdict.details),
         )
+        fault = replace(fault, cause=correlation.cause_of(fault, self._situation.book))
         judged = self._clock.now()
         reaches = self._reaches(fault.fault_key, fault)
         step.timelines.append(self._timeline(fault, step, judged))
@@ -230,10 +232,32 @@ class FaultFlow:
                 transitions.append(lifecycle.settled(record, fault, reach, resources, now=step.now))
         for transition in transitions:
             situation.book.apply(transition)
-            step.change.faults.append(transition.record)
+        transitions += self._explained(transitions, step)
+        step.change.faults += [transition.record for transition in transitions]
         outlooks: Outlooks = {}
         for transition in transitions:
             self._notify(transition, outlooks, step)
+
+    def _explained(self, transitions: Sequence[Transition], step: Step) -> list[Transition]:
+        """Hang symptoms under their root causes, and let go of those that have none any more."""
+        situation = self._situation
+        found = []
+        news = list(transitions)
+        for _ in range(MOST_LINKS):
+            again = []
+            for record, cause in correlation.unsettled(news, situation.book):
+                fault = replace(
+                    record.fault, cause=cause, changed_time=step.now, transition=record.fault.transition + 1
+                )
+                reach = {key: (one.resource_state, one.severity) for key, one in record.alarms.items()}
+                transition = lifecycle.settled(record, fault, reach, situation.resources, now=step.now)
+                situation.book.apply(transition)
+                again.append(transition)
+            if not again:
+                break
+            found += again
+            news = again
+        return found
 
     def _notify(self, transition: Transition, outlooks: Outlooks, step: Step) -> None:
         """Write the notifications of a transition, each with the next number of its subscription."""

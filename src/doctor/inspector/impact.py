@@ -94,11 +94,11 @@ def reach(
             if (
                 key != fault.fault_key
                 and key not in decided
-                and _is_out(record.alarms[resource_id].resource_state)
+                and record.alarms[resource_id].resource_state.is_out
             ):
                 return True
         return any(
-            key != fault.fault_key and resource_id in other and _is_out(other[resource_id].state)
+            key != fault.fault_key and resource_id in other and other[resource_id].state.is_out
             for key, other in decided.items()
         )
 
@@ -138,7 +138,7 @@ def effects(
 
     def lost(supplier: str) -> bool:
         here = found.get(supplier)
-        return (here is not None and _is_out(here.state)) or is_lost(supplier)
+        return (here is not None and here.state.is_out) or is_lost(supplier)
 
     while queue:
         supplier, supplier_type = queue.popleft()
@@ -190,10 +190,6 @@ def _related(resources: ResourceMap, supplier: str, rule: Propagation, lost: IsL
             )
         ]
     return related
-
-
-def _is_out(state: ResourceState) -> bool:
-    return state is ResourceState.DOWN or state is ResourceState.ERROR
 
 
 def _is_worse(effect: Effect, known: Effect | None) -> bool:

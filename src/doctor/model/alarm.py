@@ -19,7 +19,8 @@ class AlarmState(StrEnum):
 class Alarm(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One fault on one resource.
 
-    A dead host with three machines makes four alarms: its own, which is the root cause, and three derived ones.
+    A dead host with three machines makes four alarms: its own, which is the root cause, and three derived ones. The
+    own alarm of a fault that is the symptom of another is no root cause either.
     ``fault_id`` is shared by all alarms of the fault within one project and differs between projects, so that owners
     can correlate and co-location does not leak. ``project`` is the owner's, None on the physical side.
     What all alarms of a fault share (probable cause ...) stands in the `Fault`. ``worst_before`` is the worst severity

@@ -1,9 +1,9 @@
 """The open faults and their alarms, with the look-ups that the doors and the flows need."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, KeysView
 
 from doctor.model.alarm import Alarm, AlarmedFault, Transition
-from doctor.model.fault import ResourceState
+from doctor.model.fault import Fault, ResourceState
 
 
 class AlarmBook:
@@ -13,6 +13,7 @@ class AlarmBook:
         self._by_key: dict[str, AlarmedFault] = {}
         self._by_subject: dict[tuple[str, str], str] = {}
         self._on_resource: dict[str, tuple[str, ...]] = {}
+        self._rooted: dict[str, tuple[str, ...]] = {}
         self._by_alarm: dict[str, tuple[str, str]] = {}
         for record in records:
             self._open(record, record.alarms.values())
@@ -33,9 +34,12 @@ class AlarmBook:
         else:
             self._by_key.pop(record.fault.fault_key, None)
             self._by_subject.pop((record.fault.resource_id, record.fault.fault_type), None)
+            self._uproot(record.fault.resource_id, record.fault.fault_key)
 
     def _open(self, record: AlarmedFault, new: Iterable[Alarm]) -> None:
         fault = record.fault
+        if fault.fault_key not in self._by_key:
+            self._rooted[fault.resource_id] = (*self._rooted.get(fault.resource_id, ()), fault.fault_key)
         self._by_key[fault.fault_key] = record
         self._by_subject[fault.resource_id, fault.fault_type] = fault.fault_key
         alone = (fault.fault_key,)
@@ -43,6 +47,13 @@ class AlarmBook:
             here = self._on_resource.get(alarm.resource_id)
             self._on_resource[alarm.resource_id] = alone if here is None else (*here, fault.fault_key)
             self._by_alarm[alarm.alarm_id] = (fault.fault_key, alarm.resource_id)
+
+    def _uproot(self, resource_id: str, fault_key: str) -> None:
+        left = tuple(key for key in self._rooted.get(resource_id, ()) if key != fault_key)
+        if left:
+            self._rooted[resource_id] = left
+        else:
+            self._rooted.pop(resource_id, None)
 
     def _forget(self, fault_key: str, alarm: Alarm) -> None:
         self._by_alarm.pop(alarm.alarm_id, None)
@@ -70,14 +81,34 @@ class AlarmBook:
         return record, record.alarms[place[1]]
 
     def rooted_in(self, resource_id: str) -> Iterator[AlarmedFault]:
-        """Return the open faults whose root cause is this resource."""
-        for record in self.on(resource_id):
-            if record.fault.resource_id == resource_id:
-                yield record
+        """Return the open faults of this very resource, not those that only reach it."""
+        return (self._by_key[key] for key in self._rooted.get(resource_id, ()))
+
+    @property
+    def roots(self) -> KeysView[str]:
+        """Return the ids of the resources that have an open fault of their own."""
+        return self._rooted.keys()
 
     def on(self, resource_id: str) -> Iterator[AlarmedFault]:
         """Return the open faults that reach this resource."""
         return (self._by_key[key] for key in self._on_resource.get(resource_id, ()))
+
+    def chain(self, fault: Fault) -> Iterator[str]:
+        """Return the keys of a fault and of what explains it, one after the other, up to the root cause."""
+        key: str | None = fault.fault_key
+        seen = set()
+        while key is not None and key not in seen:
+            yield key
+            seen.add(key)
+            record = self._by_key.get(key)
+            key = fault.cause if key == fault.fault_key else None if record is None else record.fault.cause
+
+    def root_cause(self, fault: Fault) -> AlarmedFault | None:
+        """Return the open fault of which this one is a symptom in the end, None if it is a root cause itself."""
+        if fault.cause is None:
+            return None
+        *_, root = self.chain(fault)
+        return self._by_key.get(root)
 
     def state_of(self, resource_id: str) -> ResourceState:
         """Return the worst state that open faults put this resource in; normal without any [D 5.4]."""

@@ -96,6 +96,11 @@ class ResourceState(StrEnum):
         """Return how bad the state is; of several faults the worst state counts."""
         return _BADNESS[self]
 
+    @property
+    def is_out(self) -> bool:
+        """Tell whether a resource in this state does not do its work."""
+        return self is ResourceState.DOWN or self is ResourceState.ERROR
+
 
 _BADNESS = {
     ResourceState.NORMAL: 0,
@@ -110,7 +115,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
     ``fault_key`` names this occurrence (it is made from the raising event, so it is the same after a crash and
     replay); owners never see it, they get a ``fault_id`` of their own. ``transition`` counts what owners were told
-    of: 1 is the raise. Times are aware UTC; ``event_time`` is the Monitor's.
+    of: 1 is the raise. Times are aware UTC; ``event_time`` is the Monitor's. ``cause`` is the key of the open fault of
+    which this one is a symptom, None for a root cause.
     """
 
     fault_key: str
@@ -130,6 +136,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     cleared_time: datetime | None = None
     transition: int = 1
     details: dict[str, Any] = {}
+    cause: str | None = None
 
     @property
     def is_open(self) -> bool:

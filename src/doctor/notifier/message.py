@@ -130,6 +130,7 @@ class Describer:
         is_open = alarm.cleared_time is None
         severity = alarm.severity if is_open else Severity.CLEARED
         everything = self._viewer is None
+        is_own = alarm.resource_id == fault.resource_id
         return FaultInfo(
             alarm_id=alarm.alarm_id,
             fault_id=alarm.fault_id,
@@ -143,10 +144,19 @@ class Describer:
             cleared_time=alarm.cleared_time,
             probable_cause=fault.probable_cause,
             is_root_cause=alarm.is_root_cause,
-            correlated_fault_id=_correlated(record, alarm) if everything else (),
+            correlated_fault_id=self._correlated(record, alarm),
             recommended_action=fault.recommended_action,
-            fault_details=fault.details if everything and alarm.is_root_cause else {},
+            fault_details=fault.details if everything and is_own else {},
         )
+
+    def _correlated(self, record: AlarmedFault, alarm: Alarm) -> tuple[str, ...]:
+        """Return the faults that belong to an alarm: its root cause, as far as the viewer knows of it."""
+        root = self.book.root_cause(record.fault)
+        if self._viewer is None:
+            above = () if root is None else (root.fault.fault_key,)
+            return above + _own_and_derived(record, alarm)
+        known = None if root is None else root.alarms.get(alarm.resource_id)
+        return () if known is None else (known.fault_id,)
 
     def place(self, host: str | None) -> Place:
         """Return where a machine on this host is."""
@@ -189,6 +199,8 @@ class MachineWriter:
         self._record = record
         self._machine_of = describer.resources.virtual.get
         self._state_of = describer.book.state_of
+        root = describer.book.root_cause(record.fault)
+        self._explained = {} if root is None else root.alarms
         self._like: tuple[Alarm, ResourceState, Outlook] | None = None
         self._parts = (b"", b"", b"", b"")
 
@@ -225,6 +237,7 @@ class MachineWriter:
             and alarm.is_root_cause is other.is_root_cause
             and alarm.fault_id == other.fault_id
             and alarm.resource_type == other.resource_type
+            and (alarm.resource_id in self._explained) is (other.resource_id in self._explained)
         )
 
     def _split(self, alarm: Alarm, location: bytes) -> tuple[bytes, bytes, bytes, bytes]:
@@ -325,9 +338,9 @@ def _isolation(state: ResourceState) -> Isolation:
     return Isolation.PENDING if out else Isolation.NOT_REQUIRED
 
 
-def _correlated(record: AlarmedFault, alarm: Alarm) -> tuple[str, ...]:
-    """Return the Administrator's way from the root cause to the owners' faults and back."""
-    if not alarm.is_root_cause:
+def _own_and_derived(record: AlarmedFault, alarm: Alarm) -> tuple[str, ...]:
+    """Return the Administrator's way from a fault to what owners know it by, and back."""
+    if alarm.resource_id != record.fault.resource_id:
         return (record.fault.fault_key,) if alarm.fault_id != record.fault.fault_key else ()
     others = {other.fault_id: None for other in record.alarms.values() if other.fault_id != alarm.fault_id}
     return tuple(others)
