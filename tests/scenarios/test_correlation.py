@@ -125,7 +125,7 @@ def test_a_chain_of_causes_leads_to_its_root() -> None:
         for record in book:
             root = book.root_cause(record.fault)
             own = record.alarms[record.fault.resource_id]
-            links[record.fault.fault_type] = (root and root.fault.fault_type, own.is_root_cause)
+            links[record.fault.fault_type] = (root.fault.fault_type if root else None, own.is_root_cause)
 
     story.at(4.0).do(look)
     story.run()
