@@ -6,7 +6,9 @@ The rows are data, in ``catalogue.yaml`` beside this file; the policy that ships
 from functools import cache
 from importlib.resources import files
 
-from doctor.inspector.policy_text import Document, Place, read_grades, read_severity
+from doctor.inspector.condition_text import read_severity
+from doctor.inspector.document import Document, Place
+from doctor.inspector.policy_text import read_grades
 from doctor.model.fault import EventType, ResourceState
 from doctor.model.policy import Catalogue, CatalogueRow, ClearingRow, RecommendedAction
 

@@ -8,42 +8,21 @@ an event whose type no rule names costs one look-up, and the details of an event
 that looks at them.
 """
 
-import math
-import re
-from collections.abc import Callable, Iterable, Sequence
-from fnmatch import translate
-from functools import lru_cache
-from operator import attrgetter
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
+from doctor.inspector.condition import Compiled, Details, EventTest, compiled, look_up, read_details, steps
 from doctor.inspector.impact import by_supplier
+from doctor.inspector.words import is_literal, pattern
 from doctor.model.event import RawEvent
 from doctor.model.fault import SEVERITY_WORDS, Severity
-from doctor.model.policy import (
-    Condition,
-    Equals,
-    FailurePolicy,
-    FaultRule,
-    Glob,
-    Grade,
-    IgnoreRule,
-    Matcher,
-    OneOf,
-    Range,
-)
+from doctor.model.policy import Condition, FailurePolicy, FaultRule, Grade, IgnoreRule
 
 REMEMBERED_TYPES = 10_000
 REMEMBERED_LENGTH = 256
-
-# Details that every RawEvent has as a field: conditions on them need nothing decoded.
-FIELDS = frozenset({"status", "severity", "source", "resource_type"})
-
-Details = dict[str, Any]
-ValueTest = Callable[[Any], bool]
-EventTest = Callable[[RawEvent, str | None, Details], bool]
 
 
 class Raise(msgspec.Struct, frozen=True, gc=False):
@@ -105,7 +84,7 @@ class Selector:
         self.policy = policy
         self.propagation = by_supplier(policy.propagate)
         self._rules = [_CompiledRule(rule) for rule in policy.faults]
-        self._ignores = [(rule, _compile(rule.when)) for rule in policy.ignore]
+        self._ignores = [(rule, compiled(rule.when)) for rule in policy.ignore]
         self._by_type: dict[str, list[int]] = {}
         self._by_pattern: list[tuple[str, int]] = []
         self._for_any_type: list[int] = []
@@ -168,21 +147,10 @@ def resource_of(event: RawEvent, rule: FaultRule, details: Details | None = None
     path = rule.resource.path
     if not path:
         return event.resource
-    found = _look_up(_read_details(event) if details is None else details, _steps(path))
+    found = look_up(read_details(event) if details is None else details, steps(path))
     if isinstance(found, str):
         return found or event.resource
     return str(found) if isinstance(found, int) and not isinstance(found, bool) else event.resource
-
-
-def is_literal(name: str) -> bool:
-    """Tell whether a pattern has no wildcards, so that it matches only itself."""
-    return not ("*" in name or "?" in name or "[" in name)
-
-
-@lru_cache(maxsize=4096)
-def pattern(name: str, *, any_case: bool = False) -> re.Pattern[str]:
-    """Return the compiled form of a pattern with wildcards."""
-    return re.compile(translate(name), re.IGNORECASE if any_case else 0)
 
 
 def names_type(condition: Condition, event_type: str) -> bool:
@@ -193,22 +161,15 @@ def names_type(condition: Condition, event_type: str) -> bool:
 # --- plans: what can matter for one type of event ---
 
 
-class _Compiled(NamedTuple):
-    """A condition without its types; ``reads_details`` if it needs them decoded."""
-
-    holds: EventTest
-    reads_details: bool
-
-
 class _CompiledRule:
     """A rule with its conditions compiled; ``grades`` have the rule as each grade leaves it."""
 
     def __init__(self, rule: FaultRule) -> None:
         self.rule = rule
-        self.when = _compile(rule.when)
-        self.clear_when = [(condition, _compile(condition)) for condition in rule.clear_when]
+        self.when = compiled(rule.when)
+        self.clear_when = [(condition, compiled(condition)) for condition in rule.clear_when]
         self.grades = [
-            (condition, _compile(condition), _graded(rule, grade))
+            (condition, compiled(condition), _graded(rule, grade))
             for grade in rule.grades
             for condition in grade.when
         ]
@@ -235,9 +196,9 @@ _NO_DETAILS: Details = {}
 
 
 def _plan(
-    rules: Sequence[_CompiledRule], ignores: Sequence[tuple[IgnoreRule, _Compiled]], event_type: str
+    rules: Sequence[_CompiledRule], ignores: Sequence[tuple[IgnoreRule, Compiled]], event_type: str
 ) -> _Plan:
-    used = [compiled for _, compiled in ignores]
+    used = [test for _, test in ignores]
     clears: list[tuple[FaultRule, EventTest]] = []
     raises: list[_Raising] = []
     for each in rules:
@@ -262,7 +223,7 @@ def _plan(
 
 
 def _judge(plan: _Plan, event: RawEvent, zone_id: str | None) -> Selected:
-    details = _read_details(event) if plan.reads_details else None
+    details = read_details(event) if plan.reads_details else None
     known = _NO_DETAILS if details is None else details
     for name, holds in plan.ignores:
         if holds(event, zone_id, known):
@@ -311,7 +272,7 @@ def _raise(
     if severity is None:
         severity = SEVERITY_WORDS.get(event.severity.strip().lower(), Severity.INDETERMINATE)
     if details is None and rule.resource.path:
-        details = _read_details(event)
+        details = read_details(event)
     return Raise(rule, severity, resource_of(event, rule, details), details)
 
 
@@ -328,146 +289,3 @@ def _answer(
         if not faults:
             return raised
     return Clear(tuple(faults.values()), raised)
-
-
-# --- conditions as functions ---
-
-
-def _compile(condition: Condition) -> _Compiled:
-    """Turn a condition into one function; its types are the plan's business."""
-    tests: list[EventTest] = []
-    if condition.source:
-        tests.append(_name_test(attrgetter("source"), condition.source))
-    if condition.resource:
-        tests.append(_name_test(attrgetter("resource"), condition.resource))
-    if condition.zone:
-        tests.append(_zone_test(condition.zone))
-    if condition.severity:
-        tests.append(_severity_test(condition.severity))
-    tests += [_detail_test(key, matcher) for key, matcher in condition.details.items()]
-    reads_details = not FIELDS.issuperset(condition.details)
-    if len(tests) > 1:
-        return _Compiled(_all_of(tuple(tests)), reads_details)
-    return _Compiled(tests[0] if tests else _always, reads_details)
-
-
-def _always(_event: RawEvent, _zone_id: str | None, _details: Details) -> bool:
-    return True
-
-
-def _all_of(tests: tuple[EventTest, ...]) -> EventTest:
-    def test(event: RawEvent, zone_id: str | None, details: Details) -> bool:
-        for holds in tests:  # noqa: SIM110  # a generator would double what this costs
-            if not holds(event, zone_id, details):
-                return False
-        return True
-
-    return test
-
-
-def _name_matcher(names: Iterable[str]) -> Callable[[str], bool]:
-    exact = frozenset(name for name in names if is_literal(name))
-    patterns = tuple(pattern(name) for name in names if not is_literal(name))
-    if not patterns:
-        return exact.__contains__
-    return lambda name: name in exact or (name != "" and any(each.match(name) for each in patterns))
-
-
-def _name_test(field: Callable[[RawEvent], str], names: tuple[str, ...]) -> EventTest:
-    matches = _name_matcher(names)
-    return lambda event, _zone_id, _details: matches(field(event))
-
-
-def _zone_test(names: tuple[str, ...]) -> EventTest:
-    matches = _name_matcher(names)
-    return lambda _event, zone_id, _details: zone_id is not None and matches(zone_id)
-
-
-def _severity_test(severities: frozenset[Severity]) -> EventTest:
-    words = frozenset(word for word, severity in SEVERITY_WORDS.items() if severity in severities)
-    return lambda event, _zone_id, _details: event.severity.strip().lower() in words
-
-
-def _detail_test(key: str, matcher: Matcher) -> EventTest:
-    matches = _range_test(matcher) if isinstance(matcher, Range) else _word_test(matcher)
-    if key in FIELDS:
-        field = attrgetter(key)
-        return lambda event, _zone_id, _details: matches(field(event))
-    steps = _steps(key)
-    return lambda _event, _zone_id, details: matches(_look_up(details, steps))
-
-
-def _word_test(matcher: Equals | Glob | OneOf) -> ValueTest:
-    choices = matcher.choices if isinstance(matcher, OneOf) else (matcher,)
-    values = [choice.value.strip() for choice in choices if isinstance(choice, Equals)]
-    words = frozenset(value.casefold() for value in values if value)
-    numbers = frozenset(number for value in values if (number := number_of(value)) is not None)
-    patterns = tuple(pattern(choice.pattern, any_case=True) for choice in choices if isinstance(choice, Glob))
-
-    def test(value: object) -> bool:
-        if isinstance(value, str):
-            word = value.strip()
-        elif isinstance(value, bool):
-            word = "true" if value else "false"
-        elif isinstance(value, int | float):
-            if value in numbers:
-                return True
-            word = str(value)
-        else:
-            return False
-        if word.casefold() in words:
-            return True
-        return bool(patterns) and word != "" and any(each.match(word) for each in patterns)
-
-    return test
-
-
-def _range_test(wanted: Range) -> ValueTest:
-    above = -math.inf if wanted.above is None else wanted.above
-    below = math.inf if wanted.below is None else wanted.below
-
-    def test(value: object) -> bool:
-        number = number_of(value)
-        return number is not None and above < number < below
-
-    return test
-
-
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
-
-
-def number_of(value: object) -> float | int | None:
-    """Read a detail as a finite number, or as a text that is one; anything else is None."""
-    if isinstance(value, str):
-        text = value.strip()
-        if len(text) > 64 or not _NUMBER.fullmatch(text):
-            return None
-        value = float(text)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _read_details(event: RawEvent) -> Details:
-    """Decode the details; those that cannot be read say nothing, and the event is judged by the rest."""
-    try:
-        details = msgspec.json.decode(event.raw_details)
-    except (ValueError, RecursionError):
-        return {}
-    return details if isinstance(details, dict) else {}
-
-
-def _steps(key: str) -> tuple[str, ...]:
-    """Return the keys on the way to a detail: the whole key first, since a name may have dots of its own."""
-    return (key, *key.split(".")) if "." in key else (key,)
-
-
-def _look_up(details: Details, steps: tuple[str, ...]) -> object:
-    found: object = details.get(steps[0])
-    if found is None and len(steps) > 1:
-        found = details
-        for step in steps[1:]:
-            if not isinstance(found, dict):
-                return None
-            found = found.get(step)
-    return found

@@ -7,9 +7,10 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from doctor.inspector import policy_text
+from doctor.inspector import document
 from doctor.inspector.catalogue import default_catalogue
-from doctor.inspector.policy_text import MAX_FLAWS, MAX_ITEMS, PolicyReport, parse_policy
+from doctor.inspector.document import MAX_FLAWS, MAX_ITEMS
+from doctor.inspector.policy_text import PolicyReport, parse_policy
 from doctor.model.errors import Reason, RejectedError
 from doctor.model.fault import EventType, ResourceState, Severity
 from doctor.model.policy import (
@@ -436,7 +437,7 @@ def test_a_key_that_is_given_twice_is_refused_at_any_depth() -> None:
 def test_a_text_that_is_no_policy_at_all_is_refused_at_once(
     text: str, says: str, loader: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(policy_text, "LOADER", getattr(yaml, loader, yaml.SafeLoader))
+    monkeypatch.setattr(document, "LOADER", getattr(yaml, loader, yaml.SafeLoader))
     error = rejected(text)
     assert (error.detail, error.reason) == ("the failure policy cannot be read", Reason.MALFORMED)
     assert says in error.flaws[0].detail
@@ -444,7 +445,7 @@ def test_a_text_that_is_no_policy_at_all_is_refused_at_once(
 
 
 def test_a_text_of_too_many_values_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policy_text, "MAX_NODES", 100)
+    monkeypatch.setattr(document, "MAX_NODES", 100)
     assert "at most 100 values" in rejected("version: 1\nfaults: [" + "[1, 2, 3]," * 30 + "]").flaws[0].detail
 
 

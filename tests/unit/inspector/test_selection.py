@@ -19,9 +19,9 @@ from doctor.inspector.selection import (
     Raise,
     Selected,
     Selector,
-    number_of,
     resource_of,
 )
+from doctor.inspector.words import number_of
 from doctor.model.event import RawEvent
 from doctor.model.fault import SEVERITY_WORDS, EventType, ResourceState, Severity
 from doctor.model.policy import (
@@ -404,7 +404,7 @@ def test_details_are_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
         read.append(said.raw_details)
         return dict(json.loads(said.raw_details))
 
-    monkeypatch.setattr(selection, "_read_details", read_details)
+    monkeypatch.setattr(selection, "read_details", read_details)
     looking = [rule(f"r{i}", when=Condition(type=("t",), details={"k": Equals(str(i))})) for i in range(3)]
     looking = [replace(each, resource=ResourceSource(path="host")) for each in looking]
     selected = selector(*looking).select(event(k="2", host="c-1"))
