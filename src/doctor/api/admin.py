@@ -1,6 +1,5 @@
-"""The doors of the Administrator [D 5.5.2]: the physical side, the resource map, policies, timelines, tokens."""
+"""The doors of the Administrator [D 5.5.2]: policies, timelines, tokens."""
 
-import asyncio
 from datetime import datetime
 from typing import Annotated
 
@@ -10,47 +9,18 @@ from doctor.api.operation import Answer, Call, operation
 from doctor.api.paging import Page, PageQuery, page_of, position_in
 from doctor.api.problem import Limits
 from doctor.api.roles import ADMIN, ADMINISTRATORS, OVERSEERS
-from doctor.api.wire.resource_map import (
-    PhysicalResourceIn,
-    RelationIn,
-    ResourceMapIn,
-    VirtualResourceIn,
-    resource_map_of,
-)
 from doctor.flows.policy import PolicyFlow
-from doctor.flows.resource_map import replace_map
 from doctor.flows.situation import Situation
 from doctor.flows.timelines import Timelines
 from doctor.flows.tokens import TokenFlow
 from doctor.model.checkpoint import Timeline
 from doctor.model.errors import Flaw, Reason, RejectedError
-from doctor.model.fault import ResourceState
 from doctor.model.identity import Role, Token
-from doctor.model.notification import PhysicalResourceInfo
-from doctor.model.resource import PhysicalResource
-from doctor.notifier.message import Describer
 from doctor.ports.store import StoredPolicy
 
 Name = Annotated[str, msgspec.Meta(max_length=255)]
 RESOURCE_MAP = Limits(body=512 * 1024 * 1024, seconds=600, items=20_000_000, large=True)
 YAML = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "text/plain")
-
-
-class PhysicalResourceQuery(PageQuery, frozen=True, kw_only=True):
-    """StateQueryFilterClass [D 5.4]."""
-
-    physical_resource_id: list[Name] = []
-    physical_resource_state: list[ResourceState] = []
-    zone_id: list[Name] = []
-
-
-class Loaded(msgspec.Struct, frozen=True, kw_only=True):
-    """How much a resource map holds. ``version`` counts the maps since the start."""
-
-    version: int
-    physical_resources: int
-    virtual_resources: int
-    relations: int
 
 
 class TokenRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -104,127 +74,6 @@ class Admin:
         self._timelines = timelines
         self._tokens = tokens
         self._policies = policies
-
-    # --- the physical side ---
-
-    @operation("GET", "/v1/physical-resources", tag="Resources", roles=OVERSEERS)
-    async def query_physical_resources(
-        self, call: Call[None, PhysicalResourceQuery]
-    ) -> Answer[Page[PhysicalResourceInfo]]:
-        """Ask for the state of physical resources (StateQuery of [D 5.5.2]), with the faults on them.
-
-        Resources that only an event has named are there too as long as something is wrong with them.
-        """
-        query = call.query
-        resources, book = self._situation.resources, self._situation.book
-        unknown = {
-            record.fault.resource_id: record.fault.resource_type
-            for record in book
-            if resources.get(record.fault.resource_id) is None
-        }
-        after = position_in(query.cursor, str)
-        rows: list[PhysicalResource] = []
-        for resource_id in sorted([*resources.physical, *unknown]):
-            resource = resources.physical.get(resource_id) or PhysicalResource(
-                id=resource_id, type=unknown[resource_id]
-            )
-            if (
-                (after is None or resource_id > after)
-                and (not query.physical_resource_id or resource_id in query.physical_resource_id)
-                and (not query.zone_id or resource.zone_id in query.zone_id)
-                and (
-                    not query.physical_resource_state
-                    or book.state_of(resource_id) in query.physical_resource_state
-                )
-            ):
-                rows.append(resource)
-            if len(rows) > query.limit:
-                break
-        describer = self._situation.describer(None)
-        return Answer(
-            page_of(rows, query.limit, lambda row: self._physical(row, describer), lambda row: row.id)
-        )
-
-    @operation("GET", "/v1/physical-resources/{physical_resource_id}", tag="Resources", roles=OVERSEERS)
-    async def get_physical_resource(self, call: Call[None, None]) -> Answer[PhysicalResourceInfo]:
-        """Show a physical resource with its state and the faults on it. An alias or a short name will do."""
-        resource = self._situation.resources.find(call.path["physical_resource_id"])
-        if not isinstance(resource, PhysicalResource):
-            raise RejectedError("there is no such physical resource", reason=Reason.NOT_FOUND)
-        return Answer(self._physical(resource, self._situation.describer(None)))
-
-    def _physical(self, resource: PhysicalResource, describer: Describer) -> PhysicalResourceInfo:
-        faults = tuple(
-            describer.fault(record, record.alarms[resource.id])
-            for record in self._situation.book.on(resource.id)
-        )
-        return describer.physical(resource.id, resource.type, faults)
-
-    @operation(
-        "PUT",
-        "/v1/resource-map",
-        tag="Resources",
-        roles=ADMINISTRATORS,
-        limits=RESOURCE_MAP,
-        example={
-            "physical_resources": [{"id": "compute-1", "zone_id": "az1", "address": "10.0.0.1"}],
-            "virtual_resources": [{"id": "vm-1-1", "host": "compute-1", "owner": "red", "role": "ACT"}],
-            "relations": [],
-        },
-    )
-    async def put_resource_map(self, call: Call[ResourceMapIn, None]) -> Answer[Loaded]:
-        """Replace the resource map of the embedded controller, whole.
-
-        It is used for the very next event; open faults stay as they were judged.
-        """
-        version = self._situation.resources.version + 1
-        # A million machines take seconds: in a thread, faults are told meanwhile.
-        resources = await asyncio.to_thread(resource_map_of, call.body, version=version)
-        await replace_map(self._situation, resources, call.raw)
-        return Answer(
-            Loaded(
-                version=version,
-                physical_resources=len(resources.physical),
-                virtual_resources=len(resources.virtual),
-                relations=len(resources.relations),
-            )
-        )
-
-    @operation("GET", "/v1/resource-map", tag="Resources", roles=OVERSEERS)
-    async def get_resource_map(self, call: Call[None, None]) -> Answer[ResourceMapIn]:
-        """Return the resource map, as it could be loaded again."""
-        resources = self._situation.resources
-        return Answer(
-            ResourceMapIn(
-                physical_resources=[
-                    PhysicalResourceIn(
-                        id=one.id,
-                        type=one.type,
-                        zone_id=one.zone_id,
-                        address=list(one.address),
-                        aliases=list(one.aliases),
-                        firmware_version=one.firmware_version,
-                        hypervisor_version=one.hypervisor_version,
-                        update_status=one.update_status,
-                        metadata=one.metadata,
-                    )
-                    for one in resources.physical.values()
-                ],
-                virtual_resources=[
-                    VirtualResourceIn(
-                        id=one.id,
-                        type=one.type,
-                        host=one.host,
-                        owner=one.owner,
-                        group=one.group,
-                        role=one.role,
-                        sal=one.sal,
-                    )
-                    for one in resources.virtual.values()
-                ],
-                relations=[RelationIn(one.supplier, one.kind, one.dependent) for one in resources.relations],
-            )
-        )
 
     # --- the failure policy ---
 

@@ -9,13 +9,19 @@ import msgspec
 
 from doctor import __version__
 from doctor.api.admin import Admin
+from doctor.api.alarms import AlarmsDoor
 from doctor.api.application import make_application, token_in
 from doctor.api.docs import Documentation
-from doctor.api.northbound import Northbound
+from doctor.api.faults import FaultsDoor
+from doctor.api.notifications import NotificationsDoor
 from doctor.api.openapi import openapi_document
 from doctor.api.operation import Answer, Call, Operation, operation, operations_of
+from doctor.api.physical_resources import PhysicalResourcesDoor
+from doctor.api.resource_map import ResourceMapDoor
 from doctor.api.roles import REPORTERS
 from doctor.api.southbound import App, EventsAnswer, SouthboundDoor
+from doctor.api.subscriptions import SubscriptionsDoor
+from doctor.api.virtual_resources import VirtualResourcesDoor
 from doctor.api.wire.event import AnyEvents
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow
@@ -129,7 +135,19 @@ class EventDoors:
 
 def all_operations() -> tuple[Operation, ...]:
     """Return the operations of all doors, without a running Doctor: only to be looked at."""
-    return operations_of(EventDoors, Northbound, Admin, Basics, Documentation)
+    return operations_of(
+        EventDoors,
+        SubscriptionsDoor,
+        NotificationsDoor,
+        FaultsDoor,
+        AlarmsDoor,
+        VirtualResourcesDoor,
+        PhysicalResourcesDoor,
+        ResourceMapDoor,
+        Admin,
+        Basics,
+        Documentation,
+    )
 
 
 def document() -> dict[str, Any]:
@@ -159,7 +177,13 @@ def make_doors(
     application = make_application(
         operations_of(
             EventDoors(),
-            Northbound(situation, delivery, subscriptions, timelines, clock),
+            SubscriptionsDoor(situation, subscriptions),
+            NotificationsDoor(situation, delivery, subscriptions, timelines, clock),
+            FaultsDoor(situation),
+            AlarmsDoor(situation),
+            VirtualResourcesDoor(situation),
+            PhysicalResourcesDoor(situation),
+            ResourceMapDoor(situation),
             Admin(situation, timelines, tokens, policies),
             Basics(situation),
         ),

@@ -1,0 +1,68 @@
+"""What the doors of the Consumers share [D 5.5.1]: which resources of the one who asks have open alarms.
+
+Every answer is kept to the scope of the one who asks: a project sees its own resources and nothing else, the
+Administrator sees all. What is somebody else's is answered like what does not exist.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import msgspec
+
+from doctor.flows.situation import Situation
+from doctor.model.alarm import Alarm, AlarmedFault
+from doctor.model.errors import Flaw, RejectedError
+from doctor.model.fault import Severity, severity_of
+from doctor.model.notification import VirtualResourceInfo
+from doctor.notifier.message import Describer
+
+Described = Annotated[str, msgspec.Meta(max_length=255)]
+
+
+class Owned:
+    """Operations on what belongs to somebody."""
+
+    def __init__(self, situation: Situation) -> None:
+        self._situation = situation
+
+    def _troubled(self, scope: str | None) -> Iterator[str]:
+        """Return the ids of virtual resources in scope with an open alarm, in order."""
+        resources = self._situation.resources
+        troubled = self._situation.book.troubled
+        if scope is None:
+            found = [resource_id for resource_id in troubled() if resource_id in resources.virtual]
+        else:
+            on = self._situation.book.is_troubled
+            found = [resource_id for resource_id in resources.owned_by(scope) if on(resource_id)]
+        return iter(sorted(found))
+
+    def _alarms_on(self, resource_id: str) -> list[tuple[AlarmedFault, Alarm]]:
+        found = [(record, record.alarms[resource_id]) for record in self._situation.book.on(resource_id)]
+        return sorted(found, key=lambda pair: (-pair[1].severity, pair[1].raised_time))
+
+
+def is_in(value: str, wanted: list[str]) -> bool:
+    """Tell whether a value passes a filter; an empty one lets all pass."""
+    return not wanted or value in wanted
+
+
+def severity_floor(word: str | None) -> Severity:
+    """Return the lowest severity that is asked for.
+
+    Raises:
+        RejectedError: it is none.
+    """
+    if word is None:
+        return Severity.CLEARED
+    try:
+        return severity_of(word)
+    except ValueError as error:
+        raise RejectedError("the query is wrong", flaws=[Flaw("/min_severity", str(error))]) from None
+
+
+def info_of(
+    describer: Describer, resource_id: str, told: list[tuple[AlarmedFault, Alarm]], kind: str = ""
+) -> VirtualResourceInfo:
+    """Describe a resource with these alarms on it."""
+    faults = tuple(describer.fault(*pair) for pair in told)
+    return describer.virtual(resource_id, kind or told[0][1].resource_type, faults)

@@ -1,0 +1,102 @@
+"""The door to the resource map of the embedded controller: replaced whole, read as it could be loaded again."""
+
+import asyncio
+
+import msgspec
+
+from doctor.api.operation import Answer, Call, operation
+from doctor.api.problem import Limits
+from doctor.api.roles import ADMINISTRATORS, OVERSEERS
+from doctor.api.wire.resource_map import (
+    PhysicalResourceIn,
+    RelationIn,
+    ResourceMapIn,
+    VirtualResourceIn,
+    resource_map_of,
+)
+from doctor.flows.resource_map import replace_map
+from doctor.flows.situation import Situation
+
+RESOURCE_MAP = Limits(body=512 * 1024 * 1024, seconds=600, items=20_000_000, large=True)
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """How much a resource map holds. ``version`` counts the maps since the start."""
+
+    version: int
+    physical_resources: int
+    virtual_resources: int
+    relations: int
+
+
+class ResourceMapDoor:
+    """The operations on the resource map."""
+
+    def __init__(self, situation: Situation) -> None:
+        self._situation = situation
+
+    @operation(
+        "PUT",
+        "/v1/resource-map",
+        tag="Resources",
+        roles=ADMINISTRATORS,
+        limits=RESOURCE_MAP,
+        example={
+            "physical_resources": [{"id": "compute-1", "zone_id": "az1", "address": "10.0.0.1"}],
+            "virtual_resources": [{"id": "vm-1-1", "host": "compute-1", "owner": "red", "role": "ACT"}],
+            "relations": [],
+        },
+    )
+    async def put_resource_map(self, call: Call[ResourceMapIn, None]) -> Answer[Loaded]:
+        """Replace the resource map of the embedded controller, whole.
+
+        It is used for the very next event; open faults stay as they were judged.
+        """
+        version = self._situation.resources.version + 1
+        # A million machines take seconds: in a thread, faults are told meanwhile.
+        resources = await asyncio.to_thread(resource_map_of, call.body, version=version)
+        await replace_map(self._situation, resources, call.raw)
+        return Answer(
+            Loaded(
+                version=version,
+                physical_resources=len(resources.physical),
+                virtual_resources=len(resources.virtual),
+                relations=len(resources.relations),
+            )
+        )
+
+    @operation("GET", "/v1/resource-map", tag="Resources", roles=OVERSEERS)
+    async def get_resource_map(self, call: Call[None, None]) -> Answer[ResourceMapIn]:
+        """Return the resource map, as it could be loaded again."""
+        resources = self._situation.resources
+        return Answer(
+            ResourceMapIn(
+                physical_resources=[
+                    PhysicalResourceIn(
+                        id=one.id,
+                        type=one.type,
+                        zone_id=one.zone_id,
+                        address=list(one.address),
+                        aliases=list(one.aliases),
+                        firmware_version=one.firmware_version,
+                        hypervisor_version=one.hypervisor_version,
+                        update_status=one.update_status,
+                        metadata=one.metadata,
+                    )
+                    for one in resources.physical.values()
+                ],
+                virtual_resources=[
+                    VirtualResourceIn(
+                        id=one.id,
+                        type=one.type,
+                        host=one.host,
+                        owner=one.owner,
+                        group=one.group,
+                        role=one.role,
+                        sal=one.sal,
+                    )
+                    for one in resources.virtual.values()
+                ],
+                relations=[RelationIn(one.supplier, one.kind, one.dependent) for one in resources.relations],
+            )
+        )
