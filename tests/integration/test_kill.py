@@ -14,6 +14,7 @@ import aiohttp
 from aiohttp import web
 
 from doctor.testing.running import RunningDoctor
+from doctor.testing.scenario import without_damping
 
 KILLS = 200 if os.environ.get("DOCTOR_SOAK") else 50
 HOSTS = 20
@@ -102,7 +103,9 @@ async def test_kill_9_at_random_moments_loses_nothing(tmp_path: Path) -> None:
     consumer = Consumer()
     runner = await _serve(consumer)
     port = runner.addresses[0][1]
-    doctor = RunningDoctor(tmp_path / "doctor")
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(without_damping())
+    doctor = RunningDoctor(tmp_path / "doctor", policy=str(policy))
     await asyncio.to_thread(doctor.start)
     resumed: list[float] = []
     try:

@@ -20,7 +20,7 @@ from doctor.model.notification import (
 from doctor.model.subscription import Endpoint
 from doctor.testing.channel import Answer
 from doctor.testing.clock import START
-from doctor.testing.scenario import Scenario, host_down, host_up
+from doctor.testing.scenario import Scenario, host_down, host_up, without_damping
 from tests.scenarios.fallible_store import FallibleStore
 from tests.scenarios.nfvi import small_nfvi
 from tests.unit.model.nfvis import long_lists
@@ -47,7 +47,7 @@ def deliveries(story: Scenario, name: str) -> list[Delivery]:
 
 def test_every_endpoint_gets_the_same_message() -> None:
     """[design 5] One notification_id and one sequence for all endpoints of a subscription."""
-    story = Scenario(small_nfvi())
+    story = Scenario(small_nfvi(), policy=without_damping())
     story.at(0.0).subscribe("vnfm-red", project="red", endpoints=3)
     story.at(1.0).push(host_down("compute-1"))
     story.want("vnfm-red").between(1.0, 1.1).gets("vm-1 is error")
@@ -58,7 +58,7 @@ def test_every_endpoint_gets_the_same_message() -> None:
 
 def test_the_sequence_counts_per_subscription() -> None:
     """[I-5] Each from 1, without gaps, also for two subscriptions of one owner."""
-    story = Scenario(small_nfvi())
+    story = Scenario(small_nfvi(), policy=without_damping())
     story.at(0.0).subscribe("first", project="red")
     story.at(1.0).push(host_down("compute-1"))
     story.at(2.0).subscribe("second", project="red")
@@ -73,7 +73,7 @@ def test_the_sequence_counts_per_subscription() -> None:
 
 def test_a_dead_endpoint_is_tried_again_on_the_schedule_with_the_same_bytes() -> None:
     """[I-4, reliability 3.3] 50, 100, 200, 500 ms, 1, 2, 5, 10, 30 s after one another; the number of the try counts."""
-    story = Scenario(small_nfvi())
+    story = Scenario(small_nfvi(), policy=without_damping())
     story.at(0.0).subscribe("vnfm-red", project="red")
     story.at(0.5).answer("vnfm-red", *[OUT_OF_ORDER] * 9)
     story.at(1.0).push(host_down("compute-1"))
@@ -90,7 +90,7 @@ def test_a_dead_endpoint_is_tried_again_on_the_schedule_with_the_same_bytes() ->
 
 def test_a_dead_endpoint_delays_nobody_else() -> None:
     """[I-18, I-19] Neither another owner nor another endpoint of the same subscription."""
-    story = Scenario(small_nfvi())
+    story = Scenario(small_nfvi(), policy=without_damping())
     story.at(0.0).subscribe("vnfm-red", project="red", endpoints=2)
     story.at(0.0).subscribe("vnfm-blue", project="blue")
     story.at(0.0).always_answer("vnfm-red/0", OUT_OF_ORDER)
@@ -105,7 +105,7 @@ def test_a_dead_endpoint_delays_nobody_else() -> None:
 
 def test_a_hanging_endpoint_delays_nobody_else() -> None:
     """[I-19] It gets what it missed in order when it wakes up, one request at a time."""
-    story = Scenario(small_nfvi())
+    story = Scenario(small_nfvi(), policy=without_damping())
     story.at(0.0).subscribe("vnfm-red", project="red")
     story.at(0.0).subscribe("vnfm-blue", project="blue")
     story.at(0.5).hold("vnfm-red")
@@ -121,7 +121,7 @@ def test_a_hanging_endpoint_delays_nobody_else() -> None:
 
 def test_what_comes_behind_a_failing_message_waits_for_it() -> None:
     """[I-5] Order per endpoint comes before speed."""
-    story = Scenario(small_nfvi())
+    story = Scenario(small_nfvi(), policy=without_damping())
     story.at(0.0).subscribe("vnfm-red", project="red")
     story.at(0.5).answer("vnfm-red", *[OUT_OF_ORDER] * 5)
     story.at(1.0).push(host_down("compute-1"))
@@ -133,7 +133,7 @@ def test_what_comes_behind_a_failing_message_waits_for_it() -> None:
 
 def test_an_endpoint_that_asks_for_time_gets_it() -> None:
     """[reliability 3.3] ``Retry-After`` is honoured."""
-    story = Scenario(small_nfvi())
+    story = Scenario(small_nfvi(), policy=without_damping())
     story.at(0.0).subscribe("vnfm-red", project="red")
     story.at(0.5).answer("vnfm-red", Failed("429 Too Many Requests", 429, retry_after=7.0))
     story.at(1.0).push(host_down("compute-1"))
@@ -143,7 +143,7 @@ def test_an_endpoint_that_asks_for_time_gets_it() -> None:
 
 def test_after_a_day_of_failures_a_message_is_parked() -> None:
     """[reliability 3.3] The gap shows in the outbox, and what came after it goes on."""
-    story = Scenario(small_nfvi())
+    story = Scenario(small_nfvi(), policy=without_damping())
     story.at(0.0).subscribe("vnfm-red", project="red")
     story.at(0.5).always_answer("vnfm-red", OUT_OF_ORDER)
     story.at(1.0).push(host_down("compute-1"))
@@ -158,7 +158,7 @@ def test_after_a_day_of_failures_a_message_is_parked() -> None:
 
 def test_a_defect_of_a_channel_is_a_failure_like_any_other() -> None:
     """A driver that raises stops no lane."""
-    story = Scenario(small_nfvi())
+    story = Scenario(small_nfvi(), policy=without_damping())
     deliver, calls = story.channel.deliver, itertools.count()
 
     async def broken(
@@ -180,7 +180,7 @@ def test_a_defect_of_a_channel_is_a_failure_like_any_other() -> None:
 
 def test_what_is_refused_is_parked_and_the_next_goes_through() -> None:
     """[I-20] The gap is visible in the sequence and in the outbox."""
-    story = Scenario(small_nfvi())
+    story = Scenario(small_nfvi(), policy=without_damping())
     story.at(0.0).subscribe("vnfm-red", project="red")
     story.at(0.5).answer("vnfm-red", *[UNABLE] * REFUSALS_BEFORE_PARKING)
     story.at(1.0).push(host_down("compute-1"))
@@ -198,7 +198,7 @@ def test_what_is_refused_is_parked_and_the_next_goes_through() -> None:
 
 def test_an_endpoint_that_is_gone_is_left_alone() -> None:
     """[reliability 3.3] 410 Gone: everything for it is parked, and others go on."""
-    story = Scenario(small_nfvi())
+    story = Scenario(small_nfvi(), policy=without_damping())
     story.at(0.0).subscribe("vnfm-red", project="red", endpoints=2)
     story.at(0.5).answer("vnfm-red/0", Gone("410 Gone"))
     flapping(story, range(1, 4))
@@ -212,7 +212,7 @@ def test_an_endpoint_that_is_gone_is_left_alone() -> None:
 
 def test_an_endpoint_that_was_gone_is_tried_again_once_its_owner_says_so() -> None:
     """[reliability 3.3] Any change of the subscription will do; what was parked stays parked."""
-    story = Scenario(small_nfvi())
+    story = Scenario(small_nfvi(), policy=without_damping())
     story.at(0.0).subscribe("vnfm-red", project="red")
     story.at(0.5).answer("vnfm-red", Gone("410 Gone"))
     flapping(story, range(1, 3))
@@ -227,7 +227,7 @@ def test_an_endpoint_that_was_gone_is_tried_again_once_its_owner_says_so() -> No
 
 def test_an_endpoint_that_is_added_hears_of_what_comes_after() -> None:
     """[design 5] It joins the sequence where that is."""
-    story = Scenario(small_nfvi())
+    story = Scenario(small_nfvi(), policy=without_damping())
     story.at(0.0).subscribe("vnfm-red", project="red")
     flapping(story, range(1, 4))
     story.at(10.0).update("vnfm-red", endpoints=2)
@@ -239,7 +239,7 @@ def test_an_endpoint_that_is_added_hears_of_what_comes_after() -> None:
 
 def test_an_endpoint_that_stays_keeps_its_place() -> None:
     """[design 5] Changing a subscription repeats nothing and loses nothing, also while messages wait."""
-    story = Scenario(small_nfvi())
+    story = Scenario(small_nfvi(), policy=without_damping())
     story.at(0.0).subscribe("vnfm-red", project="red")
     story.at(0.5).always_answer("vnfm-red", OUT_OF_ORDER)
     flapping(story, range(1, 4))
@@ -252,7 +252,7 @@ def test_an_endpoint_that_stays_keeps_its_place() -> None:
 
 def test_an_endpoint_that_is_removed_hears_nothing_more() -> None:
     """[design 5] Not even what waited for it."""
-    story = Scenario(small_nfvi())
+    story = Scenario(small_nfvi(), policy=without_damping())
     story.at(0.0).subscribe("vnfm-red", project="red", endpoints=2)
     story.at(0.5).do(lambda: removed.extend(story.endpoint_ids("vnfm-red/1")))
     story.at(0.5).always_answer("vnfm-red/1", OUT_OF_ORDER)
@@ -269,7 +269,7 @@ def test_an_endpoint_that_is_removed_hears_nothing_more() -> None:
 
 def test_a_subscription_without_endpoints_is_kept_for_pulling() -> None:
     """[design 5] Its messages wait in the outbox, and whoever watches it is roused."""
-    story = Scenario(small_nfvi())
+    story = Scenario(small_nfvi(), policy=without_damping())
     watchers: list[asyncio.Event] = []
     roused: list[tuple[bool, ...]] = []
 
@@ -299,7 +299,7 @@ def test_a_subscription_without_endpoints_is_kept_for_pulling() -> None:
 )
 def test_a_lane_that_falls_behind_catches_up_from_the_outbox(messages: int) -> None:
     """[I-5, I-18] In order, without loss, without a message told twice; memory is bounded meanwhile."""
-    story = Scenario(small_nfvi())
+    story = Scenario(small_nfvi(), policy=without_damping())
     story.at(0.0).subscribe("vnfm-red", project="red")
     story.at(0.5).hold("vnfm-red")
     flapping(story, range(1, messages + 1), every=0.01)
@@ -311,7 +311,7 @@ def test_a_lane_that_falls_behind_catches_up_from_the_outbox(messages: int) -> N
 
 def test_what_is_saved_while_the_outbox_is_read_is_not_lost() -> None:
     """[I-1] The answer of the outbox speaks of the moment in which it was asked."""
-    story = Scenario(small_nfvi(), store=FallibleStore(seconds=0.01))
+    story = Scenario(small_nfvi(), policy=without_damping(), store=FallibleStore(seconds=0.01))
     story.at(0.0).subscribe("vnfm-red", project="red")
     for step in range(8):
         flapping(story, range(1, 3), start=1.0 + step + step * 0.002, every=0.5 + step * 0.001)
@@ -325,7 +325,7 @@ def test_what_is_saved_while_the_outbox_is_read_is_not_lost() -> None:
 def test_an_outbox_that_cannot_be_read_is_asked_again() -> None:
     """[I-1] On the same schedule, and nothing is lost."""
     store = FallibleStore()
-    story = Scenario(small_nfvi(), store=store)
+    story = Scenario(small_nfvi(), policy=without_damping(), store=store)
     story.at(0.0).subscribe("vnfm-red", project="red")
     story.at(0.5).crash()
     story.at(0.6).do(lambda: setattr(store, "reads_break", 3))
@@ -406,7 +406,7 @@ def test_whatever_endpoints_answer_the_order_holds_and_nothing_is_lost(
     answers: list[list[Answer]], gaps: list[float], gone: bool, seconds: float
 ) -> None:
     """[I-4, I-5, I-20] First tries go strictly by sequence; each message ends as delivered or parked at each endpoint."""
-    story = Scenario(small_nfvi(), store=FallibleStore(seconds=seconds))
+    story = Scenario(small_nfvi(), policy=without_damping(), store=FallibleStore(seconds=seconds))
     story.at(0.0).subscribe("vnfm-red", project="red", endpoints=2)
     for index, script in enumerate(answers):
         story.at(0.5).answer(f"vnfm-red/{index}", *script)

@@ -133,6 +133,7 @@ TYPES = {
 
 POLICY = """
 version: 1
+damping: off
 faults:
   - {name: host-down, when: {type: compute.host.down}}
   - {name: switch-down, when: {type: network.switch.down}}

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from doctor.flows.delivery import IN_MEMORY
 from doctor.model.notification import Failed
-from doctor.testing.scenario import Scenario, host_down, host_up
+from doctor.testing.scenario import Scenario, host_down, host_up, without_damping
 from tests.scenarios.nfvi import small_nfvi
 from tests.unit.model.nfvis import long_lists
 
@@ -14,7 +14,7 @@ DEAD = Failed("connection refused")
 
 def test_what_was_not_delivered_is_delivered_after_the_restart() -> None:
     """[I-4, I-7] At once, under the same ids and sequences, with the same bytes."""
-    story = Scenario(small_nfvi())
+    story = Scenario(small_nfvi(), policy=without_damping())
     story.at(0.0).subscribe("vnfm-red", project="red")
     story.at(0.5).always_answer("vnfm-red", DEAD)
     story.at(1.0).push(host_down("compute-1"))
@@ -34,7 +34,7 @@ def test_what_was_not_delivered_is_delivered_after_the_restart() -> None:
 
 def test_what_was_delivered_is_not_repeated() -> None:
     """[I-3] Unless Doctor died before it could write that down."""
-    story = Scenario(small_nfvi())
+    story = Scenario(small_nfvi(), policy=without_damping())
     story.at(0.0).subscribe("vnfm-red", project="red")
     story.at(1.0).push(host_down("compute-1"))
     story.want("vnfm-red").between(1.0, 1.0).gets("vm-1 is error")
@@ -45,7 +45,7 @@ def test_what_was_delivered_is_not_repeated() -> None:
 
 def test_a_long_backlog_is_delivered_whole() -> None:
     """[I-7] Page by page, in order, although nothing new comes in to remind anybody."""
-    story = Scenario(small_nfvi())
+    story = Scenario(small_nfvi(), policy=without_damping())
     story.at(0.0).subscribe("vnfm-red", project="red")
     story.at(0.5).always_answer("vnfm-red", DEAD)
     for number in range(3 * IN_MEMORY + 1):
@@ -61,7 +61,7 @@ def test_a_long_backlog_is_delivered_whole() -> None:
 
 def test_who_was_in_the_middle_of_a_request_is_told_again() -> None:
     """[I-4] At least once: the consumer knows the repeat by its id."""
-    story = Scenario(small_nfvi())
+    story = Scenario(small_nfvi(), policy=without_damping())
     story.at(0.0).subscribe("vnfm-red", project="red")
     story.at(0.5).hold("vnfm-red")
     story.at(1.0).push(host_down("compute-1"))
@@ -75,7 +75,7 @@ def test_who_was_in_the_middle_of_a_request_is_told_again() -> None:
 
 def test_an_open_fault_is_remembered() -> None:
     """[I-8] Its repeat is a repeat, its end ends the alarm that was raised before."""
-    story = Scenario(small_nfvi())
+    story = Scenario(small_nfvi(), policy=without_damping())
     story.at(0.0).subscribe("vnfm-red", project="red")
     story.at(1.0).push(host_down("compute-1"))
     story.want("vnfm-red").between(1.0, 1.0).gets("vm-1 is error")
@@ -95,7 +95,7 @@ def test_an_open_fault_is_remembered() -> None:
 
 def test_an_owner_knows_its_hosts_by_the_same_names() -> None:
     """[design 3] ``host_ref`` outlives the process."""
-    story = Scenario(small_nfvi())
+    story = Scenario(small_nfvi(), policy=without_damping())
     story.at(0.0).subscribe("vnfm-red", project="red")
     story.at(1.0).push(host_down("compute-1"))
     story.at(2.0).crash()
@@ -118,7 +118,7 @@ STEPS = long_lists(
 @given(STEPS)
 def test_however_often_it_dies_nothing_is_lost(steps: list[tuple[str, float]]) -> None:
     """[I-1, I-4, I-5] All that was accepted is told in order, each message for the first time in its turn."""
-    story = Scenario(small_nfvi())
+    story = Scenario(small_nfvi(), policy=without_damping())
     story.at(0.0).subscribe("vnfm-red", project="red")
     second, toggles = 1.0, 0
     for what, gap in steps:

@@ -17,9 +17,11 @@ from msgspec.structs import replace
 
 from doctor.alarms import lifecycle
 from doctor.flows.delivery import DeliveryFlow
+from doctor.flows.judgement import OWN, Judgement
+from doctor.flows.memory import Expected, Folded, Key
 from doctor.flows.situation import Situation
 from doctor.flows.timelines import Timelines
-from doctor.inspector import correlation, impact
+from doctor.inspector import aggregation, correlation, impact
 from doctor.inspector.selection import Clear, Ignored, Raise, Unnamed
 from doctor.kit.clock import Clock
 from doctor.kit.ids import stable_ids
@@ -36,6 +38,8 @@ from doctor.ports.store import Change
 log = structlog.get_logger(__name__)
 
 MOST_LINKS = 5  # in a chain of symptoms that one step makes known; the next step would find the rest
+MOST_TYPES = 10_000  # of events that no rule names, to be counted one by one
+OTHER = "other"
 UNKNOWN_RESOURCE = "unknown resource"
 
 
@@ -67,6 +71,12 @@ class FaultFlow:
         self._delivery = delivery
         self._timelines = timelines
         self._clock = clock
+        self._judgement = Judgement(situation, clock, self._calm, self._silence)
+
+    async def run(self) -> None:
+        """Do what is due by time, until cancelled."""
+        self._judgement.resume()
+        await self._judgement.agenda.run()
 
     async def accept(
         self, events: Sequence[RawEvent], *, source: str, body: bytes, received: datetime
@@ -83,22 +93,7 @@ class FaultFlow:
             await situation.ready()
         ids = stable_ids("event", [event.identity for event in events])
         step = Step(received, self._clock.now())
-        is_news = situation.intake.is_news
-        rules_for = situation.selector.rules_for
-        news = []
-        counts = situation.counts
-        try:
-            for event, event_id in zip(events, ids, strict=True):
-                new = is_news(event_id)
-                news.append(new)
-                if new:
-                    if rules_for(event.type) is not None:
-                        self._judge(event, event_id, step)
-                    else:
-                        counts[event.type] += 1
-        except Exception:  # a defect of ours: what memory has of this step is not kept
-            situation.doubt()
-            raise
+        news = self._judge_all(events, ids, step)
         step.change.batches.append(
             EventBatch(
                 received_time=received,
@@ -111,29 +106,137 @@ class FaultFlow:
         self._tell(step)
         return Accepted(ids, news)
 
+    def _judge_all(self, events: Sequence[RawEvent], ids: Sequence[str], step: Step) -> list[bool]:
+        """Judge events in their order; return which of them were news."""
+        situation = self._situation
+        is_news = situation.intake.is_news
+        rules_for = situation.selector.rules_for
+        news = []
+        counts = situation.counts
+        try:
+            for event, event_id in zip(events, ids, strict=True):
+                new = is_news(event_id)
+                news.append(new)
+                if new:
+                    if rules_for(event.type) is not None:
+                        self._judge(event, event_id, step)
+                    else:
+                        counts[event.type if event.type in counts or len(counts) < MOST_TYPES else OTHER] += 1
+        except Exception:  # a defect of ours: what memory has of this step is not kept
+            situation.doubt()
+            raise
+        return news
+
+    async def _calm(self, key: Key) -> None:
+        """Tell how a fault that came and went has ended up."""
+        situation = self._situation
+        await situation.ready()
+        folded = situation.memory.folded.get(key)
+        if folded is None:
+            return
+        step = Step(self._clock.now(), self._clock.now())
+        try:
+            self._unfold(key, folded, step)
+        except Exception:
+            situation.doubt()
+            raise
+        await situation.keep(step.change)
+        self._tell(step)
+
+    def _unfold(self, key: Key, folded: Folded, step: Step) -> None:
+        situation = self._situation
+        situation.memory.fold(key, None, step.change)
+        record = situation.book.open_fault(*key)
+        verdict = None
+        if folded.event is not None:
+            found = situation.resources.find(folded.event.resource)
+            verdict = situation.selector.select(folded.event, getattr(found, "zone_id", None))
+            verdict = verdict.raises if isinstance(verdict, Clear) else verdict
+        count = {"folded_changes": folded.flapping.folded}
+        if not isinstance(verdict, Raise) or folded.event is None:
+            if record is not None:
+                self._end(record, step)
+        elif record is None:
+            self._begin(folded.event, folded.event_id, verdict, key[0], step, count)
+        else:
+            self._change(record, verdict, step, count)
+
+    async def _silence(self, key: Key) -> None:
+        """Say that somebody has not spoken who should have."""
+        situation = self._situation
+        await situation.ready()
+        now = self._clock.now()
+        event = self._judgement.silence(key, now)
+        if event is None:
+            return
+        (event_id,) = stable_ids("event", [event.identity])
+        step = Step(now, now)
+        situation.memory.expect(key, Expected(last=now, is_silent=True), step.change)
+        self._judge_all([event], [event_id], step)
+        step.change.batches.append(
+            EventBatch(
+                received_time=now,
+                source=OWN,
+                event_ids=bytes.fromhex(event_id.replace("-", "")),
+                body=msgspec.json.encode(event),
+            )
+        )
+        await situation.keep(step.change)
+        self._tell(step)
+
     def _judge(self, event: RawEvent, event_id: str, step: Step) -> None:
         """Decide what one event means (T3), and do it to the alarms in memory."""
         situation = self._situation
-        found = situation.resources.find(event.resource)
-        match situation.selector.select(event, getattr(found, "zone_id", None)):
-            case Raise() as verdict:
+        judgement = self._judgement
+        zone_id = getattr(situation.resources.find(event.resource), "zone_id", None)
+        verdict = situation.selector.select(event, zone_id)
+        raised = verdict if isinstance(verdict, Raise) else None
+        match verdict:
+            case Raise():
                 self._raise(event, event_id, verdict, step)
-            case Clear() as verdict:
+            case Clear():
                 for ended in verdict.faults:
                     self._clear(ended.resource, ended.fault_type, step)
-                if verdict.raises is not None:
-                    self._raise(event, event_id, verdict.raises, step)
+                raised = verdict.raises
+                if raised is not None:
+                    self._raise(event, event_id, raised, step)
             case Ignored() | Unnamed():
                 pass
+        judgement.contradicts(event, raised, step.change)
+        for own in judgement.hears(event, zone_id, step.now, step.change):
+            (own_id,) = stable_ids("event", [own.identity])
+            self._judge(own, own_id, step)
 
     def _raise(self, event: RawEvent, event_id: str, verdict: Raise, step: Step) -> None:
+        """Begin a fault, or count a repeat of it; one that is not believed yet, or comes and goes, waits."""
+        resource_id = self._situation.id_of(verdict.resource)
+        key = (resource_id, verdict.rule.fault_type)
+        record = self._situation.book.open_fault(*key)
+        folded = self._situation.memory.folded.get(key)
+        if folded is not None and folded.event is None:
+            self._judgement.folds(key, step.now, step.change, event, event_id)
+        elif record is not None:
+            self._repeat(record, verdict, event, event_id, step)
+        elif (
+            folded is None
+            and self._judgement.believes(event, verdict.rule, resource_id, step.now, step.change)
+            and not self._judgement.folds(key, step.now, step.change, event, event_id)
+        ):
+            self._begin(event, event_id, verdict, resource_id, step)
+            self._aggregate(resource_id, event_id, step)
+
+    def _begin(
+        self,
+        event: RawEvent,
+        event_id: str,
+        verdict: Raise,
+        resource_id: str,
+        step: Step,
+        more: dict[str, Any] | None = None,
+    ) -> None:
         rule = verdict.rule
-        found = self._situation.resources.find(verdict.resource)
-        resource_id = verdict.resource if found is None else found.id
-        record = self._situation.book.open_fault(resource_id, rule.fault_type)
-        if record is not None:
-            self._repeat(record, verdict, step)
-            return
+        found = self._situation.resources.get(resource_id)
+        details = event.details if verdict.details is None else verdict.details
         fault = Fault(
             fault_key=lifecycle.fault_key_of(
                 event_id, resource_id, rule.fault_type, secret=self._situation.secret
@@ -152,8 +255,11 @@ class FaultFlow:
             raised_by=event_id,
             event_time=event.time,
             raised_time=step.now,
-            details=_storable(event.details if verdict.details is None else verdict.details),
+            details=_storable(details | more if more else details),
         )
+        self._open(fault, step)
+
+    def _open(self, fault: Fault, step: Step) -> None:
         fault = replace(fault, cause=correlation.cause_of(fault, self._situation.book))
         judged = self._clock.now()
         reaches = self._reaches(fault.fault_key, fault)
@@ -162,21 +268,67 @@ class FaultFlow:
         log.info(
             "fault.raised",
             fault_id=fault.fault_key,
-            resource_id=resource_id,
+            resource_id=fault.resource_id,
             fault_type=fault.fault_type,
             severity=fault.severity.perceived,
             affected=len(reaches[fault.fault_key]) - 1,
         )
 
-    def _repeat(self, record: AlarmedFault, verdict: Raise, step: Step) -> None:
+    def _aggregate(self, resource_id: str, event_id: str, step: Step) -> None:
+        """Raise or end what the lesser faults of a resource are together [D 3.3.2]."""
+        situation = self._situation
+        rules = situation.selector.policy.aggregate
+        for found in list(aggregation.judged(resource_id, situation.book, rules, step.now)) if rules else ():
+            match found:
+                case aggregation.Apart(rule):
+                    record = situation.book.open_fault(resource_id, rule.fault_type)
+                    if record is not None:
+                        self._end(record, step)
+                case aggregation.Together(rule, faults):
+                    key = lifecycle.fault_key_of(
+                        event_id, resource_id, rule.fault_type, secret=situation.secret
+                    )
+                    self._open(
+                        Fault(
+                            fault_key=key,
+                            resource_id=resource_id,
+                            resource_type=faults[0].resource_type,
+                            fault_type=rule.fault_type,
+                            rule=rule.name,
+                            severity=rule.severity,
+                            state=rule.state,
+                            event_type=faults[0].event_type,
+                            probable_cause=rule.probable_cause,
+                            recommended_action=rule.recommended_action,
+                            raised_by=event_id,
+                            event_time=faults[-1].event_time,
+                            raised_time=step.now,
+                            details={"faults": [fault.fault_type for fault in faults]},
+                            is_derived=True,
+                        ),
+                        step,
+                    )
+
+    def _repeat(
+        self, record: AlarmedFault, verdict: Raise, event: RawEvent, event_id: str, step: Step
+    ) -> None:
         """Count a repeat of an open fault; if it is worse or better than before, tell the change."""
         fault = record.fault
         if verdict.severity == fault.severity and verdict.rule.state == fault.state:
             repeats = step.change.repeats
             repeats[fault.fault_key] = repeats.get(fault.fault_key, 0) + 1
-            return
+        elif not self._judgement.folds(
+            (fault.resource_id, fault.fault_type), step.now, step.change, event, event_id
+        ):
+            self._change(record, verdict, step)
+
+    def _change(
+        self, record: AlarmedFault, verdict: Raise, step: Step, more: dict[str, Any] | None = None
+    ) -> None:
+        fault = record.fault
         changed = replace(
             fault,
+            details=fault.details | more if more else fault.details,
             severity=verdict.severity,
             state=verdict.rule.state,
             rule=verdict.rule.name,
@@ -194,14 +346,26 @@ class FaultFlow:
         found = self._situation.resources.find(name)
         resource_id = name if found is None else found.id
         for subject in dict.fromkeys((resource_id, name)):
-            record = self._situation.book.open_fault(subject, fault_type)
-            if record is None:
+            key = (subject, fault_type)
+            record = self._situation.book.open_fault(*key)
+            folded = self._situation.memory.folded.get(key)
+            is_over = record is None if folded is None else folded.event is None
+            if is_over or self._judgement.folds(key, step.now, step.change, None):
                 continue
-            self._settle(record, None, self._reaches(record.fault.fault_key, None), step)
-            step.cleared_faults.append(record.fault.fault_key)
-            log.info(
-                "fault.cleared", fault_id=record.fault.fault_key, resource_id=subject, fault_type=fault_type
-            )
+            if record is not None:
+                self._end(record, step)
+                self._aggregate(subject, record.fault.fault_key, step)
+
+    def _end(self, record: AlarmedFault, step: Step) -> None:
+        fault = record.fault
+        self._settle(record, None, self._reaches(fault.fault_key, None), step)
+        step.cleared_faults.append(fault.fault_key)
+        log.info(
+            "fault.cleared",
+            fault_id=fault.fault_key,
+            resource_id=fault.resource_id,
+            fault_type=fault.fault_type,
+        )
 
     def _reaches(self, fault_key: str, fault: Fault | None) -> dict[str, impact.Reach]:
         """Return what a fault does to which resource now (T4), and what other faults do differently by it."""

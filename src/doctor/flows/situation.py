@@ -10,6 +10,7 @@ from collections import Counter
 
 import structlog
 
+from doctor.flows.memory import Memory
 from doctor.inspector.intake import Intake
 from doctor.inspector.selection import Selector
 from doctor.model.alarm_book import AlarmBook
@@ -41,6 +42,7 @@ class Situation:
         self.subscriptions = Subscriptions()
         self.intake = Intake()
         self._public_url = public_url
+        self.memory = Memory()
         self.tokens: dict[str, Token] = {}
         self.secret = b""
         self.counts: Counter[str] = Counter()
@@ -59,6 +61,11 @@ class Situation:
     def resources(self) -> ResourceMap:
         """Return the resource map."""
         return self.controller.resource_map
+
+    def id_of(self, name: str) -> str:
+        """Return the id of the resource that a Monitor calls by this name; of one that no map knows, the name."""
+        found = self.resources.find(name)
+        return name if found is None else found.id
 
     def describer(self, viewer: str | None, outlooks: Outlooks | None = None) -> Describer:
         """Return what describes the present to a project, or to the Administrator (None)."""
@@ -129,6 +136,7 @@ class Situation:
         self._sequences = dict(snapshot.sequences)
         self.tokens = {token.sha256: token for token in snapshot.tokens}
         self.policy = snapshot.policy
+        self.memory = Memory(snapshot.memos, self.memory)
         self.intake = Intake()
         ids = snapshot.event_ids.hex()
         for start in range(0, len(ids), 32):

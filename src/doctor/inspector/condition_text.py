@@ -1,5 +1,7 @@
 """Reads which events a rule means, and how severe something is."""
 
+from datetime import timedelta
+
 from doctor.inspector.document import Place
 from doctor.inspector.words import is_literal
 from doctor.model.fault import Severity, severity_of
@@ -47,13 +49,18 @@ def _matcher(place: Place) -> Matcher:
 
 
 def _range(place: Place) -> Range:
-    section = place.section(("above", "below"), later=("for", "clear_below"))
+    section = place.section(("above", "below", "for", "clear_below", "clear_above"))
     above, below = section.at("above").number(), section.at("below").number()
+    clear_below, clear_above = section.at("clear_below").number(), section.at("clear_above").number()
     if not section.at("above").is_given and not section.at("below").is_given:
         place.flaw("needs above or below; a detail within a detail is written as one key: a.b")
     if above is not None and below is not None and above >= below:
         place.flaw("no number is above the one and below the other")
-    return Range(above, below)
+    if clear_below is not None and (above is None or clear_below > above):
+        section.at("clear_below").flaw("goes with above, and is not larger")
+    if clear_above is not None and (below is None or clear_above < below):
+        section.at("clear_above").flaw("goes with below, and is not smaller")
+    return Range(above, below, section.at("for").duration(timedelta(0)), clear_below, clear_above)
 
 
 def read_severity(place: Place) -> Severity:

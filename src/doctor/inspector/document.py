@@ -5,6 +5,7 @@ zeros. Aliases and tags are refused: nothing in a policy needs them, and small t
 """
 
 from collections.abc import Collection, Iterable
+from datetime import timedelta
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 import yaml
 
 from doctor.inspector.words import number_of
+from doctor.kit.times import parse_duration
 from doctor.model.errors import Flaw, Reason, RejectedError
 
 MAX_BYTES = 1 << 20
@@ -20,6 +22,8 @@ MAX_NODES = 50_000
 MAX_FLAWS = 100
 MAX_ITEMS = 1_000  # of one list or mapping, such as the rules
 MAX_TEXT = 256
+MAX_COUNT = 1_000_000
+MAX_DURATION = timedelta(days=366)
 
 Word = TypeVar("Word", bound=StrEnum)
 
@@ -266,6 +270,32 @@ class Place:
         known = {str(word): word for word in words}
         found = known.get(self.one_of(known, default))
         return next(iter(words)) if found is None else found
+
+    def count(self, default: int, *, least: int = 0) -> int:
+        """Return a whole number."""
+        number = self.number()
+        if number is None:
+            return default
+        if not least <= number <= MAX_COUNT or number != int(number):
+            self.flaw(f"has to be a whole number from {least} to {MAX_COUNT}")
+            return default
+        return int(number)
+
+    def duration(self, default: timedelta | None = None) -> timedelta:
+        """Return a duration: seconds, or ISO 8601; without a default, one has to be given."""
+        if not self.is_given:
+            if default is None:
+                self.flaw("required: a duration such as PT30S, or seconds")
+            return default or timedelta(0)
+        word = self.text()
+        try:
+            duration = parse_duration(word) if word else timedelta(0)
+        except ValueError as error:
+            self.flaw(str(error))
+            return default or timedelta(0)
+        if duration > MAX_DURATION:
+            self.flaw(f"is too long: at most {MAX_DURATION.days} days")
+        return min(duration, MAX_DURATION)
 
     def number(self) -> float | None:
         """Return a number, None if it is not given."""

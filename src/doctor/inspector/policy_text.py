@@ -1,5 +1,9 @@
 """Reads a failure policy as the operator writes it (YAML), and says all that is wrong with it at once."""
 
+from collections.abc import Iterator
+from datetime import timedelta
+from math import inf, nextafter
+
 import msgspec
 from msgspec.structs import replace
 
@@ -11,6 +15,7 @@ from doctor.inspector.condition_text import (
     read_severity,
 )
 from doctor.inspector.document import MAX_FLAWS, Document, Place, shown
+from doctor.inspector.judging_text import confirmed, read_absences, read_aggregations, read_damping
 from doctor.model.errors import Flaw
 from doctor.model.fault import EventType, ResourceState, Severity
 from doctor.model.policy import (
@@ -23,6 +28,7 @@ from doctor.model.policy import (
     Grade,
     IgnoreRule,
     OneOf,
+    Patience,
     Propagation,
     Range,
     RecommendedAction,
@@ -41,11 +47,14 @@ DEFAULT_CLEAR = (
 # Details that say how bad it is, rather than what it is about.
 LEVELS = ("status", "severity")
 
-SECTIONS = ("version", "description", "faults", "ignore", "propagate")
-LATER_SECTIONS = ("confirm", "aggregate", "absence", "damping", "suspect", "zones", "storm")
+SECTIONS = (
+    *("version", "description", "faults", "ignore", "confirm", "aggregate", "absence", "damping"),
+    "propagate",
+)
+LATER_SECTIONS = ("suspect", "zones", "storm")
 RULE_KEYS = (
     *("name", "when", "clear_when", "resource", "fault_type", "severity", "state"),
-    *("event_type", "probable_cause", "recommended_action", "grades"),
+    *("event_type", "probable_cause", "recommended_action", "grades", "samples"),
 )
 GRADE_KEYS = ("condition", "when", "severity", "state", "recommended_action")
 PROPAGATION_KEYS = ("from", "kind", "state", "when_all", "to_state", "severity", "min_severity")
@@ -74,11 +83,14 @@ def parse_policy(text: str, catalogue: Catalogue) -> PolicyReport:
     policy = FailurePolicy(
         version=1,
         description=top.at("description").text("", limit=MAX_DESCRIPTION),
-        faults=_fault_rules(top.at("faults").sections(RULE_KEYS), catalogue),
+        faults=confirmed(_fault_rules(top.at("faults").sections(RULE_KEYS), catalogue), top.at("confirm")),
         ignore=tuple(
             IgnoreRule(name=each.at("name").text(each.pointer), when=read_demanded(each.at("when")))
             for each in top.at("ignore").sections(("name", "when"))
         ),
+        aggregate=read_aggregations(top.at("aggregate")),
+        absence=read_absences(top.at("absence"), catalogue),
+        damping=read_damping(top.at("damping")),
         propagate=tuple(_propagation(each) for each in top.at("propagate").sections(PROPAGATION_KEYS)),
     )
     document.finish()
@@ -122,7 +134,16 @@ def _fault_rule(section: Place, catalogue: Catalogue) -> FaultRule:
             if section.at("grades").is_given
             else _inherited_grades(section, row)
         ),
+        patience=_patience(section, when),
     )
+
+
+def _patience(section: Place, when: Condition) -> Patience | None:
+    dwells = [matcher.dwell for matcher in when.details.values() if isinstance(matcher, Range)]
+    patience = Patience(
+        dwell=max(dwells, default=timedelta(0)), samples=section.at("samples").count(1, least=1)
+    )
+    return None if patience == Patience() else patience
 
 
 # What holds for a type of event that the catalogue does not have, unless the rule says it: nothing is out of service.
@@ -177,9 +198,23 @@ def _clear_conditions(place: Place, when: Condition, clears_by: tuple[str, ...])
         wanted = tuple(read_condition(each) for each in place.one_or_more(may_be_empty=True))
         if not wanted or any(condition.type for condition in wanted):
             clears_by = ()
+    else:
+        wanted = (*wanted, *_beyond(when))
     if clears_by:
         wanted = (*wanted, Condition(type=clears_by))
     return tuple(_about_the_same(when, condition) for condition in wanted)
+
+
+def _beyond(when: Condition) -> Iterator[Condition]:
+    """Return what a reading that has left the ranges of a rule meets."""
+    for key, matcher in when.details.items():
+        if isinstance(matcher, Range):
+            if matcher.above is not None:
+                end = nextafter(matcher.above, inf) if matcher.clear_below is None else matcher.clear_below
+                yield Condition(details={key: Range(below=end)})
+            if matcher.below is not None:
+                end = nextafter(matcher.below, -inf) if matcher.clear_above is None else matcher.clear_above
+                yield Condition(details={key: Range(above=end)})
 
 
 def _about_the_same(when: Condition, clear: Condition) -> Condition:

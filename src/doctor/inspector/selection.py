@@ -19,7 +19,7 @@ from doctor.inspector.impact import by_supplier
 from doctor.inspector.words import is_literal, pattern
 from doctor.model.event import RawEvent
 from doctor.model.fault import SEVERITY_WORDS, Severity
-from doctor.model.policy import Condition, FailurePolicy, FaultRule, Grade, IgnoreRule
+from doctor.model.policy import Absence, Condition, FailurePolicy, FaultRule, Grade, IgnoreRule
 
 REMEMBERED_TYPES = 10_000
 REMEMBERED_LENGTH = 256
@@ -85,13 +85,15 @@ class Selector:
         self.propagation = by_supplier(policy.propagate)
         self._rules = [_CompiledRule(rule) for rule in policy.faults]
         self._ignores = [(rule, compiled(rule.when)) for rule in policy.ignore]
+        self._absences = [(absence, compiled(absence.expect)) for absence in policy.absence]
         self._by_type: dict[str, list[int]] = {}
         self._by_pattern: list[tuple[str, int]] = []
         self._for_any_type: list[int] = []
         for index, rule in enumerate(policy.faults):
             self._index(index, (rule.when, *rule.clear_when))
         ignored = [name for rule in policy.ignore for name in rule.when.type if is_literal(name)]
-        exact = (*self._by_type, *ignored)
+        expected = [name for one in policy.absence for name in one.expect.type if is_literal(name)]
+        exact = (*self._by_type, *ignored, *expected)
         self._plans: dict[str, _Plan | None] = {event_type: self._plan(event_type) for event_type in exact}
         self._room = len(self._plans) + REMEMBERED_TYPES
 
@@ -101,6 +103,19 @@ class Selector:
         if plan is _UNSEEN:
             plan = self._find_plan(event_type)
         return None if plan is None else plan.rules
+
+    def patient(self, event_type: str) -> tuple[FaultRule, ...]:
+        """Return the rules for this type of event that do not believe the first one."""
+        plan = self._plans.get(event_type)
+        return () if plan is None else plan.patient
+
+    def expected(self, event: RawEvent, zone_id: str | None = None) -> list[Absence]:
+        """Return the absences that this event ends, or puts off."""
+        plan = self._plans.get(event.type)
+        if plan is None or not plan.expects:
+            return []
+        details = read_details(event) if plan.reads_details else _NO_DETAILS
+        return [absence for absence, holds in plan.expects if holds(event, zone_id, details)]
 
     def select(self, event: RawEvent, zone_id: str | None = None) -> Selected:
         """Say what the event means; ``zone_id`` is the zone of the resource that it is about, if that is known.
@@ -134,9 +149,11 @@ class Selector:
         candidates.update(index for name, index in self._by_pattern if pattern(name).match(event_type))
         ignores = [(rule, test) for rule, test in self._ignores if names_type(rule.when, event_type)]
         # An ignore rule without a type makes no type a named one: there is nothing to be ignored.
-        if not candidates and not any(rule.when.type for rule, _ in ignores):
+        expects = [(one, test) for one, test in self._absences if names_type(one.expect, event_type)]
+        if not candidates and not expects and not any(rule.when.type for rule, _ in ignores):
             return None
-        return _plan([self._rules[index] for index in sorted(candidates)], ignores, event_type)
+        rules = [self._rules[index] for index in sorted(candidates)]
+        return _plan(rules, ignores, expects, event_type)
 
 
 def resource_of(event: RawEvent, rule: FaultRule, details: Details | None = None) -> str:
@@ -188,17 +205,22 @@ class _Plan(NamedTuple):
     ignores: tuple[tuple[str, EventTest], ...]
     clears: tuple[tuple[FaultRule, EventTest], ...]
     raises: tuple[_Raising, ...]
+    expects: tuple[tuple[Absence, EventTest], ...]
+    patient: tuple[FaultRule, ...]
     reads_details: bool
 
 
-_UNSEEN = _Plan((), (), (), (), False)
+_UNSEEN = _Plan((), (), (), (), (), (), False)
 _NO_DETAILS: Details = {}
 
 
 def _plan(
-    rules: Sequence[_CompiledRule], ignores: Sequence[tuple[IgnoreRule, Compiled]], event_type: str
+    rules: Sequence[_CompiledRule],
+    ignores: Sequence[tuple[IgnoreRule, Compiled]],
+    expects: Sequence[tuple[Absence, Compiled]],
+    event_type: str,
 ) -> _Plan:
-    used = [test for _, test in ignores]
+    used = [test for _, test in (*ignores, *expects)]
     clears: list[tuple[FaultRule, EventTest]] = []
     raises: list[_Raising] = []
     for each in rules:
@@ -218,6 +240,8 @@ def _plan(
         ignores=tuple((rule.name, test.holds) for rule, test in ignores),
         clears=tuple(clears),
         raises=tuple(raises),
+        expects=tuple((absence, test.holds) for absence, test in expects),
+        patient=tuple(each.rule for each in rules if each.rule.patience is not None),
         reads_details=any(test.reads_details for test in used),
     )
 

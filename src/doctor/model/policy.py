@@ -3,11 +3,15 @@
     FailurePolicy
     ├── ignore      events that count for nothing
     ├── faults      FaultRule: an event that meets `when` raises a fault, one that meets `clear_when` ends it
+    ├── aggregate   Aggregation: several faults of one resource that are together another one
+    ├── absence     Absence: events that have to come, and what it means when they do not
+    ├── damping     Damping: how a fault that comes and goes is told
     └── propagate   Propagation: what a fault does to whatever depends on the faulty resource
 
 The fault catalogue is beside it: what is known of the event types that ship, and what a rule need not repeat.
 """
 
+from datetime import timedelta
 from enum import Enum, StrEnum
 
 import msgspec
@@ -46,10 +50,17 @@ class OneOf(msgspec.Struct, frozen=True):
 
 
 class Range(msgspec.Struct, frozen=True):
-    """A detail is a number beyond ``above`` and below ``below``, the ends not included; None is no end."""
+    """A detail is a number beyond ``above`` and below ``below``, the ends not included; None is no end.
+
+    In the ``when`` of a rule: it has been so for ``dwell``, and is over when the number is below ``clear_below`` or above
+    ``clear_above``, which None puts to the ends themselves.
+    """
 
     above: float | None = None
     below: float | None = None
+    dwell: timedelta = timedelta(0)
+    clear_below: float | None = None
+    clear_above: float | None = None
 
 
 Matcher = Equals | Glob | OneOf | Range
@@ -94,11 +105,25 @@ class Grade(msgspec.Struct, frozen=True, kw_only=True):
     recommended_action: RecommendedAction | None = None
 
 
+class Patience(msgspec.Struct, frozen=True, kw_only=True):
+    """What it takes for a fault to be believed: all of it.
+
+    ``dwell``: each sample said so for at least that long. ``samples``: so many in a row said so. ``monitors``: so many
+    sources say so, each within the last ``within``.
+    """
+
+    dwell: timedelta = timedelta(0)
+    samples: int = 1
+    monitors: int = 1
+    within: timedelta = timedelta(minutes=1)
+
+
 class FaultRule(msgspec.Struct, frozen=True, kw_only=True):
     """How an event becomes a fault.
 
     An event that meets ``when`` raises it, one that meets any of ``clear_when`` ends it. ``severity`` None is the
     Monitor's own; the first of ``grades`` whose condition holds has the last word on severity, state and action.
+    ``patience`` None believes the first event.
     """
 
     name: str
@@ -112,6 +137,7 @@ class FaultRule(msgspec.Struct, frozen=True, kw_only=True):
     probable_cause: str
     recommended_action: RecommendedAction
     grades: tuple[Grade, ...] = ()
+    patience: Patience | None = None
 
 
 class IgnoreRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,6 +171,56 @@ class Propagation(msgspec.Struct, frozen=True, kw_only=True):
     min_severity: Severity = Severity.CLEARED
 
 
+class Aggregation(msgspec.Struct, frozen=True, kw_only=True):
+    """More than ``more_than`` lesser faults of one resource within a window are a fault of their own [D 3.3.2].
+
+    Lesser are those below ``severity_below``.
+    """
+
+    name: str
+    severity_below: Severity = Severity.CRITICAL
+    more_than: int = 2
+    within: timedelta
+    fault_type: str
+    severity: Severity
+    state: ResourceState
+    probable_cause: str
+    recommended_action: RecommendedAction
+
+
+class Subject(StrEnum):
+    """Whose events are counted together."""
+
+    SOURCE = "source"
+    RESOURCE = "resource"
+
+
+class Absence(msgspec.Struct, frozen=True, kw_only=True):
+    """Events that have to come at least every so often from whoever has begun to send them.
+
+    When one stays away an event of the type ``raises`` says that its source, or its resource, is down, and when it
+    comes again, that it is up.
+    """
+
+    name: str
+    expect: Condition
+    every: timedelta
+    same: Subject = Subject.SOURCE
+    raises: str
+
+
+class Damping(msgspec.Struct, frozen=True, kw_only=True):
+    """When a fault that comes and goes is told less often.
+
+    After ``changes`` changes of one fault within ``within`` further ones are folded into one, which is told when
+    nothing has changed for ``hold``. With 0 changes nothing is ever folded.
+    """
+
+    changes: int = 5
+    within: timedelta = timedelta(seconds=60)
+    hold: timedelta = timedelta(seconds=30)
+
+
 class FailurePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """The failure policy as a whole. The first fault rule that takes an event is the one that counts."""
 
@@ -152,6 +228,9 @@ class FailurePolicy(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     faults: tuple[FaultRule, ...] = ()
     ignore: tuple[IgnoreRule, ...] = ()
+    aggregate: tuple[Aggregation, ...] = ()
+    absence: tuple[Absence, ...] = ()
+    damping: Damping = Damping()
     propagate: tuple[Propagation, ...] = ()
 
 

@@ -33,7 +33,7 @@ from doctor.flows.resource_map import replace_map
 from doctor.flows.situation import Situation
 from doctor.flows.subscription import EndpointWish, SubscriptionFlow
 from doctor.flows.timelines import Timelines
-from doctor.inspector.catalogue import default_catalogue
+from doctor.inspector.catalogue import default_catalogue, default_policy_text
 from doctor.inspector.policy_text import parse_policy
 from doctor.inspector.selection import Selector
 from doctor.model.errors import StoreError
@@ -210,6 +210,7 @@ class RunningFlows:
         for subscription in self.situation.subscriptions:
             self.delivery.follow(subscription)
         self.do(tasks, self.delivery.run())
+        self.do(tasks, self.faults.run())
 
     def do(self, tasks: asyncio.TaskGroup, work: Coroutine[Any, Any, None]) -> None:
         """Do something beside all else, until it is done or this Doctor dies."""
@@ -652,6 +653,11 @@ def _promise(holds: bool, broken: str) -> None:
 
 
 # --- small parts ---
+
+
+def without_damping() -> str:
+    """Return the policy that ships, by which every change is told however often a fault comes and goes."""
+    return f"{default_policy_text()}\ndamping: off\n"
 
 
 def _selector(policy: str | None, clock: LoopClock) -> Selector:

@@ -258,6 +258,7 @@ def test_a_description_may_have_several_lines() -> None:
 
 RULE = "version: 1\nfaults:\n  - {name: a, when: {type: compute.cpu.failure}, %s}\n"
 WHEN = "version: 1\nfaults:\n  - {name: a, when: {type: compute.cpu.failure, %s}}\n"
+ONE = "version: 1\nfaults:\n  - {name: a, when: {type: compute.cpu.failure}}\n"
 PROPAGATE = "version: 1\npropagate:\n  - {from: host, kind: hosts, to_state: error, %s}\n"
 
 
@@ -344,16 +345,70 @@ PROPAGATE = "version: 1\npropagate:\n  - {from: host, kind: hosts, to_state: err
             id="no-number",
         ),
         pytest.param(
-            WHEN % "details: {a: {above: 1, for: PT30S}}",
+            WHEN % "details: {a: {above: 1, for: soon}}",
             "/faults/0/when/details/a/for",
-            "not supported by this version",
+            "is no duration: write seconds (30) or ISO 8601 (PT30S)",
             id="range-for",
         ),
         pytest.param(
-            WHEN % "details: {a: {above: 1, clear_below: 0}}",
+            WHEN % "details: {a: {above: 1, clear_below: 2}}",
             "/faults/0/when/details/a/clear_below",
-            "not supported by this version",
+            "goes with above, and is not larger",
             id="hysteresis",
+        ),
+        pytest.param(
+            WHEN % "details: {a: {above: 1, clear_above: 2}}",
+            "/faults/0/when/details/a/clear_above",
+            "goes with below, and is not smaller",
+            id="hysteresis-of-the-other-end",
+        ),
+        pytest.param(
+            ONE + "confirm: [{faults: [a, b], monitors: 2}]",
+            "/confirm/0/faults/1",
+            "'b' is the name of no rule",
+            id="confirm-what-is-not-there",
+        ),
+        pytest.param(
+            ONE + "confirm: [{faults: a, monitors: 1.5}]",
+            "/confirm/0/monitors",
+            "has to be a whole number",
+            id="half-a-monitor",
+        ),
+        pytest.param(
+            ONE + "aggregate: [{name: x, raise: {fault_type: y}}]",
+            "/aggregate/0/within",
+            "required: a duration",
+            id="aggregate-without-a-window",
+        ),
+        pytest.param(
+            ONE + "aggregate: [{name: x, within: PT1M}]",
+            "/aggregate/0/raise",
+            "which fault do they make?",
+            id="aggregate-to-nothing",
+        ),
+        pytest.param(
+            ONE + "absence: [{name: x, expect: {source: zabbix}, every: PT10S}]",
+            "/absence/0/expect",
+            "needs a type",
+            id="absence-of-anything",
+        ),
+        pytest.param(
+            ONE + "absence: [{name: x, expect: {type: y}, every: 0.5}]",
+            "/absence/0/every",
+            "at least a second",
+            id="absence-all-the-time",
+        ),
+        pytest.param(
+            ONE + "absence: [{name: x, expect: {type: y}, every: 5, raise: monitor.silence}]",
+            "/absence/0/raise",
+            "did you mean monitor.silent?",
+            id="absence-that-means-nothing",
+        ),
+        pytest.param(
+            ONE + "damping: {hold: PT9000H}",
+            "/damping/hold",
+            "at most 366 days",
+            id="damping-for-ever",
         ),
         pytest.param(PROPAGATE % "kind: hosts", "/propagate/0/kind", "given twice", id="twice"),
         pytest.param(PROPAGATE % "when_all: maybe", "/propagate/0/when_all", "true, false", id="when-all"),

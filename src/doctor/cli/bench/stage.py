@@ -8,6 +8,7 @@ from typing import Any
 
 from doctor.cli.bench.processes import Doctor, Helper
 from doctor.cli.bench.result import BenchError
+from doctor.inspector.catalogue import default_policy_text
 
 SECRET = "whsec_ZG9jdG9yIGJlbmNoIHNpZ25zIGl0cyBub3RpZmljYXRpb25z"  # noqa: S105 - of nothing, on loopback
 CONNECTIONS = 64
@@ -80,9 +81,11 @@ def loaded(
 
 
 def put_map(doctor: Doctor, document: dict[str, Any]) -> None:
-    """Load a resource map."""
+    """Load a resource map; and the policy that ships, by which every change is told: in a bench they come quickly."""
+    policy = f"{default_policy_text()}\ndamping: off\n"
     with doctor.client() as admin:
         admin.put("/v1/resource-map", document)
+        admin.send("PUT", "/v1/failure-policies", policy.encode(), content_type="application/yaml")
 
 
 def subscribe(doctor: Doctor, owners: list[str], ports: list[int]) -> None:

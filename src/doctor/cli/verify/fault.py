@@ -109,24 +109,25 @@ class FaultTest:
         """
         with ExitStack() as stack:
             projects = [f"verify-{self._run}-{name}" for name in ("owner", "stranger")]
-            self._add_resources(projects, stack)
+            self._add_resources(projects, rounds, stack)
             owner, stranger = (Tenant(self._admin, one, stack, webhook=self._webhook) for one in projects)
-            stack.callback(_quietly, self._report, "up")
             checks = []
             for number in range(1, rounds + 1):
-                checks.append(self._round(owner, stranger))
+                host = f"{self._host}-{number}"  # one that came and went too often would be told later
+                stack.callback(_quietly, self._report, host, "up")
+                checks.append(self._round(host, owner, stranger))
                 progress(number, rounds)
             return checks
 
-    def _round(self, owner: Tenant, stranger: Tenant) -> Check:
+    def _round(self, host: str, owner: Tenant, stranger: Tenant) -> Check:
         before = len(owner.mailbox.messages)
         heard = len(stranger.mailbox.messages)
-        sent = self._report("down")
+        sent = self._report(host, "down")
         told = owner.mailbox.wait("fault", before)
-        state = self._state(owner)
-        self._report("up")
+        state = self._state(host, owner)
+        self._report(host, "up")
         cleared = owner.mailbox.wait("fault_cleared", before)
-        recovered = self._state(owner)
+        recovered = self._state(host, owner)
         time.sleep(QUIET)
         latency = None if told is None else told[0] - sent
         return {
@@ -137,25 +138,26 @@ class FaultTest:
             "stranger_heard_nothing": len(stranger.mailbox.messages) == heard,
         }
 
-    def _state(self, owner: Tenant) -> str:
-        machine = owner.client.get(f"/v1/virtual-resources/{self._host}-owner")
+    def _state(self, host: str, owner: Tenant) -> str:
+        machine = owner.client.get(f"/v1/virtual-resources/{host}-owner")
         return str(machine["virtual_resource_state"])
 
-    def _report(self, status: str) -> float:
-        """Report the host as a Monitor does; returns when."""
-        details = {"hostname": self._host, "status": status, "source": "doctor verify"}
+    def _report(self, host: str, status: str) -> float:
+        """Report a host as a Monitor does; returns when."""
+        details = {"hostname": host, "status": status, "source": "doctor verify"}
         event = {"time": datetime.now(UTC).isoformat(), "type": "compute.host.down", "details": details}
         sent = time.monotonic()
         self._admin.post("/v1/events", {"event": event})
         return sent
 
-    def _add_resources(self, projects: list[str], stack: ExitStack) -> None:
-        """Add a host with the owner's machine, and another with the stranger's; take them out in the end."""
+    def _add_resources(self, projects: list[str], rounds: int, stack: ExitStack) -> None:
+        """Add a host with a machine of the owner for each round, and one of the stranger's; take them out in the end."""
         known = self._admin.get("/v1/resource-map")
-        other = f"{self._host}-b"
-        known["physical_resources"] += [{"id": self._host}, {"id": other}]
+        hosts = [f"{self._host}-{number}" for number in range(1, rounds + 1)]
+        other = f"{self._host}-other"
+        known["physical_resources"] += [{"id": host} for host in (*hosts, other)]
         known["virtual_resources"] += [
-            {"id": f"{self._host}-owner", "host": self._host, "owner": projects[0]},
+            *({"id": f"{host}-owner", "host": host, "owner": projects[0]} for host in hosts),
             {"id": f"{self._host}-stranger", "host": other, "owner": projects[1]},
         ]
         try:

@@ -1,0 +1,138 @@
+"""What is judged over time: doubts, flapping, and silence.
+
+Between the failure policy, which judges one event, and the alarms: whether a fault is believed yet, whether its change
+is told now or folded, and who should have spoken by now. Decides nothing itself (`doctor.inspector` does), and keeps
+what it has to remember in the `Memory` of the situation, in the same transaction as the event.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from doctor.flows.agenda import Agenda
+from doctor.flows.memory import Expected, Folded, Key
+from doctor.flows.situation import Situation
+from doctor.inspector import confirmation, damping
+from doctor.inspector.selection import Raise
+from doctor.kit.clock import Clock
+from doctor.model.event import RawEvent
+from doctor.model.policy import Absence, FaultRule, Subject
+from doctor.ports.store import Change
+
+MOST_FLAPPING = 10_000
+OWN = "doctor"  # the source of what Doctor itself has noticed
+
+OnDue = Callable[[Key], Awaitable[None]]
+
+
+class Judgement:
+    """Judges over time. ``on_calm`` and ``on_silence`` are called when a moment has come."""
+
+    def __init__(self, situation: Situation, clock: Clock, on_calm: OnDue, on_silence: OnDue) -> None:
+        self.agenda = Agenda(clock)
+        self._situation = situation
+        self._clock = clock
+        self._on_calm = on_calm
+        self._on_silence = on_silence
+
+    def resume(self) -> None:
+        """Note anew what is due, after a start."""
+        memory = self._situation.memory
+        for key, folded in memory.folded.items():
+            self._note_calm(key, folded)
+        now = self._clock.now()
+        for key, expected in memory.expected.items():
+            absence = self._absence(key)
+            if absence is not None:
+                memory.expected[key] = Expected(last=now, is_silent=expected.is_silent)
+                self._note_silence(key, now + absence.every)
+
+    def believes(
+        self, event: RawEvent, rule: FaultRule, resource_id: str, now: datetime, change: Change
+    ) -> bool:
+        """Tell whether enough was said for a fault that is not open yet."""
+        patience = rule.patience
+        if patience is None:
+            return True
+        memory = self._situation.memory
+        key = (rule.name, resource_id)
+        waiting = confirmation.heard(memory.waiting.get(key), patience, event.source, now)
+        if confirmation.is_believed(waiting, patience, now):
+            memory.wait(key, None, change)
+            return True
+        memory.wait(key, waiting, change)
+        return False
+
+    def contradicts(self, event: RawEvent, raised: Raise | None, change: Change) -> None:
+        """Take back what this source had said for other faults than the one that the event raises."""
+        situation = self._situation
+        for rule in situation.selector.patient(event.type):
+            if rule.patience is None or (raised is not None and raised.rule.name == rule.name):
+                continue
+            key = (rule.name, situation.id_of(event.resource))
+            waiting = situation.memory.waiting.get(key)
+            if waiting is not None:
+                left = confirmation.contradicted(waiting, rule.patience, event.source)
+                situation.memory.wait(key, left, change)
+
+    def folds(
+        self, key: Key, now: datetime, change: Change, event: RawEvent | None, event_id: str = ""
+    ) -> bool:
+        """Count a change of a fault, and tell whether it is folded; ``event`` raises it, None ends it."""
+        memory = self._situation.memory
+        rules = self._situation.selector.policy.damping
+        before = memory.flapping.get(key)
+        flapping = damping.changed(before or damping.Flapping(), rules, now)
+        if not flapping.is_damped:
+            memory.flapping[key] = flapping
+            if len(memory.flapping) > MOST_FLAPPING:
+                old = [one for one, how in memory.flapping.items() if now - (how.last or now) > rules.within]
+                memory.forget_calm(old)
+            return False
+        folded = Folded(flapping=flapping, event=event, event_id=event_id)
+        memory.fold(key, folded, change)
+        self._note_calm(key, folded)
+        return True
+
+    def hears(self, event: RawEvent, zone_id: str | None, now: datetime, change: Change) -> list[RawEvent]:
+        """Note that somebody has spoken who is expected to; return what that means if he was silent before."""
+        memory = self._situation.memory
+        returned = []
+        for absence in self._situation.selector.expected(event, zone_id):
+            subject = event.source if absence.same is Subject.SOURCE else event.resource
+            key = (absence.name, subject)
+            before = memory.expected.get(key)
+            memory.expect(key, Expected(last=now), change)
+            if before is None or before.is_silent:
+                self._note_silence(key, now + absence.every)
+            if before is not None and before.is_silent:
+                returned.append(own_event(absence.raises, subject, "up", now))
+        return returned
+
+    def silence(self, key: Key, now: datetime) -> RawEvent | None:
+        """Return what it means that somebody has not spoken, if he really has not."""
+        memory = self._situation.memory
+        absence, expected = self._absence(key), memory.expected.get(key)
+        if absence is None or expected is None or expected.is_silent:
+            return None
+        due = expected.last + absence.every
+        if due > now:
+            self._note_silence(key, due)
+            return None
+        return own_event(absence.raises, key[1], "down", now)
+
+    def _absence(self, key: Key) -> Absence | None:
+        rules = self._situation.selector.policy.absence
+        return next((rule for rule in rules if rule.name == key[0]), None)
+
+    def _note_calm(self, key: Key, folded: Folded) -> None:
+        due = damping.calm_at(folded.flapping, self._situation.selector.policy.damping)
+        if due is not None:
+            self.agenda.at(due, ("calm", *key), lambda: self._on_calm(key))
+
+    def _note_silence(self, key: Key, due: datetime) -> None:
+        self.agenda.at(due, ("silence", *key), lambda: self._on_silence(key))
+
+
+def own_event(event_type: str, resource: str, status: str, now: datetime) -> RawEvent:
+    """Return an event by which Doctor says what it has noticed itself."""
+    return RawEvent(time=now, type=event_type, resource=resource, source=OWN, status=status)
