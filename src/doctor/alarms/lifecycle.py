@@ -4,7 +4,7 @@ In comes a fault and what it does to which resources; out goes a `Transition`: t
 that are news. Each alarm goes raised < changed < cleared, and an id is never used twice [I-5].
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -28,23 +28,28 @@ def fault_key_of(event_id: str, resource_id: str, fault_type: str, *, secret: by
 
 
 def settled(
-    record: AlarmedFault, fault: Fault, reach: ReachOf, resources: ResourceMap, *, now: datetime
+    record: AlarmedFault,
+    fault: Fault,
+    reach: ReachOf,
+    resources: ResourceMap,
+    *,
+    now: datetime,
+    retold: Collection[str] = (),
 ) -> Transition:
     """Bring the alarms of an open fault to what it reaches now; a new one has none before.
 
     The fault may have changed (its severity, or what explains it), or what it reaches (a redundant way was lost or
-    came back).
+    came back). The alarms on the resources ``retold`` are news in any case.
     """
     before = record.alarms
     alarms: dict[str, Alarm] = {}
     changed: list[Alarm] = []
-    moved = fault.cause != record.fault.cause
     for resource_id, alarm in before.items():
         effect = reach.get(resource_id)
         if effect is None:
             continue
         state, severity = effect
-        if moved or alarm.severity != severity or alarm.resource_state != state:
+        if resource_id in retold or alarm.severity != severity or alarm.resource_state != state:
             alarm = replace(
                 alarm,
                 resource_state=state,

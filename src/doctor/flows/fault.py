@@ -21,7 +21,7 @@ from doctor.flows.judgement import OWN, Judgement
 from doctor.flows.memory import Expected, Folded, Key
 from doctor.flows.situation import Situation
 from doctor.flows.timelines import Timelines
-from doctor.inspector import aggregation, correlation, impact
+from doctor.inspector import aggregation, correlation, impact, suspicion
 from doctor.inspector.selection import Clear, Ignored, Raise, Unnamed
 from doctor.kit.clock import Clock
 from doctor.kit.ids import stable_ids
@@ -29,8 +29,9 @@ from doctor.kit.times import in_utc
 from doctor.model.alarm import AlarmedFault, Transition
 from doctor.model.checkpoint import Checkpoint, Timeline
 from doctor.model.event import EventBatch, RawEvent
-from doctor.model.fault import Fault
+from doctor.model.fault import EventType, Fault, ResourceState
 from doctor.model.notification import StoredNotification
+from doctor.model.policy import RecommendedAction
 from doctor.notifier.matching import Telling, tellings
 from doctor.notifier.message import Describer, Outlooks, write
 from doctor.ports.store import Change
@@ -71,7 +72,7 @@ class FaultFlow:
         self._delivery = delivery
         self._timelines = timelines
         self._clock = clock
-        self._judgement = Judgement(situation, clock, self._calm, self._silence)
+        self._judgement = Judgement(situation, clock, self._calm, self._silence, self._storm)
 
     async def run(self) -> None:
         """Do what is due by time, until cancelled."""
@@ -161,6 +162,21 @@ class FaultFlow:
         else:
             self._change(record, verdict, step, count)
 
+    async def _storm(self, key: Key) -> None:
+        """End the storm over a domain, if it is calm by now."""
+        situation = self._situation
+        await situation.ready()
+        step = Step(self._clock.now(), self._clock.now())
+        domain, storm = key[0], situation.selector.policy.storm
+        record = situation.book.open_fault(domain, suspicion.DOMAIN_FAULT)
+        if record is None or (
+            storm is not None and not suspicion.is_calm(domain, situation.book, situation.resources, storm)
+        ):
+            return
+        self._end(record, step)
+        await situation.keep(step.change)
+        self._tell(step)
+
     async def _silence(self, key: Key) -> None:
         """Say that somebody has not spoken who should have."""
         situation = self._situation
@@ -223,7 +239,7 @@ class FaultFlow:
             and not self._judgement.folds(key, step.now, step.change, event, event_id)
         ):
             self._begin(event, event_id, verdict, resource_id, step)
-            self._aggregate(resource_id, event_id, step)
+            self._conclude(resource_id, event_id, step)
 
     def _begin(
         self,
@@ -272,6 +288,61 @@ class FaultFlow:
             fault_type=fault.fault_type,
             severity=fault.severity.perceived,
             affected=len(reaches[fault.fault_key]) - 1,
+        )
+
+    def _conclude(self, resource_id: str, event_id: str, step: Step) -> None:
+        """Raise or end what follows from a fault that has come or gone on a resource."""
+        self._aggregate(resource_id, event_id, step)
+        situation = self._situation
+        policy = situation.selector.policy
+        if not policy.suspect and policy.storm is None:
+            return
+        found = suspicion.judged(
+            resource_id, situation.book, situation.resources, policy.suspect, policy.storm, step.now
+        )
+        for verdict in list(found):
+            match verdict:
+                case suspicion.Relieved(record) if record.fault.rule == suspicion.STORM:
+                    self._judgement.calms_down(record.fault.resource_id, policy.storm, step.now)
+                case suspicion.Relieved(record):
+                    self._end(record, step)
+                case suspicion.Suspected():
+                    self._suspect(verdict, event_id, step)
+
+    def _suspect(self, verdict: suspicion.Suspected, event_id: str, step: Step) -> None:
+        situation = self._situation
+        known = situation.book.open_fault(verdict.resource_id, verdict.fault_type)
+        if known is not None:
+            fault = replace(known.fault, explains=verdict.symptoms)
+            reach = {key: (one.resource_state, one.severity) for key, one in known.alarms.items()}
+            self._settle(known, fault, {fault.fault_key: impact.as_reach(reach)}, step)
+            return
+        found = situation.resources.get(verdict.resource_id)
+        first = situation.book.fault(verdict.symptoms[0])
+        assert first is not None  # the book has named it
+        key = lifecycle.fault_key_of(
+            event_id, verdict.resource_id, verdict.fault_type, secret=situation.secret
+        )
+        self._open(
+            Fault(
+                fault_key=key,
+                resource_id=verdict.resource_id,
+                resource_type=found.type if found else UNKNOWN_RESOURCE,
+                fault_type=verdict.fault_type,
+                rule=verdict.rule,
+                severity=verdict.severity,
+                state=ResourceState.NORMAL,
+                event_type=EventType.EQUIPMENT,
+                probable_cause="several dependent resources have failed",
+                recommended_action=RecommendedAction.INFORM_OAM,
+                raised_by=event_id,
+                event_time=first.fault.event_time,
+                raised_time=step.now,
+                details={"symptoms": len(verdict.symptoms)},
+                is_derived=True,
+                explains=verdict.symptoms,
+            ),
+            step,
         )
 
     def _aggregate(self, resource_id: str, event_id: str, step: Step) -> None:
@@ -354,7 +425,7 @@ class FaultFlow:
                 continue
             if record is not None:
                 self._end(record, step)
-                self._aggregate(subject, record.fault.fault_key, step)
+                self._conclude(subject, record.fault.fault_key, step)
 
     def _end(self, record: AlarmedFault, step: Step) -> None:
         fault = record.fault
@@ -414,7 +485,14 @@ class FaultFlow:
                     record.fault, cause=cause, changed_time=step.now, transition=record.fault.transition + 1
                 )
                 reach = {key: (one.resource_state, one.severity) for key, one in record.alarms.items()}
-                transition = lifecycle.settled(record, fault, reach, situation.resources, now=step.now)
+                transition = lifecycle.settled(
+                    record,
+                    fault,
+                    reach,
+                    situation.resources,
+                    now=step.now,
+                    retold=self._retold(record, cause),
+                )
                 situation.book.apply(transition)
                 again.append(transition)
             if not again:
@@ -422,6 +500,15 @@ class FaultFlow:
             found += again
             news = again
         return found
+
+    def _retold(self, record: AlarmedFault, cause: str | None) -> set[str]:
+        """Return the resources on which it shows that a fault has another cause: those that the causes reach too."""
+        book = self._situation.book
+        causes = [book.fault(key) for key in (record.fault.cause, cause) if key is not None]
+        reached = {
+            key for one in causes if one is not None for key in one.alarms.keys() & record.alarms.keys()
+        }
+        return reached | {record.fault.resource_id}
 
     def _notify(self, transition: Transition, outlooks: Outlooks, step: Step) -> None:
         """Write the notifications of a transition, each with the next number of its subscription."""

@@ -13,9 +13,10 @@ from doctor.flows.memory import Expected, Folded, Key
 from doctor.flows.situation import Situation
 from doctor.inspector import confirmation, damping
 from doctor.inspector.selection import Raise
+from doctor.inspector.suspicion import STORM
 from doctor.kit.clock import Clock
 from doctor.model.event import RawEvent
-from doctor.model.policy import Absence, FaultRule, Subject
+from doctor.model.policy import Absence, FaultRule, Storm, Subject
 from doctor.ports.store import Change
 
 MOST_FLAPPING = 10_000
@@ -25,14 +26,21 @@ OnDue = Callable[[Key], Awaitable[None]]
 
 
 class Judgement:
-    """Judges over time. ``on_calm`` and ``on_silence`` are called when a moment has come."""
+    """Judges over time.
 
-    def __init__(self, situation: Situation, clock: Clock, on_calm: OnDue, on_silence: OnDue) -> None:
+    What is due is done by whoever made it: ``on_calm`` tells how a fault has ended up that came and went, ``on_silence``
+    that somebody has not spoken, ``on_lull`` that a storm may be over.
+    """
+
+    def __init__(
+        self, situation: Situation, clock: Clock, on_calm: OnDue, on_silence: OnDue, on_lull: OnDue
+    ) -> None:
         self.agenda = Agenda(clock)
         self._situation = situation
         self._clock = clock
         self._on_calm = on_calm
         self._on_silence = on_silence
+        self._on_lull = on_lull
 
     def resume(self) -> None:
         """Note anew what is due, after a start."""
@@ -45,6 +53,15 @@ class Judgement:
             if absence is not None:
                 memory.expected[key] = Expected(last=now, is_silent=expected.is_silent)
                 self._note_silence(key, now + absence.every)
+
+        for record in self._situation.book:
+            if record.fault.rule == STORM:
+                self.calms_down(record.fault.resource_id, self._situation.selector.policy.storm, now)
+
+    def calms_down(self, domain: str, storm: Storm | None, now: datetime) -> None:
+        """Look again later whether a storm is over."""
+        key = (domain, STORM)
+        self.agenda.at(now + (storm or Storm()).calm, (*key,), lambda: self._on_lull(key))
 
     def believes(
         self, event: RawEvent, rule: FaultRule, resource_id: str, now: datetime, change: Change

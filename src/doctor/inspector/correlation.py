@@ -2,7 +2,7 @@
 
 In come the open faults; out goes, for each that could be explained, the fault that explains it. A fault is a symptom
 of another that puts the same resource out of service from outside: an instance that has failed on a host that is
-down, a host that is down behind a switch that is. A cause may be known late, and may turn out to be none: what it
+down, a host that is down behind a switch that is. Without such a one, what was concluded from it explains it. A cause may be known late, and may turn out to be none: what it
 explains is asked anew whenever a fault comes, changes or goes. Symptoms stay faults of their own, so that nothing is
 lost when the guess was wrong.
 """
@@ -21,7 +21,7 @@ def cause_of(fault: Fault, book: AlarmBook) -> str | None:
     """Return the key of the open fault that explains this one best, or None: it is a root cause itself."""
     candidates = (record for record in book.on(fault.resource_id) if explains(record, fault, book))
     best = max(candidates, key=lambda record: _weight(record, fault), default=None)
-    return None if best is None else best.fault.fault_key
+    return book.explained_by(fault.fault_key) if best is None else best.fault.fault_key
 
 
 def explains(record: AlarmedFault, fault: Fault, book: AlarmBook) -> bool:
@@ -41,6 +41,10 @@ def unsettled(transitions: Iterable[Transition], book: AlarmBook) -> list[tuple[
     """
     asked: dict[str, AlarmedFault] = {}
     for transition in transitions:
+        for key in transition.record.fault.explains:
+            symptom = book.fault(key)
+            if symptom is not None:
+                asked[key] = symptom
         reached = transition.record.alarms.keys() | {alarm.resource_id for alarm in transition.cleared}
         for resource_id in sorted(book.roots & reached):
             for record in book.rooted_in(resource_id):

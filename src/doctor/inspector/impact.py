@@ -31,6 +31,11 @@ Rules = Mapping[str, Sequence[Propagation]]  # by the type of the supplier
 MOST_LOOKS = 10  # at one fault in one step; only a map whose relations run in a circle can come to that many
 
 
+def as_reach(known: Mapping[str, tuple[ResourceState, Severity]]) -> Reach:
+    """Return what alarms say as a reach."""
+    return {name: Effect(*effect) for name, effect in known.items()}
+
+
 def by_supplier(propagate: Iterable[Propagation]) -> Rules:
     """Return the propagation rules of a policy as they are looked up."""
     rules: dict[str, list[Propagation]] = {}

@@ -1,4 +1,4 @@
-"""Reads how several events make one fault: `confirm`, `aggregate`, `absence` and `damping` of a failure policy."""
+"""Reads how several events make one fault: `confirm`, `aggregate`, `absence`, `damping`, `suspect`, `storm`."""
 
 from datetime import timedelta
 
@@ -15,13 +15,18 @@ from doctor.model.policy import (
     FaultRule,
     Patience,
     RecommendedAction,
+    Storm,
     Subject,
+    Suspicion,
 )
+from doctor.model.resource import RELATION_KINDS
 
 CONFIRM_KEYS = ("faults", "monitors", "within")
 AGGREGATE_KEYS = ("name", "severity_below", "same", "more_than", "within", "raise")
 RAISE_KEYS = ("fault_type", "severity", "state", "probable_cause", "recommended_action")
 ABSENCE_KEYS = ("name", "expect", "every", "same", "raise")
+SUSPECT_KEYS = ("name", "of", "kind", "at_least", "share", "within", "severity")
+STORM_KEYS = ("hosts", "share", "within", "calm")
 DAMPING_KEYS = ("changes", "within", "hold")
 
 
@@ -112,3 +117,45 @@ def read_damping(place: Place) -> Damping:
         within=section.at("within").duration(default.within),
         hold=section.at("hold").duration(default.hold),
     )
+
+
+def read_suspicions(place: Place) -> tuple[Suspicion, ...]:
+    """Read which failures point at what they have in common."""
+    return tuple(
+        Suspicion(
+            name=section.at("name").text(f"suspect {section.at('of').value}"),
+            supplier_type=section.at("of").text(),
+            kind=section.at("kind").one_of(RELATION_KINDS),
+            at_least=section.at("at_least").count(3, least=2),
+            share=_share(section.at("share"), 0.5),
+            within=section.at("within").duration(),
+            severity=(
+                read_severity(section.at("severity")) if section.at("severity").is_given else Severity.MAJOR
+            ),
+        )
+        for section in place.sections(SUSPECT_KEYS)
+    )
+
+
+def read_storm(place: Place) -> Storm | None:
+    """Read when many hosts at once are one fault; without the section, or with `off`, they never are."""
+    if not place.is_given or place.value == "off":
+        return None
+    default = Storm()
+    section = place.section(STORM_KEYS)
+    return Storm(
+        hosts=section.at("hosts").count(default.hosts, least=2),
+        share=_share(section.at("share"), default.share),
+        within=section.at("within").duration(default.within),
+        calm=section.at("calm").duration(default.calm),
+    )
+
+
+def _share(place: Place, default: float) -> float:
+    share = place.number()
+    if share is None:
+        return default
+    if not 0 <= share <= 1:
+        place.flaw("has to be a share from 0 to 1")
+        return default
+    return share

@@ -15,7 +15,14 @@ from doctor.inspector.condition_text import (
     read_severity,
 )
 from doctor.inspector.document import MAX_FLAWS, Document, Place, shown
-from doctor.inspector.judging_text import confirmed, read_absences, read_aggregations, read_damping
+from doctor.inspector.judging_text import (
+    confirmed,
+    read_absences,
+    read_aggregations,
+    read_damping,
+    read_storm,
+    read_suspicions,
+)
 from doctor.model.errors import Flaw
 from doctor.model.fault import EventType, ResourceState, Severity
 from doctor.model.policy import (
@@ -35,6 +42,7 @@ from doctor.model.policy import (
     ResourceSource,
     Ways,
 )
+from doctor.model.resource import RELATION_KINDS
 
 MAX_DESCRIPTION = 4096
 
@@ -49,9 +57,9 @@ LEVELS = ("status", "severity")
 
 SECTIONS = (
     *("version", "description", "faults", "ignore", "confirm", "aggregate", "absence", "damping"),
-    "propagate",
+    *("suspect", "storm", "propagate"),
 )
-LATER_SECTIONS = ("suspect", "zones", "storm")
+LATER_SECTIONS = ("zones",)
 RULE_KEYS = (
     *("name", "when", "clear_when", "resource", "fault_type", "severity", "state"),
     *("event_type", "probable_cause", "recommended_action", "grades", "samples"),
@@ -59,7 +67,6 @@ RULE_KEYS = (
 GRADE_KEYS = ("condition", "when", "severity", "state", "recommended_action")
 PROPAGATION_KEYS = ("from", "kind", "state", "when_all", "to_state", "severity", "min_severity")
 
-RELATION_KINDS = ("hosts", "connects", "attaches", "powers", "contains", "backs")
 WAYS = {"true": Ways.ALL, "false": Ways.SOME}
 
 
@@ -91,6 +98,8 @@ def parse_policy(text: str, catalogue: Catalogue) -> PolicyReport:
         aggregate=read_aggregations(top.at("aggregate")),
         absence=read_absences(top.at("absence"), catalogue),
         damping=read_damping(top.at("damping")),
+        suspect=read_suspicions(top.at("suspect")),
+        storm=read_storm(top.at("storm")),
         propagate=tuple(_propagation(each) for each in top.at("propagate").sections(PROPAGATION_KEYS)),
     )
     document.finish()

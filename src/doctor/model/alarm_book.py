@@ -14,6 +14,7 @@ class AlarmBook:
         self._by_subject: dict[tuple[str, str], str] = {}
         self._on_resource: dict[str, tuple[str, ...]] = {}
         self._rooted: dict[str, tuple[str, ...]] = {}
+        self._explained: dict[str, str] = {}
         self._by_alarm: dict[str, tuple[str, str]] = {}
         for record in records:
             self._open(record, record.alarms.values())
@@ -34,6 +35,8 @@ class AlarmBook:
         else:
             self._by_key.pop(record.fault.fault_key, None)
             self._by_subject.pop((record.fault.resource_id, record.fault.fault_type), None)
+            for key in record.fault.explains:
+                self._explained.pop(key, None)
             self._uproot(record.fault.resource_id, record.fault.fault_key)
 
     def _open(self, record: AlarmedFault, new: Iterable[Alarm]) -> None:
@@ -41,6 +44,8 @@ class AlarmBook:
         if fault.fault_key not in self._by_key:
             self._rooted[fault.resource_id] = (*self._rooted.get(fault.resource_id, ()), fault.fault_key)
         self._by_key[fault.fault_key] = record
+        for key in fault.explains:
+            self._explained[key] = fault.fault_key
         self._by_subject[fault.resource_id, fault.fault_type] = fault.fault_key
         alone = (fault.fault_key,)
         for alarm in new:
@@ -92,6 +97,10 @@ class AlarmBook:
     def on(self, resource_id: str) -> Iterator[AlarmedFault]:
         """Return the open faults that reach this resource."""
         return (self._by_key[key] for key in self._on_resource.get(resource_id, ()))
+
+    def explained_by(self, fault_key: str) -> str | None:
+        """Return the key of the open fault that was concluded from this one among others, or None."""
+        return self._explained.get(fault_key)
 
     def chain(self, fault: Fault) -> Iterator[str]:
         """Return the keys of a fault and of what explains it, one after the other, up to the root cause."""

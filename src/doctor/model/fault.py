@@ -116,7 +116,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     ``fault_key`` names this occurrence (it is made from the raising event, so it is the same after a crash and
     replay); owners never see it, they get a ``fault_id`` of their own. ``transition`` counts what owners were told
     of: 1 is the raise. Times are aware UTC; ``event_time`` is the Monitor's. ``cause`` is the key of the open fault of
-    which this one is a symptom, None for a root cause. ``is_derived``: no event says so, Doctor has concluded it.
+    which this one is a symptom, None for a root cause. ``is_derived``: no event says so, Doctor has concluded it,
+    from the faults whose keys are ``explains``.
     """
 
     fault_key: str
@@ -137,6 +138,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     transition: int = 1
     details: dict[str, Any] = {}
     is_derived: bool = False
+    explains: tuple[str, ...] = ()
     cause: str | None = None
 
     @property

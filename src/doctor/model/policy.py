@@ -6,6 +6,8 @@
     ├── aggregate   Aggregation: several faults of one resource that are together another one
     ├── absence     Absence: events that have to come, and what it means when they do not
     ├── damping     Damping: how a fault that comes and goes is told
+    ├── suspect     Suspicion: failures that point at what they have in common
+    ├── storm       Storm: many hosts of one failure domain at once
     └── propagate   Propagation: what a fault does to whatever depends on the faulty resource
 
 The fault catalogue is beside it: what is known of the event types that ship, and what a rule need not repeat.
@@ -221,6 +223,35 @@ class Damping(msgspec.Struct, frozen=True, kw_only=True):
     hold: timedelta = timedelta(seconds=30)
 
 
+class Suspicion(msgspec.Struct, frozen=True, kw_only=True):
+    """When failures below a resource point at the resource itself: latent faults [HA 5.3].
+
+    So many of what depends on one of this type by relations of this kind, and this share of them, have failed within
+    the window.
+    """
+
+    name: str
+    supplier_type: str
+    kind: str
+    at_least: int = 3
+    share: float = 0.5
+    within: timedelta
+    severity: Severity
+
+
+class Storm(msgspec.Struct, frozen=True, kw_only=True):
+    """When many hosts of one failure domain at once are one fault of the domain.
+
+    At least ``hosts`` of them and at least ``share`` of all within the window; it is over when fewer are left, for
+    ``calm`` at least.
+    """
+
+    hosts: int = 2
+    share: float = 0.1
+    within: timedelta = timedelta(seconds=10)
+    calm: timedelta = timedelta(seconds=60)
+
+
 class FailurePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """The failure policy as a whole. The first fault rule that takes an event is the one that counts."""
 
@@ -231,6 +262,8 @@ class FailurePolicy(msgspec.Struct, frozen=True, kw_only=True):
     aggregate: tuple[Aggregation, ...] = ()
     absence: tuple[Absence, ...] = ()
     damping: Damping = Damping()
+    suspect: tuple[Suspicion, ...] = ()
+    storm: Storm | None = None
     propagate: tuple[Propagation, ...] = ()
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 VIRTUAL_MACHINE = "virtual machine"
 HOST = "host"
+RELATION_KINDS = ("hosts", "connects", "attaches", "powers", "contains", "backs")
 
 VIRTUAL_RESOURCE_TYPES = (
     VIRTUAL_MACHINE,

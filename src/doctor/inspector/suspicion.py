@@ -1,0 +1,168 @@
+"""What several failures have in common: latent faults and storms [D 3.3.3, HA 5.3, 6.1.2].
+
+The cause runs downwards, evidence runs upwards: three silent machines on one host point at the host, ten silent hosts
+behind one switch point at the switch. In comes a resource on which a fault has come or gone; out goes what is to be
+suspected of the resources above it. A suspicion takes nothing further down and nobody's fault away: it is a fault of
+its own, and those that led to it hang under it.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from math import ceil
+from typing import NamedTuple
+
+from doctor.model.alarm import AlarmedFault
+from doctor.model.alarm_book import AlarmBook
+from doctor.model.fault import Fault, Severity
+from doctor.model.policy import Storm, Suspicion
+from doctor.model.resource import HOST
+from doctor.model.resource_map import HOSTS, ResourceMap
+
+STORM = "storm"
+DOMAIN_FAULT = "failure of a domain"
+JOINS = ("connects", "powers", "contains")  # the relations that make a failure domain
+MOST_LEVELS = 8  # of domains within domains; a map in a circle has no more
+
+
+class Suspected(NamedTuple):
+    """Enough has failed below a resource: ``symptoms`` are the keys of the faults that say so."""
+
+    resource_id: str
+    fault_type: str
+    severity: Severity
+    rule: str
+    symptoms: tuple[str, ...]
+
+
+class Relieved(NamedTuple):
+    """So little is left that nothing is suspected any more."""
+
+    record: AlarmedFault
+
+
+class _Test(NamedTuple):
+    fault_type: str
+    rule: str
+    severity: Severity
+    least: int
+    within: timedelta
+
+
+def judged(
+    resource_id: str,
+    book: AlarmBook,
+    resources: ResourceMap,
+    suspicions: Sequence[Suspicion],
+    storm: Storm | None,
+    now: datetime,
+) -> Iterator[Suspected | Relieved]:
+    """Return what is to be suspected, and of what no longer, after a fault came or went on a resource."""
+    for rule in suspicions:
+        for supplier in _above(resource_id, (rule.kind,), resources):
+            found = resources.get(supplier)
+            if found is not None and found.type == rule.supplier_type:
+                below = _below(supplier, rule.kind, resources)
+                least = max(rule.at_least, ceil(rule.share * len(below)))
+                test = _Test(f"suspected {found.type} fault", rule.name, rule.severity, least, rule.within)
+                yield from _verdict(supplier, below, test, book, now)
+    if storm is not None and getattr(resources.get(resource_id), "type", None) == HOST:
+        yield from _storms(resource_id, book, resources, storm, now)
+
+
+def _storms(
+    host: str, book: AlarmBook, resources: ResourceMap, storm: Storm, now: datetime
+) -> Iterator[Suspected | Relieved]:
+    """Judge the domains that a host is in, from the smallest up; the first in which there is a storm is the one."""
+    for domain in domains_of(host, resources):
+        hosts = hosts_in(domain, resources)
+        least = max(storm.hosts, ceil(storm.share * len(hosts)))
+        test = _Test(DOMAIN_FAULT, STORM, Severity.CRITICAL, least, storm.within)
+        found = list(_verdict(domain, hosts, test, book, now))
+        yield from found
+        if any(isinstance(one, Suspected) for one in found):
+            return
+
+
+def is_calm(domain: str, book: AlarmBook, resources: ResourceMap, storm: Storm) -> bool:
+    """Tell whether fewer hosts of a domain have failed than make a storm."""
+    hosts = hosts_in(domain, resources)
+    least = max(storm.hosts, ceil(storm.share * len(hosts)))
+    known = book.open_fault(domain, DOMAIN_FAULT)
+    return len({fault.resource_id for fault in _failing(hosts, book, known)}) < least
+
+
+def _failing(names: Sequence[str], book: AlarmBook, known: AlarmedFault | None) -> list[Fault]:
+    """Return the faults that put these resources out of service and that nothing else explains."""
+    explained = (None, known and known.fault.fault_key)
+    return [
+        record.fault
+        for name in names
+        for record in book.rooted_in(name)
+        if record.fault.state.is_out and not record.fault.is_derived and record.fault.cause in explained
+    ]
+
+
+def _verdict(
+    supplier: str, below: Sequence[str], test: _Test, book: AlarmBook, now: datetime
+) -> Iterator[Suspected | Relieved]:
+    known = book.open_fault(supplier, test.fault_type)
+    failing = _failing(below, book, known)
+    if known is not None:
+        if len({fault.resource_id for fault in failing}) < test.least:
+            yield Relieved(known)
+        elif new := tuple(
+            fault.fault_key for fault in failing if fault.fault_key not in known.fault.explains
+        ):
+            yield Suspected(
+                supplier, test.fault_type, test.severity, test.rule, (*known.fault.explains, *new)
+            )
+        return
+    if any(record.fault.state.is_out for record in book.on(supplier)):
+        return  # it is known why
+    recent = [fault for fault in failing if now - fault.raised_time <= test.within]
+    if len({fault.resource_id for fault in recent}) >= test.least:
+        keys = tuple(fault.fault_key for fault in recent)
+        yield Suspected(supplier, test.fault_type, test.severity, test.rule, keys)
+
+
+def _above(resource_id: str, kinds: Sequence[str], resources: ResourceMap) -> Iterator[str]:
+    machine = resources.virtual.get(resource_id)
+    if machine is not None and machine.host is not None and HOSTS in kinds:
+        yield machine.host
+    for relation in resources.suppliers(resource_id):
+        if relation.kind in kinds:
+            yield relation.supplier
+
+
+def _below(supplier: str, kind: str, resources: ResourceMap) -> Sequence[str]:
+    related = [relation.dependent for relation in resources.dependents(supplier) if relation.kind == kind]
+    return [*related, *resources.machines_on(supplier)] if kind == HOSTS else related
+
+
+def domains_of(resource_id: str, resources: ResourceMap) -> list[str]:
+    """Return the failure domains that a resource is in, those nearest to it first."""
+    found: dict[str, None] = {}
+    level = [resource_id]
+    for _ in range(MOST_LEVELS):
+        level = [above for name in level for above in _above(name, JOINS, resources) if above not in found]
+        found.update(dict.fromkeys(level))
+        if not level:
+            break
+    return list(found)
+
+
+def hosts_in(domain: str, resources: ResourceMap) -> list[str]:
+    """Return the hosts in a failure domain, also in those within it."""
+    found: dict[str, None] = {}
+    level = [domain]
+    for _ in range(MOST_LEVELS):
+        level = [
+            relation.dependent
+            for name in level
+            for relation in resources.dependents(name)
+            if relation.kind in JOINS and relation.dependent not in found
+        ]
+        found.update(dict.fromkeys(level))
+        if not level:
+            break
+    return [name for name in found if getattr(resources.get(name), "type", None) == HOST]
