@@ -7,7 +7,7 @@ Up to saving nothing waits: a step is decided in memory, in the order in which e
 without locks. The answer to the Monitor comes after saving [I-1], telling right behind it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -38,19 +38,33 @@ log = structlog.get_logger(__name__)
 UNKNOWN_RESOURCE = "unknown resource"
 
 
+class Reported(NamedTuple):
+    """Events that came together, in their order.
+
+    ``body`` is what was received, for the journal; ``received`` is checkpoint T2.
+    """
+
+    events: Sequence[RawEvent]
+    source: str
+    body: bytes
+    received: datetime
+
+
 class Accepted(NamedTuple):
-    """The ids of events that are durable now, in their order, and whether each was news or was durable before."""
+    """The ids of a report's events, durable now, in their order, and whether each was news or was durable before."""
 
     event_ids: list[str]
     news: list[bool]
 
 
 class Step:
-    """What one call to `FaultFlow.accept` decided: what to keep, and when it was decided."""
+    """What one call to `FaultFlow.accept` decided: what to keep, and when it was decided.
 
-    def __init__(self, accepted: datetime, now: datetime) -> None:
-        self.accepted = accepted
-        self.now = now
+    ``accepted`` is when the report came of which it is just deciding.
+    """
+
+    def __init__(self, now: datetime) -> None:
+        self.accepted = self.now = now
         self.change = Change()
         self.timelines: list[Timeline] = []
         self.cleared_faults: list[str] = []
@@ -67,47 +81,47 @@ class FaultFlow:
         self._timelines = timelines
         self._clock = clock
 
-    async def accept(
-        self, events: Sequence[RawEvent], *, source: str, body: bytes, received: datetime
-    ) -> Accepted:
-        """Judge events in their order, and return when all that follows from them is durable.
-
-        ``body`` is what was received, for the journal; ``received`` is checkpoint T2.
+    async def accept(self, reports: Iterable[Reported]) -> list[Accepted]:
+        """Judge reports in their order, and return when all that follows from them is durable.
 
         Raises:
-            StoreError: nothing was kept; the Monitor should send again.
+            StoreError: nothing was kept; the Monitors should send again.
         """
         situation = self._situation
         if not situation.is_ready:
             await situation.ready()
-        ids = stable_ids("event", [event.identity for event in events])
-        step = Step(received, self._clock.now())
-        is_news = situation.intake.is_news
-        rules_for = situation.selector.rules_for
-        news = []
-        counts = situation.counts
+        step = Step(self._clock.now())
         try:
-            for event, event_id in zip(events, ids, strict=True):
-                new = is_news(event_id)
-                news.append(new)
-                if new:
-                    if rules_for(event.type) is not None:
-                        self._judge(event, event_id, step)
-                    else:
-                        counts[event.type] += 1
+            accepted = [self._take(report, step) for report in reports]
         except Exception:  # a defect of ours: what memory has of this step is not kept
             situation.doubt()
             raise
-        step.change.batches.append(
-            EventBatch(
-                received_time=received,
-                source=source,
-                event_ids=bytes.fromhex("".join(ids).replace("-", "")),
-                body=body,
-            )
-        )
         await situation.keep(step.change)
         self._tell(step)
+        return accepted
+
+    def _take(self, report: Reported, step: Step) -> Accepted:
+        """Judge the events of one report that are news."""
+        situation = self._situation
+        is_news, rules_for, counts = situation.intake.is_news, situation.selector.rules_for, situation.counts
+        step.accepted = report.received
+        ids = stable_ids("event", [event.identity for event in report.events])
+        news = []
+        for event, event_id in zip(report.events, ids, strict=True):
+            new = is_news(event_id)
+            news.append(new)
+            if new:
+                if rules_for(event.type) is not None:
+                    self._judge(event, event_id, step)
+                else:
+                    counts[event.type] += 1
+        batch = EventBatch(
+            received_time=report.received,
+            source=report.source,
+            event_ids=bytes.fromhex("".join(ids).replace("-", "")),
+            body=report.body,
+        )
+        step.change.batches.append(batch)
         return Accepted(ids, news)
 
     def _judge(self, event: RawEvent, event_id: str, step: Step) -> None:
