@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from doctor.drivers.controllers.embedded import EmbeddedController
 from doctor.drivers.stores.memory import MemoryStore
+from doctor.flows.fault import Reported
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.situation import Situation
 from doctor.inspector.catalogue import default_catalogue
@@ -178,7 +179,7 @@ def test_a_defect_in_the_judging_leaves_nothing_half_done() -> None:
 
         flow._settle = broken  # type: ignore[method-assign, assignment]
         try:
-            await flow.accept(events, source="monitor", body=b"", received=story.clock.now())
+            await flow.accept([Reported(events, "monitor", b"", story.clock.now())])
         except ZeroDivisionError as error:
             failures.append(type(error))
         finally:

@@ -17,8 +17,8 @@ import structlog
 
 from doctor.api.problem import MEDIA_TYPE, HttpRejectedError, problem_of
 from doctor.api.roles import REPORTERS
-from doctor.api.wire.event import Rejected, parse_events
-from doctor.flows.fault import FaultFlow
+from doctor.api.wire.event import Parsed, Rejected, parse_events
+from doctor.flows.fault import Accepted, FaultFlow, Reported
 from doctor.kit.clock import Clock
 from doctor.model.errors import DoctorError, Reason, RejectedError
 from doctor.model.identity import Identity
@@ -34,6 +34,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 Identify = Callable[[Headers], Identity | None]
 Read = Callable[[], Awaitable[bytes]]
 
+EVENTS = "/v1/events"
 MAX_BODY = 1024 * 1024
 BODY_WITHIN = 10.0  # seconds
 
@@ -68,10 +69,20 @@ class Reply(NamedTuple):
     body: bytes
 
 
+class Asked(NamedTuple):
+    """A report that can be judged, with what else there is to answer."""
+
+    report: Reported
+    parsed: Parsed
+
+
+OnReply = Callable[[Reply], None]
+
+
 class SouthboundDoor:
     """Answers the event doors and hands everything else to the application behind it.
 
-    It is an ASGI application; a server that has no need of ASGI asks for `reply`.
+    It is an ASGI application; a server that has no need of ASGI hands over what it has read by `take`.
     """
 
     def __init__(
@@ -90,11 +101,13 @@ class SouthboundDoor:
         self._clock = clock
         self._anonymous_from = tuple(anonymous_from)
         self._anonymous_zone = anonymous_zone
+        self._gathered: list[tuple[Headers, bytes | DoctorError, OnReply]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         path, method = scope.get("path"), scope.get("method")
-        if (path == "/v1/events" and method == "POST") or (path == "/events" and method in ("PUT", "POST")):
+        if (path == EVENTS and method == "POST") or (path == "/events" and method in ("PUT", "POST")):
             read = partial(_read, scope["headers"], receive)
             reply = await self.reply(path, scope["headers"], scope.get("client"), read)
             length = (b"content-length", str(len(reply.body)).encode())
@@ -108,24 +121,64 @@ class SouthboundDoor:
         else:
             await self._behind(scope, receive, send)
 
+    def take(self, headers: Headers, body: bytes | DoctorError, answer: OnReply) -> None:
+        """Have a report at `/v1/events` judged and answered, together with all that come in this turn of the event loop.
+
+        Instead of a body there may be what is wrong with it. Each is answered for itself.
+        """
+        self._gathered.append((headers, body, answer))
+        if len(self._gathered) == 1:
+            task = asyncio.get_running_loop().create_task(self._judge())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _judge(self) -> None:
+        """Judge what has gathered as one step."""
+        gathered, self._gathered = self._gathered, []
+        asked: list[tuple[Asked, OnReply]] = []
+        for headers, body, answer in gathered:
+            try:
+                asked.append((self._read(headers, body), answer))
+            except Exception as error:
+                answer(_refusal(error, EVENTS))
+        if asked:
+            replies = await self._replies([one for one, _ in asked])
+            for (_, answer), reply in zip(asked, replies, strict=True):
+                answer(reply)
+
+    async def _replies(self, asked: Sequence[Asked]) -> list[Reply]:
+        try:
+            accepted = await self._faults.accept([one.report for one in asked])
+        except Exception as error:
+            if isinstance(error, DoctorError) or len(asked) == 1:
+                return [_refusal(error, EVENTS)] * len(asked)
+            return [reply for one in asked for reply in await self._replies([one])]  # one of them is to blame
+        return [_reply(one, happened) for one, happened in zip(asked, accepted, strict=True)]
+
+    def _read(self, headers: Headers, body: bytes | DoctorError) -> Asked:
+        """Read what comes by `POST /v1/events` [D 5.6]."""
+        reporter = self._reporter(headers)
+        if isinstance(body, DoctorError):
+            raise body
+        return self._asked(reporter, body)
+
     async def reply(self, path: str, headers: Headers, client: tuple[str, int] | None, read: Read) -> Reply:
         """Return the answer to a report at one of the event doors; every way out of here is an answer.
 
         ``read`` returns the body, when it is wanted, and raises a `DoctorError` where there is none to be had.
         """
         try:
-            if path == "/v1/events":
-                return await self._report(headers, read)
+            if path == EVENTS:
+                reporter = self._reporter(headers)
+                asked = self._asked(reporter, await read())
+                (accepted,) = await self._faults.accept([asked.report])
+                return _reply(asked, accepted)
             return await self._report_plainly(headers, client, read)
         except Exception as error:
-            if not isinstance(error, DoctorError):
-                log.exception("door.broken", path=path)
-            problem = problem_of(error, path)
-            fields = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
-            return Reply(problem.status, (*fields, (b"content-type", MEDIA_TYPE.encode())), problem.body)
+            return _refusal(error, path)
 
-    async def _report(self, headers: Headers, read: Read) -> Reply:
-        """Answer `POST /v1/events` [D 5.6]."""
+    def _reporter(self, headers: Headers) -> str:
+        """Return the name of who reports by `POST /v1/events`."""
         identity = self._identify(headers)
         if identity is None:
             raise RejectedError("a token is needed: Authorization: Bearer ...", reason=Reason.UNAUTHENTICATED)
@@ -133,17 +186,12 @@ class SouthboundDoor:
         for name, value in headers:
             if name == b"content-type" and b"json" not in value:
                 raise HttpRejectedError(415, "send application/json")
-        body = await read()
+        return identity.name
+
+    def _asked(self, reporter: str, body: bytes) -> Asked:
         received = self._clock.now()
-        parsed = parse_events(body, source=identity.name)
-        ids, news = await self._faults.accept(
-            parsed.events, source=identity.name, body=body, received=received
-        )
-        accepted = [
-            AcceptedEvent(index, event_id, not new)
-            for index, event_id, new in zip(parsed.indexes, ids, news, strict=True)
-        ]
-        return Reply(202, _JSON, _encoder.encode(EventsAnswer(accepted, parsed.rejected)))
+        parsed = parse_events(body, source=reporter)
+        return Asked(Reported(parsed.events, reporter, body, received), parsed)
 
     async def _report_plainly(self, headers: Headers, client: tuple[str, int] | None, read: Read) -> Reply:
         """Answer `PUT|POST /events` as the OPNFV inspector did: `OK` once the events are durable."""
@@ -160,7 +208,7 @@ class SouthboundDoor:
         received = self._clock.now()
         zone = self._anonymous_zone or received.astimezone().tzinfo
         parsed = parse_events(body, source=source, zone=zone or received.tzinfo)  # type: ignore[arg-type]
-        await self._faults.accept(parsed.events, source=source, body=body, received=received)
+        await self._faults.accept([Reported(parsed.events, source, body, received)])
         return Reply(200, _TEXT, b"OK")
 
     def _is_welcome(self, client: tuple[str, int] | None) -> bool:
@@ -171,6 +219,22 @@ class SouthboundDoor:
         except ValueError:
             return False
         return any(address in network for network in self._anonymous_from)
+
+
+def _reply(asked: Asked, happened: Accepted) -> Reply:
+    accepted = [
+        AcceptedEvent(index, event_id, not new)
+        for index, event_id, new in zip(asked.parsed.indexes, *happened, strict=True)
+    ]
+    return Reply(202, _JSON, _encoder.encode(EventsAnswer(accepted, asked.parsed.rejected)))
+
+
+def _refusal(error: Exception, path: str) -> Reply:
+    if not isinstance(error, DoctorError):
+        log.error("door.broken", path=path, exc_info=error)
+    problem = problem_of(error, path)
+    fields = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
+    return Reply(problem.status, (*fields, (b"content-type", MEDIA_TYPE.encode())), problem.body)
 
 
 def _check_role(identity: Identity) -> None:

@@ -10,10 +10,18 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from doctor.api.southbound import BODY_WITHIN, MAX_BODY, SouthboundDoor, check_length, too_long, too_slow
+from doctor.api.southbound import (
+    BODY_WITHIN,
+    EVENTS,
+    MAX_BODY,
+    Reply,
+    SouthboundDoor,
+    check_length,
+    too_long,
+    too_slow,
+)
 from doctor.model.errors import DoctorError
 
-EVENTS = "/v1/events"
 _EVENTS = EVENTS.encode()
 
 
@@ -110,10 +118,7 @@ class Report:
         if not self._is_taken:
             self._is_taken = True
             self.stop_waiting()
-            protocol = self._protocol
-            task = protocol.loop.create_task(self._answer())
-            protocol.tasks.add(task)
-            task.add_done_callback(protocol.tasks.discard)
+            self._protocol._door.take(self._headers, self._error or self._body, self._answer)
 
     def expect_more(self) -> None:
         """Give the rest of the body its time."""
@@ -135,16 +140,11 @@ class Report:
         self._body = b""
         self.end()
 
-    async def _read(self) -> bytes:
-        if self._error is not None:
-            raise self._error
-        return self._body
-
-    async def _answer(self) -> None:
+    def _answer(self, reply: Reply) -> None:
         protocol = self._protocol
-        status, headers, body = await protocol._door.reply(EVENTS, self._headers, protocol.client, self._read)
         if self.disconnected or protocol.transport.is_closing():
             return
+        status, headers, body = reply
         parts = [STATUS_LINE[status]]
         for name, value in protocol.server_state.default_headers:
             parts += (name, b": ", value, b"\r\n")

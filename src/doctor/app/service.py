@@ -20,6 +20,7 @@ from doctor.api.wire.resource_map import ResourceMapIn, resource_map_of
 from doctor.app.http import EventProtocol
 from doctor.app.settings import Settings
 from doctor.app.wiring import Parts, administrator, wire
+from doctor.flows.fault import Reported
 from doctor.flows.resource_map import settle_memory
 from doctor.flows.tokens import ADMIN_TOKEN_NAME
 from doctor.kit import retry
@@ -257,9 +258,8 @@ async def _accept(monitor: Monitor, event: RawEvent, parts: Parts) -> None:
     while True:
         attempt += 1
         try:
-            await parts.faults.accept(
-                [event], source=monitor.name, body=msgspec.json.encode(event), received=parts.clock.now()
-            )
+            report = Reported([event], monitor.name, msgspec.json.encode(event), parts.clock.now())
+            await parts.faults.accept([report])
         except StoreError:
             await asyncio.sleep(retry.delay_before(attempt + 1))
         else:

@@ -7,7 +7,7 @@ Up to saving nothing waits: a step is decided in memory, in the order in which e
 without locks. The answer to the Monitor comes after saving [I-1], telling right behind it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from doctor.alarms import lifecycle
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.judgement import OWN, Judgement
-from doctor.flows.memory import Expected, Folded, Key
+from doctor.flows.memory import Expected, Key
 from doctor.flows.situation import Situation
 from doctor.flows.timelines import Timelines
 from doctor.inspector import aggregation, correlation, impact, suspicion
@@ -44,19 +44,33 @@ OTHER = "other"
 UNKNOWN_RESOURCE = "unknown resource"
 
 
+class Reported(NamedTuple):
+    """Events that came together, in their order.
+
+    ``body`` is what was received, for the journal; ``received`` is checkpoint T2.
+    """
+
+    events: Sequence[RawEvent]
+    source: str
+    body: bytes
+    received: datetime
+
+
 class Accepted(NamedTuple):
-    """The ids of events that are durable now, in their order, and whether each was news or was durable before."""
+    """The ids of a report's events, durable now, in their order, and whether each was news or was durable before."""
 
     event_ids: list[str]
     news: list[bool]
 
 
 class Step:
-    """What one call to `FaultFlow.accept` decided: what to keep, and when it was decided."""
+    """What one call to `FaultFlow.accept` decided: what to keep, and when it was decided.
 
-    def __init__(self, accepted: datetime, now: datetime) -> None:
-        self.accepted = accepted
-        self.now = now
+    ``accepted`` is when the report came of which it is just deciding.
+    """
+
+    def __init__(self, now: datetime) -> None:
+        self.accepted = self.now = now
         self.change = Change()
         self.timelines: list[Timeline] = []
         self.cleared_faults: list[str] = []
@@ -72,80 +86,78 @@ class FaultFlow:
         self._delivery = delivery
         self._timelines = timelines
         self._clock = clock
-        self._judgement = Judgement(situation, clock, self._calm, self._silence, self._storm)
+        self._judgement = Judgement(situation, clock, self._calm, self._silence, self._lull)
 
     async def run(self) -> None:
         """Do what is due by time, until cancelled."""
         self._judgement.resume()
         await self._judgement.agenda.run()
 
-    async def accept(
-        self, events: Sequence[RawEvent], *, source: str, body: bytes, received: datetime
-    ) -> Accepted:
-        """Judge events in their order, and return when all that follows from them is durable.
-
-        ``body`` is what was received, for the journal; ``received`` is checkpoint T2.
+    async def accept(self, reports: Iterable[Reported]) -> list[Accepted]:
+        """Judge reports in their order, and return when all that follows from them is durable.
 
         Raises:
-            StoreError: nothing was kept; the Monitor should send again.
+            StoreError: nothing was kept; the Monitors should send again.
         """
         situation = self._situation
         if not situation.is_ready:
             await situation.ready()
-        ids = stable_ids("event", [event.identity for event in events])
-        step = Step(received, self._clock.now())
-        news = self._judge_all(events, ids, step)
-        step.change.batches.append(
-            EventBatch(
-                received_time=received,
-                source=source,
-                event_ids=bytes.fromhex("".join(ids).replace("-", "")),
-                body=body,
-            )
-        )
-        await situation.keep(step.change)
-        self._tell(step)
-        return Accepted(ids, news)
-
-    def _judge_all(self, events: Sequence[RawEvent], ids: Sequence[str], step: Step) -> list[bool]:
-        """Judge events in their order; return which of them were news."""
-        situation = self._situation
-        is_news = situation.intake.is_news
-        rules_for = situation.selector.rules_for
-        news = []
-        counts = situation.counts
+        step = Step(self._clock.now())
         try:
-            for event, event_id in zip(events, ids, strict=True):
-                new = is_news(event_id)
-                news.append(new)
-                if new:
-                    if rules_for(event.type) is not None:
-                        self._judge(event, event_id, step)
-                    else:
-                        counts[event.type if event.type in counts or len(counts) < MOST_TYPES else OTHER] += 1
+            accepted = [self._take(report, step) for report in reports]
         except Exception:  # a defect of ours: what memory has of this step is not kept
             situation.doubt()
             raise
-        return news
+        await situation.keep(step.change)
+        self._tell(step)
+        return accepted
 
-    async def _calm(self, key: Key) -> None:
-        """Tell how a fault that came and went has ended up."""
+    def _take(self, report: Reported, step: Step) -> Accepted:
+        """Judge the events of one report that are news."""
+        situation = self._situation
+        is_news, rules_for, counts = situation.intake.is_news, situation.selector.rules_for, situation.counts
+        step.accepted = report.received
+        ids = stable_ids("event", [event.identity for event in report.events])
+        news = []
+        for event, event_id in zip(report.events, ids, strict=True):
+            new = is_news(event_id)
+            news.append(new)
+            if new:
+                if rules_for(event.type) is not None:
+                    self._judge(event, event_id, step)
+                else:
+                    counts[event.type if event.type in counts or len(counts) < MOST_TYPES else OTHER] += 1
+        batch = EventBatch(
+            received_time=report.received,
+            source=report.source,
+            event_ids=bytes.fromhex("".join(ids).replace("-", "")),
+            body=report.body,
+        )
+        step.change.batches.append(batch)
+        return Accepted(ids, news)
+
+    async def _by_time(self, decide: Callable[[Step], None]) -> None:
+        """Do what no event but the time has brought about, as durably as what an event has."""
         situation = self._situation
         await situation.ready()
-        folded = situation.memory.folded.get(key)
-        if folded is None:
-            return
-        step = Step(self._clock.now(), self._clock.now())
+        step = Step(self._clock.now())
         try:
-            self._unfold(key, folded, step)
+            decide(step)
         except Exception:
             situation.doubt()
             raise
         await situation.keep(step.change)
         self._tell(step)
 
-    def _unfold(self, key: Key, folded: Folded, step: Step) -> None:
+    async def _calm(self, key: Key) -> None:
+        """Tell how a fault that came and went has ended up."""
+        await self._by_time(lambda step: self._unfold(key, step))
+
+    def _unfold(self, key: Key, step: Step) -> None:
         situation = self._situation
+        folded = situation.memory.folded.get(key)
+        if folded is None:
+            return
         situation.memory.fold(key, None, step.change)
         record = situation.book.open_fault(*key)
         verdict = None
@@ -162,43 +174,30 @@ class FaultFlow:
         else:
             self._change(record, verdict, step, count)
 
-    async def _storm(self, key: Key) -> None:
+    async def _lull(self, key: Key) -> None:
         """End the storm over a domain, if it is calm by now."""
+        await self._by_time(lambda step: self._end_storm(key[0], step))
+
+    def _end_storm(self, domain: str, step: Step) -> None:
         situation = self._situation
-        await situation.ready()
-        step = Step(self._clock.now(), self._clock.now())
-        domain, storm = key[0], situation.selector.policy.storm
+        storm = situation.selector.policy.storm
         record = situation.book.open_fault(domain, suspicion.DOMAIN_FAULT)
-        if record is None or (
-            storm is not None and not suspicion.is_calm(domain, situation.book, situation.resources, storm)
+        if record is not None and (
+            storm is None or suspicion.is_calm(domain, situation.book, situation.resources, storm)
         ):
-            return
-        self._end(record, step)
-        await situation.keep(step.change)
-        self._tell(step)
+            self._end(record, step)
 
     async def _silence(self, key: Key) -> None:
         """Say that somebody has not spoken who should have."""
-        situation = self._situation
-        await situation.ready()
-        now = self._clock.now()
-        event = self._judgement.silence(key, now)
-        if event is None:
-            return
-        (event_id,) = stable_ids("event", [event.identity])
-        step = Step(now, now)
-        situation.memory.expect(key, Expected(last=now, is_silent=True), step.change)
-        self._judge_all([event], [event_id], step)
-        step.change.batches.append(
-            EventBatch(
-                received_time=now,
-                source=OWN,
-                event_ids=bytes.fromhex(event_id.replace("-", "")),
-                body=msgspec.json.encode(event),
-            )
-        )
-        await situation.keep(step.change)
-        self._tell(step)
+        await self._by_time(lambda step: self._miss(key, step))
+
+    def _miss(self, key: Key, step: Step) -> None:
+        event = self._judgement.silence(key, step.now)
+        if event is not None:
+            silent = Expected(last=step.now, is_silent=True)
+            self._situation.memory.expect(key, silent, step.change)
+            body = msgspec.json.encode(event)
+            self._take(Reported([event], source=OWN, body=body, received=step.now), step)
 
     def _judge(self, event: RawEvent, event_id: str, step: Step) -> None:
         """Decide what one event means (T3), and do it to the alarms in memory."""

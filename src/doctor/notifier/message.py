@@ -7,9 +7,8 @@ everything [D 3.3.4].
 
 from collections.abc import Iterable
 from datetime import datetime
-from functools import lru_cache
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -32,9 +31,9 @@ from doctor.model.subscription import Subscription
 
 encode = msgspec.json.Encoder().encode
 
-_PLACE = "\x1fhere\x1f"  # no id has control characters
-_PLACE_WRITTEN = encode(_PLACE)
-_LOCATION = b'"location":'  # of no text, where the quotes would be escaped
+_GAP = "\x1fhere\x1f"  # no id has control characters
+_GAP_WRITTEN = encode(_GAP)
+_HOST_REF = b'"host_ref":'  # of no text, where the quotes would be escaped
 
 
 class Outlook(NamedTuple):
@@ -46,10 +45,6 @@ class Outlook(NamedTuple):
 
 
 Outlooks = dict[str, Outlook]
-Place = tuple[
-    Outlook, bytes
-]  # how the host of a machine is, and the location in JSON as one viewer may know it
-
 NOWHERE = Outlook(None, HostStatus.NONE, Isolation.NOT_REQUIRED)
 
 
@@ -83,7 +78,7 @@ class Describer:
         self.book = book
         self._digest = _digest_for(viewer, secret)
         self._outlooks: Outlooks = {} if outlooks is None else outlooks
-        self._places: dict[str | None, Place] = {}
+        self._places: dict[str | None, bytes] = {}
 
     def virtual(
         self, resource_id: str, resource_type: str, faults: tuple[FaultInfo, ...]
@@ -91,7 +86,7 @@ class Describer:
         """Return VirtualResourceInfoClass of a resource as it is now."""
         machine = self.resources.virtual.get(resource_id)
         host = None if machine is None else machine.host
-        outlook = self._outlook(host)
+        outlook = self.outlook(host)
         return VirtualResourceInfo(
             virtual_resource_id=resource_id,
             virtual_resource_type=resource_type,
@@ -158,13 +153,18 @@ class Describer:
         known = None if root is None else root.alarms.get(alarm.resource_id)
         return () if known is None else (known.fault_id,)
 
-    def place(self, host: str | None) -> Place:
-        """Return where a machine on this host is."""
+    def place(self, host: str | None) -> bytes:
+        """Return, as JSON, what this viewer is told of which host it is: the value of ``host_ref``, and what follows."""
         place = self._places.get(host)
         if place is None:
-            outlook = self._outlook(host)
-            self._places[host] = place = outlook, encode(self._location(host, outlook))
+            place = self._places[host] = self._place(host)
         return place
+
+    def _place(self, host: str | None) -> bytes:
+        if host is None:
+            return b"null"
+        ref = encode(_ref(self._digest, host))
+        return ref if self._viewer is not None else b'%b,"physical_resource_id":%b' % (ref, encode(host))
 
     def _location(self, host: str | None, outlook: Outlook) -> Location:
         return Location(
@@ -173,7 +173,8 @@ class Describer:
             physical_resource_id=host if self._viewer is None else None,
         )
 
-    def _outlook(self, host: str | None) -> Outlook:
+    def outlook(self, host: str | None) -> Outlook:
+        """Return how a host is."""
         if host is None:
             return NOWHERE
         outlook = self._outlooks.get(host)
@@ -181,72 +182,63 @@ class Describer:
             resource = self.resources.physical.get(host)
             state = self.book.state_of(host)
             zone_id = resource.zone_id if resource else None
-            outlook = _shared(Outlook(zone_id, host_status(state), _isolation(state)))
+            outlook = Outlook(zone_id, host_status(state), _isolation(state))
             self._outlooks[host] = outlook
         return outlook
 
 
 class MachineWriter:
-    """Writes, quickly, the JSON of `Describer.virtual` with the alarm of one fault, machine after machine.
+    """Writes, quickly, the JSON of `Describer.virtual` with the alarm of one fault, for many machines.
 
-    Thousands of machines differ in little but their ids and places. The first is encoded whole; those after it that
-    are like it are made from its JSON, by putting in their ids and places. What makes them alike is compared by
-    identity: unlike ones are only encoded anew.
+    Thousands of machines differ in little but their ids and hosts. The first is encoded whole; those after it that
+    have the same traits are made from its JSON, by putting in their ids and what is told of their hosts.
     """
 
     def __init__(self, describer: Describer, record: AlarmedFault) -> None:
         self._describer = describer
         self._record = record
-        self._machine_of = describer.resources.virtual.get
-        self._state_of = describer.book.state_of
         root = describer.book.root_cause(record.fault)
         self._explained = {} if root is None else root.alarms
-        self._like: tuple[Alarm, ResourceState, Outlook] | None = None
-        self._parts = (b"", b"", b"", b"")
 
-    def write(self, alarm: Alarm) -> bytes:
-        """Return the JSON of one machine."""
-        resource_id = alarm.resource_id
-        machine = self._machine_of(resource_id)
-        outlook, location = self._describer.place(None if machine is None else machine.host)
-        state = self._state_of(resource_id)
-        if not self._is_alike(alarm, state, outlook):
-            self._parts = self._split(alarm, location)
-            self._like = alarm, state, outlook
-        head, middle, end, tail = self._parts
-        return b"%b%b%b%b%b%b%b" % (
-            head,
-            encode(resource_id),
-            middle,
-            location,
-            end,
-            encode(alarm.alarm_id),
-            tail,
-        )
+    def write(self, alarms: Iterable[Alarm]) -> bytes:
+        """Return the JSON of the machines that have these alarms, as an array."""
+        describer = self._describer
+        machine_of, state_of = describer.resources.virtual.get, describer.book.state_of
+        outlook_of, place_of = describer.outlook, describer.place
+        parts: list[bytes] = []
+        like: tuple[Any, ...] | None = None
+        head = middle = end = tail = b""
+        for alarm in alarms:
+            resource_id = alarm.resource_id
+            machine = machine_of(resource_id)
+            host = None if machine is None else machine.host
+            place = place_of(host)
+            traits = (
+                alarm.severity,
+                alarm.raised_time,
+                alarm.changed_time,
+                alarm.cleared_time,
+                alarm.fault_id,
+                alarm.is_root_cause,
+                alarm.resource_type,
+                state_of(resource_id),
+                outlook_of(host),
+                resource_id in self._explained,
+            )
+            if traits != like:
+                like = traits
+                head, middle, end, tail = self._split(alarm, place)
+            parts += (head, encode(resource_id), middle, place, end, encode(alarm.alarm_id), tail)
+        return b"[%b]" % b"".join(parts)[1:]
 
-    def _is_alike(self, alarm: Alarm, state: ResourceState, outlook: Outlook) -> bool:
-        if self._like is None:
-            return False
-        other, other_state, other_outlook = self._like
-        return (
-            outlook is other_outlook
-            and state is other_state
-            and alarm.severity is other.severity
-            and alarm.changed_time is other.changed_time
-            and alarm.raised_time is other.raised_time
-            and alarm.is_root_cause is other.is_root_cause
-            and alarm.fault_id == other.fault_id
-            and alarm.resource_type == other.resource_type
-            and (alarm.resource_id in self._explained) is (other.resource_id in self._explained)
-        )
-
-    def _split(self, alarm: Alarm, location: bytes) -> tuple[bytes, bytes, bytes, bytes]:
-        told = self._describer.fault(self._record, replace(alarm, alarm_id=_PLACE))
+    def _split(self, alarm: Alarm, place: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+        """Return the JSON of a machine, after a comma, without its id, its host and the id of the alarm."""
+        told = self._describer.fault(self._record, replace(alarm, alarm_id=_GAP))
         info = self._describer.virtual(alarm.resource_id, alarm.resource_type, (told,))
-        head, rest = encode(replace(info, virtual_resource_id=_PLACE)).split(_PLACE_WRITTEN, 1)
-        middle, rest = rest.split(_LOCATION + location, 1)
-        end, tail = rest.split(_PLACE_WRITTEN, 1)  # what comes behind may say what it likes
-        return head, middle + _LOCATION, end, tail
+        head, rest = encode(replace(info, virtual_resource_id=_GAP)).split(_GAP_WRITTEN, 1)
+        middle, rest = rest.split(_HOST_REF + place, 1)
+        end, tail = rest.split(_GAP_WRITTEN, 1)  # what comes behind may say what it likes
+        return b"," + head, middle + _HOST_REF, end, tail
 
 
 def write(
@@ -261,16 +253,15 @@ def write(
 ) -> tuple[str, bytes]:
     """Return id and body of the FaultNotification [D 5.5.1]: what one cause did to the resources of a subscription."""
     fault = record.fault
-    virtual: list[bytes] = []
+    virtual: list[Alarm] = []
     physical: list[PhysicalResourceInfo] = []
-    writer = MachineWriter(describer, record)
     fault_id = fault.fault_key
     for alarm in alarms:
         if alarm.project is None:
             told = (describer.fault(record, alarm),)
             physical.append(describer.physical(alarm.resource_id, alarm.resource_type, told))
         else:
-            virtual.append(writer.write(alarm))
+            virtual.append(alarm)
             if subscription.project is not None:
                 fault_id = alarm.fault_id
     notification_id = notification_id_of(subscription.subscription_id, fault, kind)
@@ -283,7 +274,7 @@ def write(
         event_time=fault.event_time,
         sent_time=now,
         physical_resource_info=tuple(physical),
-        virtual_resource_info=msgspec.Raw(b"[%b]" % b",".join(virtual)) if virtual else (),
+        virtual_resource_info=msgspec.Raw(MachineWriter(describer, record).write(virtual)) if virtual else (),
         links={
             "instructions": f"{doors}/instructions",
             "faults": f"{doors}/faults?fault_id={fault_id}",
@@ -312,12 +303,6 @@ def _ref(digest: blake2b, host: str) -> str:
     digest = digest.copy()
     digest.update(host.encode())
     return "h-" + digest.hexdigest()
-
-
-@lru_cache(4096)
-def _shared(outlook: Outlook) -> Outlook:
-    """Return the same object for all that are equal."""
-    return outlook
 
 
 def host_status(state: ResourceState) -> HostStatus:

@@ -27,7 +27,7 @@ import msgspec
 from doctor.drivers.controllers.embedded import EmbeddedController
 from doctor.drivers.stores.memory import MemoryStore
 from doctor.flows.delivery import DeliveryFlow
-from doctor.flows.fault import Accepted, FaultFlow
+from doctor.flows.fault import Accepted, FaultFlow, Reported
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.resource_map import replace_map
 from doctor.flows.situation import Situation
@@ -513,9 +513,8 @@ class Push:
         """Hand it to the flow, as a door does."""
         events = [report.event(self._second) for report in self._reports]
         try:
-            answer = await doctor.faults.accept(
-                events, source="monitor", body=msgspec.json.encode(events), received=story.clock.now()
-            )
+            body = msgspec.json.encode(events)
+            (answer,) = await doctor.faults.accept([Reported(events, "monitor", body, story.clock.now())])
         except StoreError as error:
             self.fail(error)
         except asyncio.CancelledError:

@@ -294,11 +294,13 @@ def test_what_is_written_quickly_is_what_the_struct_says(
     """[I-4] Whatever the ids are made of."""
     resources, book, transition = told
     describer = Describer(viewer, resources, book, SECRET)
-    writer = MachineWriter(describer, transition.record)
-    for alarm in transition.record.alarms.values():
-        fault = describer.fault(transition.record, alarm)
-        info = describer.virtual(alarm.resource_id, alarm.resource_type, (fault,))
-        assert writer.write(alarm) == encode(info)
+    record = transition.record
+    alarms = list(record.alarms.values())
+    machines = [
+        describer.virtual(one.resource_id, one.resource_type, (describer.fault(record, one),))
+        for one in alarms
+    ]
+    assert MachineWriter(describer, record).write(alarms) == encode(machines)
 
 
 @settings(deadline=None)
