@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from tests.unit.model.nfvis import long_lists
 POWER = "compute.power.failure"
 
 
+@pytest.mark.requirement("A9", "F11")
 def test_one_of_two_switches_is_a_warning_and_both_are_an_outage() -> None:
     """[design 3] The second makes it an error, the return of either a warning again, of both the end."""
     story = Scenario(redundant_nfvi())
@@ -47,6 +49,7 @@ def test_the_switch_that_failed_last_may_return_first() -> None:
     story.play()
 
 
+@pytest.mark.requirement("B11", "F11")
 def test_two_feeds_are_as_redundant_as_the_switches_that_they_power() -> None:
     """[design 3] Also where what is lost is not itself the cause: a feed takes its switch with it."""
     story = Scenario(redundant_nfvi())
@@ -154,6 +157,7 @@ RESOURCES = tangled_nfvi()
 TOGGLES = long_lists(st.sampled_from(list(RESOURCES.physical)), 25)
 
 
+@pytest.mark.requirement("B10")
 @settings(deadline=None, max_examples=60)
 @given(TOGGLES)
 def test_after_any_sequence_of_faults_each_alarm_is_what_a_simple_version_says(toggles: list[str]) -> None:

@@ -50,6 +50,7 @@ def told(
     ]
 
 
+@pytest.mark.requirement("A10", "B13", "B14")
 def test_each_owner_hears_of_its_own_and_the_administrator_of_all() -> None:
     """[D 3.3.4] One notification per cause and subscription, for all victims."""
     everybody = [subscription(name, name) for name in ("red", "blue", "green")]
@@ -60,6 +61,7 @@ def test_each_owner_hears_of_its_own_and_the_administrator_of_all() -> None:
     ]
 
 
+@pytest.mark.requirement("E26")
 def test_two_subscriptions_of_one_owner_are_told_each() -> None:
     first, second = subscription("first", "red"), subscription("second", "red")
     assert [name for name, _, _ in told(RAISED, first, second)] == ["first", "second"]
@@ -78,6 +80,7 @@ def test_a_transition_is_told_by_kind() -> None:
     ]
 
 
+@pytest.mark.requirement("B19")
 @pytest.mark.parametrize(
     ("wishes", "kinds"),
     [
@@ -117,6 +120,7 @@ FILTERS = [
 ]
 
 
+@pytest.mark.requirement("D25", "E25")
 @pytest.mark.parametrize(("asked", "heard"), FILTERS)
 def test_filters(asked: SubscribeFilter, heard: list[str]) -> None:
     """[D 5.4] An empty list restricts nothing."""
@@ -132,6 +136,7 @@ SEVERITY_CASES = [
 ]
 
 
+@pytest.mark.requirement("D19")
 @pytest.mark.parametrize(("now", "before", "least"), SEVERITY_CASES)
 def test_who_heard_of_an_alarm_once_hears_of_it_until_its_end(
     now: Severity, before: Severity, least: Severity
@@ -190,6 +195,7 @@ ALARMS = st.lists(
 ).map(tuple)
 
 
+@pytest.mark.requirement("C1")
 @given(ALARMS, ALARMS, ALARMS, SUBSCRIPTIONS)
 def test_tellings_are_those_of_the_simple_version(
     raised: tuple[Alarm, ...],
