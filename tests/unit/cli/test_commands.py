@@ -157,6 +157,23 @@ def test_a_list_is_a_table_or_json(
             {"zone_id": ["az1"], "physical_resource_state": ["down"]},
         ),
         (
+            [
+                "resource",
+                "list",
+                "virtual",
+                "--group",
+                "g1",
+                "--role",
+                "ACT",
+                "--host",
+                "c1",
+                "--sort",
+                "-role",
+            ],
+            {"group": ["g1"], "role": ["ACT"], "host": ["c1"], "sort": ["-role"]},
+        ),
+        (["fault", "list", "--sort", "-severity"], {"sort": ["-severity"]}),
+        (
             ["resource", "list", "virtual", "--owner", "red", "--id", "vm-1"],
             {"owner": ["red"], "virtual_resource_id": ["vm-1"]},
         ),
@@ -176,7 +193,9 @@ def test_filters_go_to_the_door(
     assert {"limit": ["500"]} | query == doctor.last.query
 
 
-@pytest.mark.parametrize("words", [["physical", "--owner", "red"], ["virtual", "--zone", "az1"]])
+@pytest.mark.parametrize(
+    "words", [["physical", "--owner", "red"], ["physical", "--host", "c1"], ["virtual", "--zone", "az1"]]
+)
 def test_filters_of_the_other_side_are_refused(run: Run, words: list[str]) -> None:
     assert run("resource", "list", *words).exit_code == 2
 
