@@ -11,7 +11,13 @@ from tests.integration.test_doors import Door
 
 RESOURCES: dict[str, list[dict[str, Any]]] = {
     "physical_resources": [
-        {"id": "compute-1", "zone_id": "az1", "aliases": ["c-one"], "firmware_version": "1.2"},
+        {
+            "id": "compute-1",
+            "zone_id": "az1",
+            "metadata": {"vcpus": 8, "memory_mb": "1024"},
+            "aliases": ["c-one"],
+            "firmware_version": "1.2",
+        },
         {
             "id": "compute-2.example",
             "zone_id": "az2",
@@ -22,7 +28,14 @@ RESOURCES: dict[str, list[dict[str, Any]]] = {
     ],
     "virtual_resources": [
         {"id": "vm-1", "host": "compute-1", "owner": "red", "group": "g1", "role": "ACT", "sal": 1},
-        {"id": "vm-2", "host": "compute-2.example", "owner": "red", "group": "g1", "role": "STBY"},
+        {
+            "id": "vm-2",
+            "host": "compute-2.example",
+            "owner": "red",
+            "group": "g1",
+            "role": "STBY",
+            "vcpus": 2,
+        },
         {"id": "vol-1", "type": "virtual storage", "host": "compute-1", "owner": "red", "group": "g2"},
         {"id": "vm-4", "host": "compute-2.example", "owner": "blue"},
     ],
@@ -216,6 +229,19 @@ def test_physical_resources_are_found(door: Door, query: str, found: list[str]) 
     for one in items:
         if one["physical_resource_id"] == "compute-2.example":
             assert (one["hypervisor_version"], one["update_status"]) == ("kvm 9", "current")
+
+
+@pytest.mark.requirement("B16", "D2")
+def test_the_capacity_is_what_the_hosts_that_are_there_have_left(door: Door) -> None:
+    items = asked(door, "/v1/capacity?sort=-zone_id")
+    assert [(one["zone_id"], one["hosts"]["available"], one["vcpus"]) for one in items] == [
+        ("az2", 1, {"total": 0, "available": 0}),
+        ("az1", 0, {"total": 8, "available": 0}),
+    ]
+    assert items[1]["memory_mb"] == {"total": 1024, "available": 0}
+    (root,) = asked(door, "/v1/physical-resources?physical_resource_id=compute-1")[0]["faults"]
+    assert items[1]["changed_by"] in (root["fault_id"], None)  # None after a restart or another map
+    assert [one["zone_id"] for one in asked(door, "/v1/capacity?zone_id=az2,az9")] == ["az2"]
 
 
 def test_tokens_and_subscriptions_come_in_order(door: Door) -> None:

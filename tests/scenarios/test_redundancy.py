@@ -12,7 +12,7 @@ from doctor.model.fault import ResourceState
 from doctor.model.resource import PhysicalResource, Relation, VirtualResource
 from doctor.model.resource_map import ResourceMap
 from doctor.testing.scenario import Scenario, down, switch_down, switch_up, up
-from tests.scenarios.nfvi import redundant_nfvi
+from tests.scenarios.nfvi import FAULTS, redundant_nfvi
 from tests.unit.model.nfvis import long_lists
 
 POWER = "compute.power.failure"
@@ -90,7 +90,7 @@ def test_a_host_with_one_of_two_feeds_left_runs() -> None:
     feeds = [PhysicalResource(id=feed, type="power") for feed in ("feed-a", "feed-b")]
     machines = [VirtualResource(id="vm-1", host="compute-1", owner="red")]
     story = Scenario(ResourceMap([PhysicalResource(id="compute-1"), *feeds], machines, ties))
-    story.at(0.0).subscribe("operator", project=None)
+    story.at(0.0).subscribe("operator", project=None, asked=FAULTS)
     operator = story.want("operator")
     story.at(1.0).push(down(POWER, "feed-a"))
     operator.between(1.0, 1.0).gets(

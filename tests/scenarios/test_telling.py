@@ -10,7 +10,7 @@ from doctor.model.resource import PhysicalResource, VirtualResource
 from doctor.model.resource_map import ResourceMap
 from doctor.model.subscription import EventKind, SubscribeFilter
 from doctor.testing.scenario import Scenario, down, host_down, host_up, up
-from tests.scenarios.nfvi import crowded_nfvi, small_nfvi
+from tests.scenarios.nfvi import FAULTS, crowded_nfvi, small_nfvi
 
 
 @pytest.mark.requirement("A1", "A9", "A10", "B13", "C1")
@@ -95,7 +95,7 @@ def test_one_cause_is_one_notification_for_all_its_victims() -> None:
 def test_the_administrator_sees_the_physical_side() -> None:
     """[D 3.3.4, 5.5.2] The root cause with all its details, and whom it hits."""
     story = Scenario(small_nfvi())
-    story.at(0.0).subscribe("operator", project=None)
+    story.at(0.0).subscribe("operator", project=None, asked=FAULTS)
     story.at(1.0).push(host_down("compute-1", details={"reason": "kernel panic"}))
     story.want("operator").between(1.0, 2.0).gets("compute-1 is down", "vm-1 is error", "vm-3 is error")
     story.play()
@@ -176,7 +176,7 @@ faults: [{name: host-down, when: {type: compute.host.down}}]
 ignore: [{name: laboratory, when: {source: lab-*}}]
 """
     story = Scenario(small_nfvi(), policy=policy)
-    story.at(0.0).subscribe("operator", project=None)
+    story.at(0.0).subscribe("operator", project=None, asked=FAULTS)
     story.at(1.0).push(host_down("compute-1", source="lab-7"))
     story.want("operator").between(2.0, 3.0).gets("compute-1 is down")
     story.at(2.0).push(host_down("compute-1"))
@@ -457,7 +457,7 @@ def test_a_machine_that_is_no_more_is_still_cleared() -> None:
 def test_a_fault_ends_under_the_name_that_it_began_with() -> None:
     """A host that no map knew when it failed: its alarm ends although the map has come to know it by another id."""
     story = Scenario(small_nfvi())
-    story.at(0.0).subscribe("operator", project=None)
+    story.at(0.0).subscribe("operator", project=None, asked=FAULTS)
     story.at(1.0).push(host_down("10.0.0.7"))
     story.want("operator").between(1.0, 1.0).gets("10.0.0.7 is down")
     story.at(2.0).load(ResourceMap([PhysicalResource(id="compute-7", aliases=("10.0.0.7",))]))

@@ -13,6 +13,7 @@ import structlog
 from doctor.inspector.intake import Intake
 from doctor.inspector.selection import Selector
 from doctor.model.alarm_book import AlarmBook
+from doctor.model.capacity import Pool
 from doctor.model.errors import StoreError
 from doctor.model.identity import Token
 from doctor.model.resource_map import ResourceMap
@@ -46,6 +47,7 @@ class Situation:
         self.counts: Counter[str] = Counter()
         self._sequences: dict[str, int] = {}
         self._fixed: tuple[Subscription, ...] = ()
+        self._pool: tuple[ResourceMap, AlarmBook, Pool] | None = None
         self._stale = False
         self._reading = asyncio.Lock()
         self._readings = 0
@@ -59,6 +61,15 @@ class Situation:
     def resources(self) -> ResourceMap:
         """Return the resource map."""
         return self.controller.resource_map
+
+    @property
+    def pool(self) -> Pool:
+        """Return the capacity of the present map: counted whole after another map or a restart, then counted along."""
+        known = self._pool
+        if known is None or known[0] is not self.resources or known[1] is not self.book:
+            known = self.resources, self.book, Pool(self.resources, self.book.state_of)
+            self._pool = known
+        return known[2]
 
     def describer(self, viewer: str | None, outlooks: Outlooks | None = None) -> Describer:
         """Return what describes the present to a project, or to the Administrator (None)."""

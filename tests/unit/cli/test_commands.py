@@ -31,6 +31,13 @@ MACHINE = {
     "isolation": "pending",
     "faults": [ALARM],
 }
+ZONE = {
+    "zone_id": "az1",
+    "hosts": {"total": 2, "available": 1, "down": 1, "maintenance": 0},
+    "vcpus": {"total": 8, "available": 3},
+    "memory_mb": {"total": 100, "available": 50},
+    "changed_by": None,
+}
 HOST = {
     "physical_resource_id": "compute-1",
     "physical_resource_type": "host",
@@ -65,6 +72,7 @@ def lines(text: str) -> list[list[str]]:
     [
         pytest.param(["alarm", "list"], "/v1/alarms", ALARM, "critical", id="alarms"),
         pytest.param(["alarm", "list", "--all"], "/v1/alarms", ALARM, "raised", id="all alarms"),
+        pytest.param(["capacity"], "/v1/capacity", ZONE, "az1", id="capacity"),
         pytest.param(["fault", "list"], "/v1/faults", MACHINE, "host down", id="faults"),
         pytest.param(
             ["resource", "list", "virtual"], "/v1/virtual-resources", MACHINE, "UNKNOWN", id="virtual"
