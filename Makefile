@@ -35,6 +35,7 @@ check: ## format, lint, types, layers, and the repository itself; changes nothin
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python scripts/check_repository.py
+	scripts/requirements --check
 
 .PHONY: fix
 fix: ## format, and mend what ruff can mend by itself
@@ -50,6 +51,7 @@ bench: ## measure the hot path against its floors
 .PHONY: docs
 docs: ## build the documentation into build/docs
 	@scripts/setup dev
+	@scripts/requirements --check
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -d build/doctrees docs build/docs
 	@echo "see build/docs/index.html"
 

@@ -9,6 +9,7 @@ import pytest
 from doctor.cli.demo.netns import ip
 
 
+@pytest.mark.requirement("A1", "A12", "B5", "B15", "C1", "D8", "F28", "G9")
 @pytest.mark.parametrize(
     "options",
     [

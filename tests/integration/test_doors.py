@@ -82,6 +82,7 @@ def load(door: Door) -> None:
 # --- the OPNFV sample monitor ---
 
 
+@pytest.mark.requirement("A8", "D43")
 @pytest.mark.usefixtures("load")
 def test_the_opnfv_sample_monitor_works_unchanged_and_its_second_outage_is_told(door: Door) -> None:
     """Its body is taken as it is, without a token; one constant id for ever does not hide the next outage [D 5.6]."""
@@ -163,6 +164,7 @@ BAD_EVENTS = [
 ]
 
 
+@pytest.mark.requirement("D43")
 @pytest.mark.parametrize(("body", "status", "pointer"), BAD_EVENTS)
 def test_a_bad_event_is_answered_with_the_place_that_is_wrong(
     door: Door, body: Any, status: int, pointer: str
@@ -176,6 +178,7 @@ def test_a_bad_event_is_answered_with_the_place_that_is_wrong(
         assert any(flaw["pointer"].startswith(pointer) for flaw in problem["errors"]), problem
 
 
+@pytest.mark.requirement("D43")
 def test_what_is_wrong_with_one_event_does_not_harm_the_others(door: Door) -> None:
     """Partial acceptance, with pointers."""
     events = [{"event": {**DOWN, "type": "nobody.knows"}}, {"event": {"type": "x"}}, {"event": DOWN}]
@@ -190,6 +193,7 @@ def test_what_is_wrong_with_one_event_does_not_harm_the_others(door: Door) -> No
     assert [one["event_id"] for one in again["accepted"]] == [one["event_id"] for one in answer["accepted"]]
 
 
+@pytest.mark.requirement("E19")
 def test_an_event_on_an_unknown_host_is_an_alarm_of_the_administrator(door: Door) -> None:
     """It is not an error: the map may be behind."""
     down = {**DOWN, "details": {"hostname": "never-heard-of"}}
@@ -276,6 +280,7 @@ def test_a_revoked_token_is_worth_nothing_at_once(door: Door) -> None:
     assert door.ask("GET", "/v1/alarms", token=made["token"])[0] == 401
 
 
+@pytest.mark.requirement("B17", "D45")
 @pytest.mark.usefixtures("load")
 def test_the_stream_tells_at_once_and_goes_on_where_it_broke_off(door: Door) -> None:
     """Server-sent events are the same messages, and `after` misses nothing."""

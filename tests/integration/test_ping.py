@@ -151,6 +151,7 @@ async def down_and_up(host: HostNamespace) -> None:
         assert await events.next(within=3.0) == ("c1", "up")
 
 
+@pytest.mark.requirement("A2", "B6", "C16", "F27")
 @pytest.mark.parametrize(
     "loop", [pytest.param(None, id="asyncio"), pytest.param(uvloop.new_event_loop, id="uvloop")]
 )
@@ -163,6 +164,7 @@ def test_a_host_whose_cable_is_cut_is_down_and_up_when_it_is_mended(
         runner.run(down_and_up(host))
 
 
+@pytest.mark.requirement("F23")
 async def test_of_several_addresses_any_is_enough(namespaces: Namespaces) -> None:
     host = namespaces.add("double", wires=2)
     first, second = host.wires

@@ -2,6 +2,9 @@
 
 from doctor.model.resource import PhysicalResource, Relation, VirtualResource
 from doctor.model.resource_map import ResourceMap
+from doctor.model.subscription import EventKind, SubscribeFilter
+
+FAULTS = SubscribeFilter(event=frozenset({EventKind.FAULT}))  # and nothing of the capacity
 
 
 def small_nfvi() -> ResourceMap:

@@ -45,6 +45,7 @@ def deliveries(story: Scenario, name: str) -> list[Delivery]:
 # --- endpoints ---
 
 
+@pytest.mark.requirement("B18")
 def test_every_endpoint_gets_the_same_message() -> None:
     """[design 5] One notification_id and one sequence for all endpoints of a subscription."""
     story = Scenario(small_nfvi(), policy=without_damping())
@@ -88,6 +89,7 @@ def test_a_dead_endpoint_is_tried_again_on_the_schedule_with_the_same_bytes() ->
     assert len(story.heard("vnfm-red")) == 1
 
 
+@pytest.mark.requirement("B15")
 def test_a_dead_endpoint_delays_nobody_else() -> None:
     """[I-18, I-19] Neither another owner nor another endpoint of the same subscription."""
     story = Scenario(small_nfvi(), policy=without_damping())
@@ -103,6 +105,7 @@ def test_a_dead_endpoint_delays_nobody_else() -> None:
     story.play()
 
 
+@pytest.mark.requirement("B15")
 def test_a_hanging_endpoint_delays_nobody_else() -> None:
     """[I-19] It gets what it missed in order when it wakes up, one request at a time."""
     story = Scenario(small_nfvi(), policy=without_damping())

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -62,6 +63,7 @@ def shared_nfvis(draw: st.DrawFn) -> ResourceMap:
     return ResourceMap(physical, virtual, [Relation(one, draw(kinds), other) for one, other in tied])
 
 
+@pytest.mark.requirement("A11", "B21", "C1", "F3")
 @settings(deadline=None, max_examples=40)
 @given(st.data(), shared_nfvis())
 def test_what_an_owner_is_told_names_nothing_but_its_own(data: st.DataObject, resources: ResourceMap) -> None:
@@ -192,6 +194,7 @@ def _next(name: str) -> str:
     return f"{head}-{int(number) + 1}"
 
 
+@pytest.mark.requirement("F3")
 def test_an_owner_cannot_find_out_its_host_by_trying() -> None:
     """[design 3] Whoever guesses all of an event still cannot make the ids that follow from it."""
     story = Scenario(SHARED)

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,12 +12,13 @@ from doctor.model.fault import ResourceState
 from doctor.model.resource import PhysicalResource, Relation, VirtualResource
 from doctor.model.resource_map import ResourceMap
 from doctor.testing.scenario import Scenario, down, switch_down, switch_up, up
-from tests.scenarios.nfvi import redundant_nfvi
+from tests.scenarios.nfvi import FAULTS, redundant_nfvi
 from tests.unit.model.nfvis import long_lists
 
 POWER = "compute.power.failure"
 
 
+@pytest.mark.requirement("A9", "F11")
 def test_one_of_two_switches_is_a_warning_and_both_are_an_outage() -> None:
     """[design 3] The second makes it an error, the return of either a warning again, of both the end."""
     story = Scenario(redundant_nfvi())
@@ -47,6 +49,7 @@ def test_the_switch_that_failed_last_may_return_first() -> None:
     story.play()
 
 
+@pytest.mark.requirement("B11", "F11")
 def test_two_feeds_are_as_redundant_as_the_switches_that_they_power() -> None:
     """[design 3] Also where what is lost is not itself the cause: a feed takes its switch with it."""
     story = Scenario(redundant_nfvi())
@@ -87,7 +90,7 @@ def test_a_host_with_one_of_two_feeds_left_runs() -> None:
     feeds = [PhysicalResource(id=feed, type="power") for feed in ("feed-a", "feed-b")]
     machines = [VirtualResource(id="vm-1", host="compute-1", owner="red")]
     story = Scenario(ResourceMap([PhysicalResource(id="compute-1"), *feeds], machines, ties))
-    story.at(0.0).subscribe("operator", project=None)
+    story.at(0.0).subscribe("operator", project=None, asked=FAULTS)
     operator = story.want("operator")
     story.at(1.0).push(down(POWER, "feed-a"))
     operator.between(1.0, 1.0).gets(
@@ -155,6 +158,7 @@ RESOURCES = tangled_nfvi()
 TOGGLES = long_lists(st.sampled_from(list(RESOURCES.physical)), 25)
 
 
+@pytest.mark.requirement("B10")
 @settings(deadline=None, max_examples=60)
 @given(TOGGLES)
 def test_after_any_sequence_of_faults_each_alarm_is_what_a_simple_version_says(toggles: list[str]) -> None:

@@ -19,7 +19,7 @@ from doctor.model.subscription import SubscribeFilter
 from doctor.ports.store import Change, Snapshot
 from doctor.testing.scenario import Scenario, host_down, host_up
 from tests.scenarios.fallible_store import FallibleStore
-from tests.scenarios.nfvi import small_nfvi
+from tests.scenarios.nfvi import FAULTS, small_nfvi
 from tests.unit.model.nfvis import long_lists
 
 RED = Identity(name="red", role=Role.CONSUMER, project="red")
@@ -85,7 +85,7 @@ def test_many_who_come_back_at_once_are_judged_one_upon_the_other() -> None:
     """[I-3] The state is read anew once, and nobody's step is forgotten by another's reading."""
     story = Scenario(small_nfvi(), store=FallibleStore(seconds=0.05))
     story.at(0.0).subscribe("vnfm-red", project="red")
-    story.at(0.0).subscribe("operator", project=None)
+    story.at(0.0).subscribe("operator", project=None, asked=FAULTS)
     breaking(story, 0.5, commits=1)
     story.at(1.0).push(host_down("compute-1", seen=1.0)).fails()
     story.at(2.00).push(host_down("compute-1", seen=1.0))

@@ -55,6 +55,8 @@ def faults(told: Scenario, name: str = "operator") -> list[tuple[float, str, str
     """Return second, type of notification, faulty resource and fault type of what somebody was told."""
     found = []
     for heard in told.heard(name):
+        if heard.message["notification_type"] == "capacity":
+            continue
         infos = [
             *heard.message.get("physical_resource_info", []),
             *heard.message.get("virtual_resource_info", []),

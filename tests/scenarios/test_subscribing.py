@@ -112,6 +112,7 @@ def test_a_project_has_so_many_subscriptions_at_most(monkeypatch: pytest.MonkeyP
     assert error.reason is Reason.TOO_MANY
 
 
+@pytest.mark.requirement("B20")
 def test_somebody_elses_subscription_is_as_none() -> None:
     """[design 5] 404 for both, indistinguishable; the Administrator sees all."""
     details: list[tuple[str, Reason]] = []
@@ -163,6 +164,7 @@ def test_a_secret_stays_until_another_is_given() -> None:
     assert secrets == ["whsec_MQ==", "whsec_Mg==", "whsec_Mg=="]
 
 
+@pytest.mark.requirement("D29")
 def test_what_is_not_given_stays_as_it_was() -> None:
     """[design 5] ``PATCH``."""
 
@@ -183,6 +185,7 @@ def test_what_is_not_given_stays_as_it_was() -> None:
     during(Scenario(small_nfvi()), act)
 
 
+@pytest.mark.requirement("B20")
 def test_the_administrator_may_ask_for_any_machine_and_a_consumer_only_for_its_own() -> None:
     """[D 3.3.4]"""
 

@@ -10,9 +10,10 @@ from doctor.model.resource import PhysicalResource, VirtualResource
 from doctor.model.resource_map import ResourceMap
 from doctor.model.subscription import EventKind, SubscribeFilter
 from doctor.testing.scenario import Scenario, down, host_down, host_up, up
-from tests.scenarios.nfvi import crowded_nfvi, small_nfvi
+from tests.scenarios.nfvi import FAULTS, crowded_nfvi, small_nfvi
 
 
+@pytest.mark.requirement("A1", "A9", "A10", "B13", "C1")
 def test_the_owner_is_told_and_a_stranger_is_not() -> None:
     """[D 3.3.4] Only the owner of an affected machine is notified, and of nothing else."""
     story = Scenario(small_nfvi())
@@ -24,6 +25,7 @@ def test_the_owner_is_told_and_a_stranger_is_not() -> None:
     story.play()
 
 
+@pytest.mark.requirement("A11", "B21", "F3")
 def test_two_owners_on_one_host_are_told_each_their_own() -> None:
     """[D 3.3.4] Sharing a host with somebody does not show."""
     story = Scenario(small_nfvi())
@@ -39,6 +41,7 @@ def test_two_owners_on_one_host_are_told_each_their_own() -> None:
     assert red_info["location"]["host_ref"] != blue_info["location"]["host_ref"]
 
 
+@pytest.mark.requirement("D39", "D41")
 def test_the_end_of_a_fault_is_told() -> None:
     """[D 3.5.1] An alarm that is over is cleared, under the id that it was raised with."""
     story = Scenario(small_nfvi())
@@ -55,6 +58,7 @@ def test_the_end_of_a_fault_is_told() -> None:
     assert (cleared["faults"][0]["alarm_state"], cleared["faults"][0]["severity"]) == ("cleared", 0)
 
 
+@pytest.mark.requirement("D39")
 def test_the_next_outage_is_another_alarm() -> None:
     """[D 5.5.3] An id is never used for two lives; the sample monitor repeats one event id for ever."""
     constant = {"monitor_event_id": "monitor_sample_event1", "source": "sample_monitor"}
@@ -73,6 +77,7 @@ def test_the_next_outage_is_another_alarm() -> None:
     assert ids[0] == ids[1] != ids[2] == ids[3]
 
 
+@pytest.mark.requirement("A15")
 def test_one_cause_is_one_notification_for_all_its_victims() -> None:
     """[D 3.6, N+M] An owner of many machines on a dead host is told once."""
     story = Scenario(crowded_nfvi(300))
@@ -86,10 +91,11 @@ def test_one_cause_is_one_notification_for_all_its_victims() -> None:
     assert len({info["faults"][0]["fault_id"] for info in infos}) == 1
 
 
+@pytest.mark.requirement("B14", "E19")
 def test_the_administrator_sees_the_physical_side() -> None:
     """[D 3.3.4, 5.5.2] The root cause with all its details, and whom it hits."""
     story = Scenario(small_nfvi())
-    story.at(0.0).subscribe("operator", project=None)
+    story.at(0.0).subscribe("operator", project=None, asked=FAULTS)
     story.at(1.0).push(host_down("compute-1", details={"reason": "kernel panic"}))
     story.want("operator").between(1.0, 2.0).gets("compute-1 is down", "vm-1 is error", "vm-3 is error")
     story.play()
@@ -107,6 +113,7 @@ def test_the_administrator_sees_the_physical_side() -> None:
     }
 
 
+@pytest.mark.requirement("E19")
 def test_an_unknown_resource_becomes_an_alarm_of_the_administrator() -> None:
     """[design 5] An event about something that no map knows is no error, and is not lost."""
     story = Scenario(small_nfvi())
@@ -133,6 +140,7 @@ STRANGE_DETAILS = [
 ]
 
 
+@pytest.mark.requirement("D43")
 @pytest.mark.parametrize(("details", "told"), STRANGE_DETAILS)
 def test_strange_details_stop_nothing(details: dict[str, Any], told: dict[str, Any] | None) -> None:
     """[D 5.6, bad input] They are kept and told, and the fault is judged as any other; here one of a machine."""
@@ -159,6 +167,7 @@ def test_a_type_that_no_rule_names_is_kept_and_counted() -> None:
     assert counted == {"coffee.machine.empty": 2}
 
 
+@pytest.mark.requirement("A7", "B7", "B8")
 def test_what_the_operator_ignores_is_ignored() -> None:
     """[D 3.3.2] The failure policy selects."""
     policy = """
@@ -167,7 +176,7 @@ faults: [{name: host-down, when: {type: compute.host.down}}]
 ignore: [{name: laboratory, when: {source: lab-*}}]
 """
     story = Scenario(small_nfvi(), policy=policy)
-    story.at(0.0).subscribe("operator", project=None)
+    story.at(0.0).subscribe("operator", project=None, asked=FAULTS)
     story.at(1.0).push(host_down("compute-1", source="lab-7"))
     story.want("operator").between(2.0, 3.0).gets("compute-1 is down")
     story.at(2.0).push(host_down("compute-1"))
@@ -212,6 +221,7 @@ def link(severity: str) -> dict[str, str]:
     return {"status": "bad", "severity": severity}
 
 
+@pytest.mark.requirement("D41")
 def test_a_change_of_severity_is_told() -> None:
     """[D 5.5.3] Worse or better, the alarm stays the same one."""
     story = Scenario(small_nfvi(), policy=GRADED)
@@ -230,6 +240,7 @@ def test_a_change_of_severity_is_told() -> None:
     assert [alarm["alarm_state"] for alarm in alarms] == ["raised", "changed", "changed", "cleared"]
 
 
+@pytest.mark.requirement("D19")
 def test_min_severity_is_inclusive_and_who_heard_of_the_raise_hears_of_the_end() -> None:
     """[D 5.4, design 5] However mild it had become by then."""
     story = Scenario(small_nfvi(), policy=GRADED)
@@ -244,6 +255,7 @@ def test_min_severity_is_inclusive_and_who_heard_of_the_raise_hears_of_the_end()
     story.play()
 
 
+@pytest.mark.requirement("D19")
 def test_what_never_was_bad_enough_is_not_told() -> None:
     """[D 5.4] Not the raise, not the change, not the end."""
     story = Scenario(small_nfvi(), policy=GRADED)
@@ -267,6 +279,7 @@ def test_a_fault_that_becomes_bad_enough_is_told_from_then_on() -> None:
     story.play()
 
 
+@pytest.mark.requirement("B19")
 def test_who_wants_no_changes_and_no_ends_hears_only_of_the_raise() -> None:
     """[design 5] ``policy: {change: false, clear: false}``."""
     story = Scenario(small_nfvi(), policy=GRADED)
@@ -327,6 +340,7 @@ FILTERS = [
 ]
 
 
+@pytest.mark.requirement("B19", "D25")
 @pytest.mark.parametrize(("asked", "told"), FILTERS)
 def test_filters(asked: SubscribeFilter, told: bool) -> None:
     """[D 5.4] SubscribeFilterClass: lists, of which an empty one restricts nothing."""
@@ -338,6 +352,7 @@ def test_filters(asked: SubscribeFilter, told: bool) -> None:
     story.play()
 
 
+@pytest.mark.requirement("B20")
 def test_foreign_and_unknown_machines_cannot_be_asked_for() -> None:
     """[design 5] The same answer for both, so that nobody finds out what exists."""
     details = []
@@ -357,6 +372,7 @@ def test_foreign_and_unknown_machines_cannot_be_asked_for() -> None:
 # --- subscriptions and time ---
 
 
+@pytest.mark.requirement("B17", "G28")
 def test_a_subscription_holds_for_the_very_next_event() -> None:
     """[design 5] What was before it is in its answer, what comes after it is told."""
     story = Scenario(small_nfvi())
@@ -367,6 +383,7 @@ def test_a_subscription_holds_for_the_very_next_event() -> None:
     story.play()
 
 
+@pytest.mark.requirement("D40")
 def test_who_subscribes_during_a_fault_hears_of_its_end() -> None:
     """[D 3.5.1] The answer to the subscription showed the fault; its end must not be missed."""
     story = Scenario(small_nfvi())
@@ -377,6 +394,7 @@ def test_who_subscribes_during_a_fault_hears_of_its_end() -> None:
     story.play()
 
 
+@pytest.mark.requirement("D29")
 def test_a_deleted_subscription_hears_nothing_more() -> None:
     """[design 5]"""
     story = Scenario(small_nfvi())
@@ -388,6 +406,7 @@ def test_a_deleted_subscription_hears_nothing_more() -> None:
     story.play()
 
 
+@pytest.mark.requirement("D29")
 def test_a_filter_can_be_changed() -> None:
     """[design 5] ``PATCH``: effective for the very next event."""
     story = Scenario(small_nfvi())
@@ -438,7 +457,7 @@ def test_a_machine_that_is_no_more_is_still_cleared() -> None:
 def test_a_fault_ends_under_the_name_that_it_began_with() -> None:
     """A host that no map knew when it failed: its alarm ends although the map has come to know it by another id."""
     story = Scenario(small_nfvi())
-    story.at(0.0).subscribe("operator", project=None)
+    story.at(0.0).subscribe("operator", project=None, asked=FAULTS)
     story.at(1.0).push(host_down("10.0.0.7"))
     story.want("operator").between(1.0, 1.0).gets("10.0.0.7 is down")
     story.at(2.0).load(ResourceMap([PhysicalResource(id="compute-7", aliases=("10.0.0.7",))]))

@@ -31,6 +31,7 @@ def timelines(story: Scenario) -> list[Timeline]:
     return found
 
 
+@pytest.mark.requirement("F4")
 def test_every_station_is_stamped() -> None:
     """[D 3.3, profiler] T0 from what the monitor last saw, T5 when it is durable, T7 when the first consumer had it."""
     story = Scenario(small_nfvi(), store=FallibleStore(seconds=0.01))
@@ -91,6 +92,7 @@ def timeline_of(fault_id: str) -> Timeline:
     return Timeline(fault_id=fault_id, fault_type="host down", resource_id="compute-1")
 
 
+@pytest.mark.requirement("F4", "D8")
 async def test_handled_is_the_last_station() -> None:
     """[D 3.3] T8, by each consumer; the first one's is the fault's."""
     store = FallibleStore()

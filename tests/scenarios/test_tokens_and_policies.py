@@ -136,6 +136,7 @@ def applying(story: Scenario, second: float, text: str, errors: list[Exception] 
     story.note(second, act)
 
 
+@pytest.mark.requirement("A7", "B7")
 def test_a_policy_holds_for_the_very_next_event() -> None:
     """[design 4] Changed at run time."""
     story = Scenario(small_nfvi())

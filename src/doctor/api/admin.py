@@ -1,7 +1,8 @@
 """The doors of the Administrator [D 5.5.2]: policies, timelines, tokens."""
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -9,6 +10,7 @@ from doctor.api.operation import Answer, Call, operation
 from doctor.api.paging import Page, PageQuery, page_of, position_in
 from doctor.api.problem import Limits
 from doctor.api.roles import ADMIN, ADMINISTRATORS, OVERSEERS
+from doctor.api.sorting import Key, Order, microseconds, sorted_page
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.situation import Situation
 from doctor.flows.timelines import Timelines
@@ -21,6 +23,20 @@ from doctor.ports.store import StoredPolicy
 Name = Annotated[str, msgspec.Meta(max_length=255)]
 RESOURCE_MAP = Limits(body=512 * 1024 * 1024, seconds=600, items=20_000_000, large=True)
 YAML = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "text/plain")
+
+
+class TokenQuery(PageQuery, frozen=True, kw_only=True):
+    """The order of the tokens."""
+
+    sort: Literal["created", "-created", "name", "-name", "role", "-role", "project", "-project"] = "created"
+
+
+_TOKEN_KEYS: dict[str, Callable[[Token], Key]] = {
+    "created": lambda one: microseconds(one.created),
+    "name": lambda one: one.name,
+    "role": lambda one: one.role.value,
+    "project": lambda one: one.project or "",
+}
 
 
 class TokenRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -138,11 +154,11 @@ class Admin:
         return Answer(TokenMade(**msgspec.structs.asdict(_token(token)), token=secret), 201)
 
     @operation("GET", "/v1/tokens", tag="Tokens", roles=ADMIN | {Role.AUDITOR})
-    async def list_tokens(self, call: Call[None, PageQuery]) -> Answer[Page[TokenOut]]:
+    async def list_tokens(self, call: Call[None, TokenQuery]) -> Answer[Page[TokenOut]]:
         """List the tokens, without the tokens themselves."""
-        after = position_in(call.query.cursor, tuple[datetime, str])
-        rows = [one for one in self._tokens.all() if after is None or (one.created, one.token_id) > after]
-        return Answer(page_of(rows, call.query.limit, _token, lambda one: (one.created, one.token_id)))
+        order = Order(call.query.sort, call.query.cursor, _TOKEN_KEYS, lambda one: one.token_id)
+        rows = list(self._tokens.all())
+        return Answer(await sorted_page(rows, call.query, order, lambda _: True, _token))
 
     @operation(
         "DELETE",

@@ -11,6 +11,7 @@ from doctor import __version__
 from doctor.api.admin import Admin
 from doctor.api.alarms import AlarmsDoor
 from doctor.api.application import make_application, token_in
+from doctor.api.capacity import CapacityDoor
 from doctor.api.docs import Documentation
 from doctor.api.faults import FaultsDoor
 from doctor.api.notifications import NotificationsDoor
@@ -144,6 +145,7 @@ def all_operations() -> tuple[Operation, ...]:
         VirtualResourcesDoor,
         PhysicalResourcesDoor,
         ResourceMapDoor,
+        CapacityDoor,
         Admin,
         Basics,
         Documentation,
@@ -183,7 +185,8 @@ def make_doors(
             AlarmsDoor(situation),
             VirtualResourcesDoor(situation),
             PhysicalResourcesDoor(situation),
-            ResourceMapDoor(situation),
+            ResourceMapDoor(situation, delivery, clock),
+            CapacityDoor(situation),
             Admin(situation, timelines, tokens, policies),
             Basics(situation),
         ),

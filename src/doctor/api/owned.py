@@ -4,7 +4,7 @@ Every answer is kept to the scope of the one who asks: a project sees its own re
 Administrator sees all. What is somebody else's is answered like what does not exist.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated
 
 import msgspec
@@ -14,6 +14,7 @@ from doctor.model.alarm import Alarm, AlarmedFault
 from doctor.model.errors import Flaw, RejectedError
 from doctor.model.fault import Severity, severity_of
 from doctor.model.notification import VirtualResourceInfo
+from doctor.model.resource_map import ResourceMap
 from doctor.notifier.message import Describer
 
 Described = Annotated[str, msgspec.Meta(max_length=255)]
@@ -66,3 +67,19 @@ def info_of(
     """Describe a resource with these alarms on it."""
     faults = tuple(describer.fault(*pair) for pair in told)
     return describer.virtual(resource_id, kind or told[0][1].resource_type, faults)
+
+
+def administrators_only(scope: str | None, filters: Mapping[str, object]) -> None:
+    """Refuse these filters to a project.
+
+    Raises:
+        RejectedError: one is given, and it is not the Administrator who asks.
+    """
+    flaws = [Flaw(f"/{name}", "only for the Administrator") for name, given in filters.items() if given]
+    if scope is not None and flaws:
+        raise RejectedError("only the Administrator may ask for the physical side", flaws=flaws)
+
+
+def ids_named(names: Iterable[str], resources: ResourceMap) -> frozenset[str]:
+    """Return the ids of physical resources that are named by id, alias or short name; an unknown name stays."""
+    return frozenset(found.id if (found := resources.find(name)) else name for name in names)

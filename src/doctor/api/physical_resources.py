@@ -1,12 +1,15 @@
 """The door to physical resources [D 5.5.2]: the state of hosts, switches, power feeds, and what is wrong with them."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Literal
 
 import msgspec
 
 from doctor.api.operation import Answer, Call, operation
-from doctor.api.paging import Page, PageQuery, page_of, position_in
+from doctor.api.owned import ids_named
+from doctor.api.paging import Page, PageQuery
 from doctor.api.roles import OVERSEERS
+from doctor.api.sorting import Key, Order, sorted_page
 from doctor.flows.situation import Situation
 from doctor.model.errors import Reason, RejectedError
 from doctor.model.fault import ResourceState
@@ -15,14 +18,25 @@ from doctor.model.resource import PhysicalResource
 from doctor.notifier.message import Describer
 
 Name = Annotated[str, msgspec.Meta(max_length=255)]
+PhysicalResourceSort = Literal[
+    "physical_resource_id",
+    "-physical_resource_id",
+    "physical_resource_type",
+    "-physical_resource_type",
+    "physical_resource_state",
+    "-physical_resource_state",
+    "zone_id",
+    "-zone_id",
+]
 
 
 class PhysicalResourceQuery(PageQuery, frozen=True, kw_only=True):
-    """StateQueryFilterClass [D 5.4]."""
+    """StateQueryFilterClass [D 5.4]. A name may be an alias or a short name; states sort from good to bad."""
 
     physical_resource_id: list[Name] = []
     physical_resource_state: list[ResourceState] = []
     zone_id: list[Name] = []
+    sort: PhysicalResourceSort | None = None
 
 
 class PhysicalResourcesDoor:
@@ -41,33 +55,34 @@ class PhysicalResourcesDoor:
         """
         query = call.query
         resources, book = self._situation.resources, self._situation.book
-        unknown = {
-            record.fault.resource_id: record.fault.resource_type
+        strangers = [
+            PhysicalResource(id=record.fault.resource_id, type=record.fault.resource_type)
             for record in book
             if resources.get(record.fault.resource_id) is None
+        ]
+        rows = [*resources.physical.values(), *{one.id: one for one in strangers}.values()]
+        keys: dict[str, Callable[[PhysicalResource], Key]] = {
+            "physical_resource_id": lambda row: row.id,
+            "physical_resource_type": lambda row: row.type,
+            "physical_resource_state": lambda row: book.state_of(row.id).badness,
+            "zone_id": lambda row: row.zone_id or "",
         }
-        after = position_in(query.cursor, str)
-        rows: list[PhysicalResource] = []
-        for resource_id in sorted([*resources.physical, *unknown]):
-            resource = resources.physical.get(resource_id) or PhysicalResource(
-                id=resource_id, type=unknown[resource_id]
-            )
-            if (
-                (after is None or resource_id > after)
-                and (not query.physical_resource_id or resource_id in query.physical_resource_id)
-                and (not query.zone_id or resource.zone_id in query.zone_id)
+        order = Order(query.sort or "physical_resource_id", query.cursor, keys, lambda row: row.id)
+        named = ids_named(query.physical_resource_id, resources)
+
+        def wanted(row: PhysicalResource) -> bool:
+            return (
+                (not named or row.id in named)
+                and (not query.zone_id or row.zone_id in query.zone_id)
                 and (
                     not query.physical_resource_state
-                    or book.state_of(resource_id) in query.physical_resource_state
+                    or book.state_of(row.id) in query.physical_resource_state
                 )
-            ):
-                rows.append(resource)
-            if len(rows) > query.limit:
-                break
+            )
+
         describer = self._situation.describer(None)
-        return Answer(
-            page_of(rows, query.limit, lambda row: self._physical(row, describer), lambda row: row.id)
-        )
+        page = await sorted_page(rows, query, order, wanted, lambda row: self._physical(row, describer))
+        return Answer(page)
 
     @operation("GET", "/v1/physical-resources/{physical_resource_id}", tag="Resources", roles=OVERSEERS)
     async def get_physical_resource(self, call: Call[None, None]) -> Answer[PhysicalResourceInfo]:

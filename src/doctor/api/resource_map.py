@@ -14,8 +14,10 @@ from doctor.api.wire.resource_map import (
     VirtualResourceIn,
     resource_map_of,
 )
+from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.resource_map import replace_map
 from doctor.flows.situation import Situation
+from doctor.kit.clock import Clock
 
 RESOURCE_MAP = Limits(body=512 * 1024 * 1024, seconds=600, items=20_000_000, large=True)
 
@@ -32,8 +34,10 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
 class ResourceMapDoor:
     """The operations on the resource map."""
 
-    def __init__(self, situation: Situation) -> None:
+    def __init__(self, situation: Situation, delivery: DeliveryFlow, clock: Clock) -> None:
         self._situation = situation
+        self._delivery = delivery
+        self._clock = clock
 
     @operation(
         "PUT",
@@ -55,7 +59,7 @@ class ResourceMapDoor:
         version = self._situation.resources.version + 1
         # A million machines take seconds: in a thread, faults are told meanwhile.
         resources = await asyncio.to_thread(resource_map_of, call.body, version=version)
-        await replace_map(self._situation, resources, call.raw)
+        await replace_map(self._situation, self._delivery, resources, call.raw, now=self._clock.now())
         return Answer(
             Loaded(
                 version=version,
@@ -94,6 +98,8 @@ class ResourceMapDoor:
                         group=one.group,
                         role=one.role,
                         sal=one.sal,
+                        vcpus=one.vcpus,
+                        memory_mb=one.memory_mb,
                     )
                     for one in resources.virtual.values()
                 ],

@@ -1,13 +1,15 @@
 """The door to subscriptions [D 5.5.1]: who wants to be told what, and where."""
 
-from datetime import datetime
+from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 
 from doctor.api.operation import Answer, Call, operation
 from doctor.api.owned import Owned, info_of
-from doctor.api.paging import Page, PageQuery, page_of, position_in
+from doctor.api.paging import Page, PageQuery, page_of
 from doctor.api.roles import OWNERS, READERS
+from doctor.api.sorting import Key, Order, microseconds, sorted_page
 from doctor.api.wire.subscription import (
     SubscribeRequest,
     SubscribeResponse,
@@ -25,6 +27,14 @@ from doctor.flows.subscription import SubscriptionFlow
 from doctor.model.notification import VirtualResourceInfo
 from doctor.model.subscription import Subscription
 from doctor.notifier.matching import alarm_matches, resource_matches
+
+_KEYS: dict[str, Callable[[Subscription], Key]] = {"created": lambda one: microseconds(one.created)}
+
+
+class SubscriptionQuery(PageQuery, frozen=True, kw_only=True):
+    """The order of the subscriptions."""
+
+    sort: Literal["created", "-created"] = "created"
 
 
 class SubscriptionsDoor(Owned):
@@ -72,17 +82,12 @@ class SubscriptionsDoor(Owned):
         return Answer(answer, 201, {"Location": f"/v1/subscriptions/{subscription.subscription_id}"})
 
     @operation("GET", "/v1/subscriptions", tag="Subscriptions", roles=READERS)
-    async def list_subscriptions(self, call: Call[None, PageQuery]) -> Answer[Page[SubscriptionOut]]:
-        """List my subscriptions, the oldest first."""
-        after = position_in(call.query.cursor, tuple[datetime, str])
-        rows = [
-            one
-            for one in self._subscriptions.all(call.identity)
-            if after is None or (one.created, one.subscription_id) > after
-        ]
-        return Answer(
-            page_of(rows, call.query.limit, self._shown, lambda one: (one.created, one.subscription_id))
-        )
+    async def list_subscriptions(self, call: Call[None, SubscriptionQuery]) -> Answer[Page[SubscriptionOut]]:
+        """List my subscriptions, the oldest first unless asked otherwise."""
+        query = call.query
+        order = Order(query.sort, query.cursor, _KEYS, lambda one: one.subscription_id)
+        rows = self._subscriptions.all(call.identity)
+        return Answer(await sorted_page(rows, query, order, lambda _: True, self._shown))
 
     @operation("GET", "/v1/subscriptions/{subscription_id}", tag="Subscriptions", roles=READERS)
     async def get_subscription(self, call: Call[None, None]) -> Answer[SubscriptionOut]:

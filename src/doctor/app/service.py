@@ -90,6 +90,7 @@ class Service:
         await _make_admin_token(parts)
         for subscription in situation.subscriptions:
             parts.delivery.follow(subscription)
+        _ = situation.pool  # counted now, and not when the first host fails
         settle_memory()
         log.info(
             "doctor.restored",

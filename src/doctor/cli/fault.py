@@ -28,6 +28,7 @@ def fault() -> None:
 @click.option("--state", type=click.Choice(["active", "cleared", "all"]), help="Default: active.")
 @click.option("--host", "physical_resource_id", metavar="ID", help="On this host (Administrator).")
 @click.option("--zone", "zone_id", metavar="ID", help="In this zone (Administrator).")
+@click.option("--sort", metavar="FIELD", help="severity, event_time ...; -FIELD is the other way round.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many resources.")
 @json_option
 def list_faults(limit: int | None, as_json: bool, **query: Any) -> None:
@@ -39,6 +40,7 @@ def list_faults(limit: int | None, as_json: bool, **query: Any) -> None:
     Examples:
       doctor fault list
       doctor fault list --resource vm-1-1 --state all --since 2026-03-04T00:00:00Z
+      doctor fault list --sort -severity
       doctor fault list --host compute-1 --min-severity major --json
     """
     with connected() as doctor:

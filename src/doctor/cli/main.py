@@ -23,6 +23,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "alarm": ("doctor.cli.alarm:alarm", "What is wrong now, and what was."),
         "fault": ("doctor.cli.fault:fault", "Faults as their owners see them."),
         "resource": ("doctor.cli.resource:resource", "The resource map: what runs where, and who owns it."),
+        "capacity": ("doctor.cli.capacity:capacity", "What the zones have, and what is left of it."),
         "timeline": ("doctor.cli.timeline:timeline", "Where the time went between a fault and its owner."),
     },
     "Tell and be told": {

@@ -91,6 +91,10 @@ def _progress(size: int) -> Iterator["Progress | None"]:
 @click.option("--state", type=click.Choice(STATES), help="In this state.")
 @click.option("--zone", metavar="ID", help="In this zone (physical only).")
 @click.option("--owner", metavar="PROJECT", help="Of this owner (virtual only).")
+@click.option("--group", metavar="NAME", help="Of this redundancy group (virtual only).")
+@click.option("--role", metavar="ROLE", help="In this role: ACT, STBY ... (virtual only).")
+@click.option("--host", metavar="ID", help="On this host (virtual only, Administrator).")
+@click.option("--sort", metavar="FIELD", help="In the order of a field; -FIELD is the other way round.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many.")
 @json_option
 def list_resources(
@@ -98,24 +102,27 @@ def list_resources(
     resource_id: tuple[str, ...],
     state: str | None,
     zone: str | None,
-    owner: str | None,
+    sort: str | None,
     limit: int | None,
     as_json: bool,
+    **of_virtual: str | None,
 ) -> None:
     """List physical or virtual resources and their states.
 
     \b
     Examples:
       doctor resource list physical --state down
-      doctor resource list virtual --owner red
+      doctor resource list virtual --owner red --group vnf-1
+      doctor resource list physical --sort -physical_resource_state
       doctor resource list virtual --limit 20 --json
     """
-    if side == "physical" and owner is not None:
-        raise click.UsageError("--owner is for virtual resources: hosts have no owner")
+    if side == "physical" and (wrong := [name for name, given in of_virtual.items() if given is not None]):
+        raise click.UsageError(f"--{wrong[0]} is for virtual resources")
     if side == "virtual" and zone is not None:
         raise click.UsageError("--zone is for physical resources")
     query: dict[str, Any] = {f"{side}_resource_id": resource_id, f"{side}_resource_state": state}
-    query["zone_id" if side == "physical" else "owner"] = zone if side == "physical" else owner
+    query |= {"zone_id": zone} if side == "physical" else of_virtual
+    query["sort"] = sort
     with connected() as doctor:
         found = list(doctor.items(f"/v1/{side}-resources", at_most=limit, **query))
     if as_json:

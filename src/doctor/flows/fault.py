@@ -16,6 +16,7 @@ import structlog
 from msgspec.structs import replace
 
 from doctor.alarms import lifecycle
+from doctor.flows.capacity import capacity_notifications
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.judgement import OWN, Judgement
 from doctor.flows.memory import Expected, Key
@@ -453,6 +454,7 @@ class FaultFlow:
         """
         situation = self._situation
         resources = situation.resources
+        pool = situation.pool  # as it is before
         transitions = []
         for fault_key, reach in reaches.items():
             if fault_key != record.fault.fault_key:
@@ -471,6 +473,15 @@ class FaultFlow:
         outlooks: Outlooks = {}
         for transition in transitions:
             self._notify(transition, outlooks, step)
+        hosts = [
+            alarm.resource_id
+            for transition in transitions
+            for alarms in (transition.raised, transition.changed, transition.cleared)
+            for alarm in alarms
+            if alarm.project is None
+        ]
+        zones = pool.settle(hosts, situation.book.state_of, changed_by=record.fault.fault_key)
+        step.change.notifications += capacity_notifications(situation, zones, now=step.now)
 
     def _explained(self, transitions: Sequence[Transition], step: Step) -> list[Transition]:
         """Hang symptoms under their root causes, and let go of those that have none any more."""

@@ -14,6 +14,7 @@ from doctor.flows.memory import Memory
 from doctor.inspector.intake import Intake
 from doctor.inspector.selection import Selector
 from doctor.model.alarm_book import AlarmBook
+from doctor.model.capacity import Pool
 from doctor.model.errors import StoreError
 from doctor.model.identity import Token
 from doctor.model.resource_map import ResourceMap
@@ -48,6 +49,7 @@ class Situation:
         self.counts: Counter[str] = Counter()
         self._sequences: dict[str, int] = {}
         self._fixed: tuple[Subscription, ...] = ()
+        self._pool: tuple[ResourceMap, AlarmBook, Pool] | None = None
         self._stale = False
         self._reading = asyncio.Lock()
         self._readings = 0
@@ -66,6 +68,15 @@ class Situation:
         """Return the id of the resource that a Monitor calls by this name; of one that no map knows, the name."""
         found = self.resources.find(name)
         return name if found is None else found.id
+
+    @property
+    def pool(self) -> Pool:
+        """Return the capacity of the present map: counted whole after another map or a restart, then counted along."""
+        known = self._pool
+        if known is None or known[0] is not self.resources or known[1] is not self.book:
+            known = self.resources, self.book, Pool(self.resources, self.book.state_of)
+            self._pool = known
+        return known[2]
 
     def describer(self, viewer: str | None, outlooks: Outlooks | None = None) -> Describer:
         """Return what describes the present to a project, or to the Administrator (None)."""

@@ -17,6 +17,7 @@ class NotificationType(StrEnum):
     FAULT = "fault"
     FAULT_CHANGED = "fault_changed"
     FAULT_CLEARED = "fault_cleared"
+    CAPACITY = "capacity"
 
 
 class FaultInfo(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -93,6 +94,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     sent_time: datetime
     physical_resource_info: tuple[PhysicalResourceInfo, ...] = ()
     virtual_resource_info: tuple[VirtualResourceInfo, ...] = ()
+    capacity: tuple[dict[str, Any], ...] = ()
     links: dict[str, str] = {}
 
 

@@ -61,7 +61,10 @@ class PhysicalResource(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class VirtualResource(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """A machine, network, volume ... ``owner`` is the project it belongs to; ``group`` is a name of that owner's."""
+    """A machine, network, volume ... ``owner`` is the project it belongs to; ``group`` is a name of that owner's.
+
+    ``vcpus`` and ``memory_mb`` are what it takes of its host.
+    """
 
     id: str
     type: str = VIRTUAL_MACHINE
@@ -70,6 +73,8 @@ class VirtualResource(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     group: str | None = None
     role: str | None = None
     sal: int | str | None = None
+    vcpus: int | None = None
+    memory_mb: int | None = None
 
 
 class Relation(msgspec.Struct, frozen=True, gc=False, rename={"supplier": "from", "dependent": "to"}):

@@ -39,6 +39,7 @@ class ResourceMap:
         self._names: dict[str, str] = {}
         self._machines: dict[str, list[str]] = {}
         self._owned: dict[str, list[str]] = {}
+        self._taken: dict[str, tuple[int, int]] = {}
         self._dependents: dict[str, list[Relation]] = {}
         self._suppliers: dict[str, list[Relation]] = {}
         flaws = [*self._index_physical(physical), *self._index_virtual(virtual), *self._index_relations()]
@@ -74,6 +75,12 @@ class ResourceMap:
                         f"{resource.host!r} is none of the physical resources",
                     )
                 self._machines.setdefault(resource.host, []).append(resource_id)
+                if resource.vcpus or resource.memory_mb:
+                    vcpus, memory_mb = self.taken_on(resource.host)
+                    self._taken[resource.host] = (
+                        vcpus + (resource.vcpus or 0),
+                        memory_mb + (resource.memory_mb or 0),
+                    )
             self._owned.setdefault(resource.owner, []).append(resource_id)
 
     def _index_relations(self) -> Iterator[Flaw]:
@@ -101,6 +108,10 @@ class ResourceMap:
     def machines_on(self, host_id: str) -> Sequence[str]:
         """Return the ids of the virtual resources that run on this host."""
         return self._machines.get(host_id, ())
+
+    def taken_on(self, host_id: str) -> tuple[int, int]:
+        """Return how many vcpus and how much memory (MB) the virtual resources on this host take."""
+        return self._taken.get(host_id, (0, 0))
 
     def owned_by(self, project: str) -> Sequence[str]:
         """Return the ids of the virtual resources of this project."""

@@ -28,7 +28,16 @@ class SubscribeFilter(msgspec.Struct, frozen=True, kw_only=True):
     fault_type: frozenset[str] = frozenset()
     probable_cause: frozenset[str] = frozenset()
     min_severity: Severity = Severity.CLEARED
-    event: frozenset[EventKind] = frozenset(EventKind)
+    event: frozenset[EventKind] = frozenset()
+
+    def asks_for(self, kind: EventKind, project: str | None) -> bool:
+        """Tell whether notifications of a kind are asked for.
+
+        The capacity of the pool is the Administrator's; an owner is told of it if he names it.
+        """
+        if self.event:
+            return kind in self.event
+        return kind is not EventKind.CAPACITY or project is None
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from doctor.model.alarm import Alarm, Transition
 from doctor.model.fault import Fault
 from doctor.model.notification import NotificationType
 from doctor.model.subscription import EventKind, SubscribeFilter, Subscription
+from doctor.notifier.capacity import is_told_of_capacity
 
 
 class Subscriptions:
@@ -19,6 +20,7 @@ class Subscriptions:
     def __init__(self, subscriptions: Iterable[Subscription] = ()) -> None:
         self._by_id: dict[str, Subscription] = {}
         self._by_project: dict[str | None, dict[str, Subscription]] = {}
+        self._told_of_capacity: dict[str, Subscription] = {}
         for subscription in subscriptions:
             self.put(subscription)
 
@@ -27,12 +29,15 @@ class Subscriptions:
         self.remove(subscription.subscription_id)
         self._by_id[subscription.subscription_id] = subscription
         self._by_project.setdefault(subscription.project, {})[subscription.subscription_id] = subscription
+        if is_told_of_capacity(subscription):
+            self._told_of_capacity[subscription.subscription_id] = subscription
 
     def remove(self, subscription_id: str) -> None:
         """Forget a subscription; one that is not there is no error."""
         known = self._by_id.pop(subscription_id, None)
         if known is not None:
             self._by_project[known.project].pop(subscription_id, None)
+            self._told_of_capacity.pop(subscription_id, None)
 
     def get(self, subscription_id: str) -> Subscription | None:
         """Return the subscription of this id, or None."""
@@ -41,6 +46,10 @@ class Subscriptions:
     def of(self, project: str | None) -> Collection[Subscription]:
         """Return the subscriptions of one project; None is the Administrator."""
         return self._by_project.get(project, {}).values()
+
+    def told_of_capacity(self) -> Collection[Subscription]:
+        """Return the subscriptions that are told when the pool's capacity changes."""
+        return self._told_of_capacity.values()
 
     def __iter__(self) -> Iterator[Subscription]:
         return iter(self._by_id.values())
@@ -116,7 +125,7 @@ def _matching(
 
 def _fault_matches(asked: SubscribeFilter, fault: Fault) -> bool:
     return (
-        EventKind.FAULT in asked.event
+        (not asked.event or EventKind.FAULT in asked.event)
         and (not asked.fault_type or fault.fault_type in asked.fault_type)
         and (not asked.probable_cause or fault.probable_cause in asked.probable_cause)
     )

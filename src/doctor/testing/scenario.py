@@ -155,6 +155,10 @@ def sentences(message: Any) -> frozenset[str]:
         told = {fault["perceived_severity"] for fault in info["faults"]} - {"critical", "cleared"}
         graded = "".join(f" ({severity})" for severity in sorted(told))
         said.add(f"{info[f'{side}_resource_id']} is {info[f'{side}_resource_state']}{graded}")
+    for zone in message.get("capacity", ()):
+        hosts, vcpus = zone.get("hosts"), zone["vcpus"]
+        counted = f"{hosts['available']} of {hosts['total']} hosts, " if hosts else ""
+        said.add(f"{zone['zone_id']} has {counted}{vcpus['available']} of {vcpus['total']} vcpus")
     return frozenset(said)
 
 
@@ -476,7 +480,7 @@ class Moment:
     def load(self, resources: ResourceMap) -> None:
         """Let the operator load another resource map."""
         story = self._story
-        story.note(self._second, lambda: replace_map(story.doctor.situation, resources, b"{}"))
+        story.note(self._second, lambda: _load(story, resources))
 
     def do(self, action: Callable[[], object]) -> None:
         """Let anything else happen, at once."""
@@ -584,6 +588,10 @@ class Window:
         """Want to hear of the end."""
         self._want(NotificationType.FAULT_CLEARED, says)
 
+    def gets_capacity(self, *says: str) -> None:
+        """Want to hear of the capacity of zones."""
+        self._want(NotificationType.CAPACITY, says)
+
     def _want(self, kind: NotificationType, says: tuple[str, ...]) -> None:
         self._wanted.append(_Wanted(self._start, self._end, kind, frozenset(says)))
 
@@ -673,6 +681,11 @@ def _identity(name: str, project: str | None) -> Identity:
 
 def _wishes(name: str, endpoints: int) -> list[EndpointWish]:
     return [EndpointWish(f"http://{name}/{index}", "doctor", None) for index in range(endpoints)]
+
+
+async def _load(story: Scenario, resources: ResourceMap) -> None:
+    doctor = story.doctor
+    await replace_map(doctor.situation, doctor.delivery, resources, b"{}", now=story.clock.now())
 
 
 def _heard(attempt: Attempt) -> Heard:

@@ -36,6 +36,7 @@ REACH = {"compute-1": DOWN, "vm-1": ERROR, "vm-2": ERROR, "vm-3": ERROR}
 RAISED = settled(NEW, FAULT, REACH, RESOURCES, now=at(0))
 
 
+@pytest.mark.requirement("D39")
 def test_a_fault_raises_an_alarm_on_each_resource_that_it_reaches() -> None:
     """[design 3] A dead host with three machines makes four alarms, of which the host's is the root cause."""
     alarms = RAISED.record.alarms
@@ -49,6 +50,7 @@ def test_a_fault_raises_an_alarm_on_each_resource_that_it_reaches() -> None:
     assert {alarm.alarm_state for alarm in RAISED.raised} == {AlarmState.RAISED}
 
 
+@pytest.mark.requirement("D16")
 def test_fault_ids_are_shared_within_a_project_and_differ_between_projects() -> None:
     """[design 3] Owners can correlate, and that they share a host does not show."""
     host, first, second, foreign = (alarm.fault_id for alarm in RAISED.raised)
@@ -73,6 +75,7 @@ def test_what_is_as_before_is_no_news() -> None:
     assert again.record == RAISED.record
 
 
+@pytest.mark.requirement("D41")
 @pytest.mark.parametrize(
     ("effect", "is_changed"),
     [
@@ -104,6 +107,7 @@ def test_what_is_reached_no_more_is_cleared_and_what_is_reached_anew_is_raised()
     assert set(again.record.alarms) == {"compute-1", "vm-1", "switch-1"}
 
 
+@pytest.mark.requirement("D41")
 def test_the_end_clears_all_alarms() -> None:
     end = cleared(RAISED.record, now=at(9))
     assert {alarm.alarm_state for alarm in end.cleared} == {AlarmState.CLEARED}
@@ -147,6 +151,7 @@ def test_a_fault_is_named_by_the_event_that_raised_it() -> None:
 REACHES = st.dictionaries(st.sampled_from(EVERYWHERE), st.tuples(STATES, SEVERITIES))
 
 
+@pytest.mark.requirement("D39")
 @given(long_lists(REACHES, 8))
 def test_no_id_has_two_lives(reaches: list[Reach]) -> None:
     """[I-5] Raised < changed < cleared; a resource that is reached again has another alarm."""

@@ -31,6 +31,13 @@ MACHINE = {
     "isolation": "pending",
     "faults": [ALARM],
 }
+ZONE = {
+    "zone_id": "az1",
+    "hosts": {"total": 2, "available": 1, "down": 1, "maintenance": 0},
+    "vcpus": {"total": 8, "available": 3},
+    "memory_mb": {"total": 100, "available": 50},
+    "changed_by": None,
+}
 HOST = {
     "physical_resource_id": "compute-1",
     "physical_resource_type": "host",
@@ -65,6 +72,7 @@ def lines(text: str) -> list[list[str]]:
     [
         pytest.param(["alarm", "list"], "/v1/alarms", ALARM, "critical", id="alarms"),
         pytest.param(["alarm", "list", "--all"], "/v1/alarms", ALARM, "raised", id="all alarms"),
+        pytest.param(["capacity"], "/v1/capacity", ZONE, "az1", id="capacity"),
         pytest.param(["fault", "list"], "/v1/faults", MACHINE, "host down", id="faults"),
         pytest.param(
             ["resource", "list", "virtual"], "/v1/virtual-resources", MACHINE, "UNKNOWN", id="virtual"
@@ -157,6 +165,23 @@ def test_a_list_is_a_table_or_json(
             {"zone_id": ["az1"], "physical_resource_state": ["down"]},
         ),
         (
+            [
+                "resource",
+                "list",
+                "virtual",
+                "--group",
+                "g1",
+                "--role",
+                "ACT",
+                "--host",
+                "c1",
+                "--sort",
+                "-role",
+            ],
+            {"group": ["g1"], "role": ["ACT"], "host": ["c1"], "sort": ["-role"]},
+        ),
+        (["fault", "list", "--sort", "-severity"], {"sort": ["-severity"]}),
+        (
             ["resource", "list", "virtual", "--owner", "red", "--id", "vm-1"],
             {"owner": ["red"], "virtual_resource_id": ["vm-1"]},
         ),
@@ -176,7 +201,9 @@ def test_filters_go_to_the_door(
     assert {"limit": ["500"]} | query == doctor.last.query
 
 
-@pytest.mark.parametrize("words", [["physical", "--owner", "red"], ["virtual", "--zone", "az1"]])
+@pytest.mark.parametrize(
+    "words", [["physical", "--owner", "red"], ["physical", "--host", "c1"], ["virtual", "--zone", "az1"]]
+)
 def test_filters_of_the_other_side_are_refused(run: Run, words: list[str]) -> None:
     assert run("resource", "list", *words).exit_code == 2
 

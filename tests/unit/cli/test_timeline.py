@@ -42,6 +42,7 @@ def line_of(drawing: list[str], label: str, after: str = "") -> str:
 # --- the drawing ---
 
 
+@pytest.mark.requirement("F6")
 def test_a_usual_fault_is_drawn_whole_and_enlarged() -> None:
     drawing = drawn()
     assert drawing[0] == "host down on compute-1  2026-03-04 05:05:00 UTC"
@@ -66,6 +67,7 @@ def test_the_enlarged_bars_are_to_scale() -> None:
     assert full["T5 saved"] == pytest.approx(5 * full["T2 accepted"], abs=5)
 
 
+@pytest.mark.requirement("F6")
 def test_components_stand_below_by_share() -> None:
     drawing = drawn()
     table = drawing[drawing.index("Component        Time   Share  of T1-T7") :]

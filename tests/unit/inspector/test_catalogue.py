@@ -112,6 +112,25 @@ def raised(event_type: str, **details: str) -> Raise:
     return selected
 
 
+@pytest.mark.requirement(
+    "C7",
+    "E1",
+    "E2",
+    "E3",
+    "E4",
+    "E5",
+    "E6",
+    "E7",
+    "E8",
+    "E9",
+    "E10",
+    "E11",
+    "E12",
+    "E13",
+    "E14",
+    "E15",
+    "E22",
+)
 @pytest.mark.parametrize(
     ("cite", "event_type", "severities", "actions"), ANNEX, ids=[row[1] for row in ANNEX]
 )
@@ -129,6 +148,7 @@ def test_each_row_of_the_annex_is_there_with_its_severities_and_actions(
     } == {RecommendedAction(action) for action in actions.split()}
 
 
+@pytest.mark.requirement("C7")
 def test_no_row_of_the_annex_is_forgotten() -> None:
     rows = {
         *(f"D 7 compute hardware row {number}" for number in range(1, 11)),
@@ -154,6 +174,7 @@ def test_each_row_says_all_that_a_person_needs(row: object) -> None:
     assert all(grade.condition and grade.when for grade in found.grades)
 
 
+@pytest.mark.requirement("D17")
 def test_each_fault_type_means_one_thing() -> None:
     assert len({row.fault_type for row in CATALOGUE.rows.values()}) == len(CATALOGUE.rows)
 
@@ -172,6 +193,7 @@ def test_a_host_that_is_down_is_what_the_messages_of_the_interface_say() -> None
     assert rule.resource.type == "host"
 
 
+@pytest.mark.requirement("E17")
 @pytest.mark.parametrize(
     ("event_type", "details", "severity", "state", "action"),
     [
@@ -282,6 +304,7 @@ def test_a_host_that_is_up_ends_its_being_down(details: dict[str, str]) -> None:
     assert [(ended.resource, ended.fault_type) for ended in selected.faults] == [("compute-1", "host down")]
 
 
+@pytest.mark.requirement("E16")
 def test_information_on_a_host_stays_with_the_administrator() -> None:
     [rule] = [
         rule

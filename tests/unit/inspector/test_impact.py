@@ -53,6 +53,7 @@ TWO_SWITCHES = ResourceMap(
 )
 
 
+@pytest.mark.requirement("A9", "B10")
 def test_a_dead_host_takes_its_machines_with_it() -> None:
     """[D 3.3.3] The host is down, its machines are in error, and nobody else's."""
     found = impact.effects("host-1", "host", Effect(DOWN, CRITICAL), TWO_SWITCHES, RULES_THAT_SHIP, _nothing)
@@ -135,6 +136,7 @@ CASES = [
 ]
 
 
+@pytest.mark.requirement("B11")
 @pytest.mark.parametrize(("rule", "cause", "effect"), CASES)
 def test_when_a_rule_applies(
     rule: Propagation, cause: Effect, effect: tuple[ResourceState, Severity] | None
@@ -211,6 +213,7 @@ RULES = st.builds(
 )
 
 
+@pytest.mark.requirement("B10", "B11")
 @settings(deadline=None)
 @given(st.data(), nfvis(), st.lists(RULES, max_size=8), STATES, SEVERITIES)
 def test_effects_are_those_of_the_simple_version(

@@ -85,6 +85,7 @@ def matcher_of(text: str) -> Matcher:
 # --- what is read ---
 
 
+@pytest.mark.requirement("A7", "B7")
 def test_the_example_is_read() -> None:
     policy = parsed(EXAMPLE).policy
     assert (policy.version, policy.description) == (1, "default")
@@ -131,6 +132,7 @@ def test_several_types_have_no_row_in_common() -> None:
     }
 
 
+@pytest.mark.requirement("C4")
 def test_the_severity_may_be_the_monitors_own() -> None:
     assert rule_of("when: {type: compute.cpu.failure}, severity: same").severity is None
 

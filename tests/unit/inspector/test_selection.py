@@ -101,6 +101,7 @@ def test_the_first_rule_that_takes_an_event_counts() -> None:
     assert (first.rule.name, second.rule.name) == ("narrow", "wide")
 
 
+@pytest.mark.requirement("D42")
 @pytest.mark.parametrize(
     ("said", "severity"),
     [
@@ -310,6 +311,7 @@ def test_a_condition_on_what_every_event_has(
 UP_OR_1 = OneOf((Equals("Up"), Equals("1"), Glob("on*")))
 
 
+@pytest.mark.requirement("B8")
 @pytest.mark.parametrize(
     ("key", "matcher", "said", "taken"),
     [
@@ -641,6 +643,7 @@ EVENTS = st.builds(
 )
 
 
+@pytest.mark.requirement("B8")
 @settings(max_examples=5000 if os.environ.get("DOCTOR_SOAK") else 150, deadline=None)
 @given(POLICIES, st.lists(EVENTS, min_size=1, max_size=5), st.sampled_from([None, "a", "c-1"]))
 def test_the_selector_judges_as_a_plain_second_version(

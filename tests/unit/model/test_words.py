@@ -77,6 +77,7 @@ def test_details_that_cannot_be_decoded_count_as_none(raw: bytes) -> None:
 # --- severities and states ---
 
 
+@pytest.mark.requirement("D18", "D42")
 @pytest.mark.parametrize("severity", list(Severity))
 def test_a_severity_reads_by_name_and_number(severity: Severity) -> None:
     assert severity_of(severity.perceived) is severity
@@ -85,6 +86,7 @@ def test_a_severity_reads_by_name_and_number(severity: Severity) -> None:
     assert severity_of(str(int(severity))) is severity
 
 
+@pytest.mark.requirement("C4", "D42")
 @pytest.mark.parametrize(
     ("word", "severity"),
     [
@@ -111,6 +113,7 @@ def test_an_unknown_severity_is_refused_with_what_would_be_right(word: str | int
         assert len(str(error)) < 300
 
 
+@pytest.mark.requirement("D14")
 def test_states_have_an_order_of_badness() -> None:
     order = [ResourceState.NORMAL, ResourceState.MAINTENANCE, ResourceState.ERROR, ResourceState.DOWN]
     assert sorted(ResourceState, key=lambda state: state.badness) == order
@@ -122,6 +125,7 @@ def test_states_have_an_order_of_badness() -> None:
 ALARM = Alarm("a-1", "f-1", "vm-1", "virtual machine", "red", Severity.MAJOR, ResourceState.ERROR, False, NOW)
 
 
+@pytest.mark.requirement("D40", "D41")
 @pytest.mark.parametrize(
     ("times", "state"),
     [

@@ -19,6 +19,7 @@ def test_everything_has_a_default() -> None:
     )
 
 
+@pytest.mark.requirement("F21", "G47")
 def test_all_that_can_be_set_is_read() -> None:
     settings = PingSettings.parse(
         {

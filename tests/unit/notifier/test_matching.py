@@ -50,6 +50,14 @@ def told(
     ]
 
 
+TOLD_OF_FAULTS = (
+    NotificationType.FAULT,
+    NotificationType.FAULT_CHANGED,
+    NotificationType.FAULT_CLEARED,
+)
+
+
+@pytest.mark.requirement("A10", "B13", "B14")
 def test_each_owner_hears_of_its_own_and_the_administrator_of_all() -> None:
     """[D 3.3.4] One notification per cause and subscription, for all victims."""
     everybody = [subscription(name, name) for name in ("red", "blue", "green")]
@@ -60,6 +68,7 @@ def test_each_owner_hears_of_its_own_and_the_administrator_of_all() -> None:
     ]
 
 
+@pytest.mark.requirement("E26")
 def test_two_subscriptions_of_one_owner_are_told_each() -> None:
     first, second = subscription("first", "red"), subscription("second", "red")
     assert [name for name, _, _ in told(RAISED, first, second)] == ["first", "second"]
@@ -78,10 +87,11 @@ def test_a_transition_is_told_by_kind() -> None:
     ]
 
 
+@pytest.mark.requirement("B19")
 @pytest.mark.parametrize(
     ("wishes", "kinds"),
     [
-        ({}, set(NotificationType)),
+        ({}, set(TOLD_OF_FAULTS)),
         ({"clear": False}, {NotificationType.FAULT, NotificationType.FAULT_CHANGED}),
         ({"change": False}, {NotificationType.FAULT, NotificationType.FAULT_CLEARED}),
         ({"clear": False, "change": False}, {NotificationType.FAULT}),
@@ -117,6 +127,7 @@ FILTERS = [
 ]
 
 
+@pytest.mark.requirement("D25", "E25")
 @pytest.mark.parametrize(("asked", "heard"), FILTERS)
 def test_filters(asked: SubscribeFilter, heard: list[str]) -> None:
     """[D 5.4] An empty list restricts nothing."""
@@ -132,6 +143,7 @@ SEVERITY_CASES = [
 ]
 
 
+@pytest.mark.requirement("D19")
 @pytest.mark.parametrize(("now", "before", "least"), SEVERITY_CASES)
 def test_who_heard_of_an_alarm_once_hears_of_it_until_its_end(
     now: Severity, before: Severity, least: Severity
@@ -160,7 +172,7 @@ FILTER = st.builds(
     fault_type=st.frozensets(st.sampled_from([FAULT.fault_type, "other"]), max_size=1),
     probable_cause=st.frozensets(st.sampled_from([FAULT.probable_cause, "other"]), max_size=1),
     min_severity=st.sampled_from(list(Severity)),
-    event=st.frozensets(st.sampled_from(list(EventKind)), min_size=1),
+    event=st.frozensets(st.sampled_from(list(EventKind))),
 )
 SUBSCRIPTIONS = st.lists(
     st.builds(
@@ -190,6 +202,7 @@ ALARMS = st.lists(
 ).map(tuple)
 
 
+@pytest.mark.requirement("C1")
 @given(ALARMS, ALARMS, ALARMS, SUBSCRIPTIONS)
 def test_tellings_are_those_of_the_simple_version(
     raised: tuple[Alarm, ...],
@@ -203,7 +216,7 @@ def test_tellings_are_those_of_the_simple_version(
     found = list(tellings(transition, Subscriptions(subscriptions)))
     simple = [
         Telling(one, kind, heard)
-        for kind, alarms in zip(NotificationType, (raised, changed, cleared), strict=True)
+        for kind, alarms in zip(TOLD_OF_FAULTS, (raised, changed, cleared), strict=True)
         for one in subscriptions
         if (heard := tuple(each for each in alarms if _is_told(one, kind, FAULT, each)))
     ]
@@ -221,7 +234,7 @@ def _is_told(one: Subscription, kind: NotificationType, fault: Fault, each: Alar
             one.project is None or one.project == each.project,
             one.clear or kind is not NotificationType.FAULT_CLEARED,
             one.change or kind is not NotificationType.FAULT_CHANGED,
-            EventKind.FAULT in asked.event,
+            not asked.event or EventKind.FAULT in asked.event,
             not asked.fault_type or fault.fault_type in asked.fault_type,
             not asked.probable_cause or fault.probable_cause in asked.probable_cause,
             not asked.virtual_resource_id or each.resource_id in asked.virtual_resource_id,

@@ -20,7 +20,10 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 
 
 class PhysicalResourceIn(msgspec.Struct, forbid_unknown_fields=True, gc=False, kw_only=True):
-    """A host, switch, power feed ... of the map. ``address`` is one address or a list."""
+    """A host, switch, power feed ... of the map. ``address`` is one address or a list.
+
+    The ``metadata`` is yours; of a host, ``vcpus`` and ``memory_mb`` in it count for the capacity.
+    """
 
     id: Name
     type: Name = HOST
@@ -34,7 +37,10 @@ class PhysicalResourceIn(msgspec.Struct, forbid_unknown_fields=True, gc=False, k
 
 
 class VirtualResourceIn(msgspec.Struct, forbid_unknown_fields=True, gc=False, kw_only=True):
-    """A machine, network, volume ... of the map, with its owner (project)."""
+    """A machine, network, volume ... of the map, with its owner (project).
+
+    ``vcpus`` and ``memory_mb`` are what it takes of its host, for the capacity.
+    """
 
     id: Name
     type: Name = VIRTUAL_MACHINE
@@ -43,6 +49,8 @@ class VirtualResourceIn(msgspec.Struct, forbid_unknown_fields=True, gc=False, kw
     group: Name | None = None
     role: Name | None = None
     sal: int | Name | None = None
+    vcpus: Annotated[int, msgspec.Meta(ge=0, le=10**12)] | None = None
+    memory_mb: Annotated[int, msgspec.Meta(ge=0, le=10**12)] | None = None
 
 
 class RelationIn(
@@ -112,4 +120,6 @@ def _virtual(given: VirtualResourceIn) -> VirtualResource:
         group=given.group and intern(given.group),
         role=given.role and intern(given.role),
         sal=given.sal,
+        vcpus=given.vcpus,
+        memory_mb=given.memory_mb,
     )

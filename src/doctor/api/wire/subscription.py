@@ -170,7 +170,7 @@ def filter_of(given: SubscribeFilterIn) -> SubscribeFilter:
         fault_type=frozenset(given.fault_type),
         probable_cause=frozenset(given.probable_cause),
         min_severity=min_severity,
-        event=frozenset(given.event) or frozenset(EventKind),
+        event=frozenset(given.event),
     )
 
 
@@ -213,7 +213,7 @@ def shown(subscription: Subscription, *, sequence: int) -> SubscriptionOut:
             fault_type=sorted(asked.fault_type),
             probable_cause=sorted(asked.probable_cause),
             min_severity=asked.min_severity.perceived if asked.min_severity else None,
-            event=sorted(asked.event),
+            event=[kind for kind in sorted(EventKind) if asked.asks_for(kind, subscription.project)],
         ),
         endpoints=[
             EndpointOut(

@@ -70,6 +70,10 @@ def relations(hosts: int) -> Iterator[dict[str, Any]]:
         first += count
 
 
+def _interned(one: dict[str, Any]) -> dict[str, Any]:
+    return {key: intern(value) if key in _SHARED else value for key, value in one.items()}
+
+
 def made(hosts: int) -> dict[str, Any]:
     """Make the map from objects."""
     before = resident_bytes()
@@ -80,7 +84,7 @@ def made(hosts: int) -> dict[str, Any]:
             for one in physical(hosts)
         ),
         (
-            VirtualResource(**{key: intern(value) if key in _SHARED else value for key, value in one.items()})
+            VirtualResource(**_interned(one))
             for host in range(hosts)
             for one in (machine(host, number) for number in range(MACHINES))
         ),
