@@ -16,8 +16,10 @@ import structlog
 from msgspec.structs import replace
 
 from doctor.alarms import lifecycle
+from doctor.alarms.history import entry_of
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.situation import Situation
+from doctor.flows.telling import written
 from doctor.flows.timelines import Timelines
 from doctor.inspector import correlation, impact
 from doctor.inspector.selection import Clear, Ignored, Raise, Unnamed
@@ -28,9 +30,8 @@ from doctor.model.alarm import AlarmedFault, Transition
 from doctor.model.checkpoint import Checkpoint, Timeline
 from doctor.model.event import EventBatch, RawEvent
 from doctor.model.fault import Fault
-from doctor.model.notification import StoredNotification
-from doctor.notifier.matching import Telling, tellings
-from doctor.notifier.message import Describer, Outlooks, write
+from doctor.notifier.matching import tellings
+from doctor.notifier.message import Outlooks
 from doctor.ports.store import Change
 
 log = structlog.get_logger(__name__)
@@ -47,14 +48,21 @@ class Accepted(NamedTuple):
 
 
 class Step:
-    """What one call to `FaultFlow.accept` decided: what to keep, and when it was decided."""
+    """What one call to the flow decided: what to keep, when it was decided, and by whom if not by a Monitor."""
 
-    def __init__(self, accepted: datetime, now: datetime) -> None:
+    def __init__(self, accepted: datetime, now: datetime, *, user: str = "") -> None:
         self.accepted = accepted
         self.now = now
+        self.user = user
         self.change = Change()
         self.timelines: list[Timeline] = []
         self.cleared_faults: list[str] = []
+
+    def remember(self, before: AlarmedFault, transition: Transition, *, user: str = "") -> None:
+        """Keep of a transition what the record of the fault will not tell."""
+        entry = entry_of(before, transition, now=self.now, user=user)
+        if entry is not None:
+            self.change.history.append(entry)
 
 
 class FaultFlow:
@@ -110,6 +118,29 @@ class FaultFlow:
         await situation.keep(step.change)
         self._tell(step)
         return Accepted(ids, news)
+
+    async def clear(self, fault_key: str, *, user: str) -> None:
+        """End an open fault by hand; owners are told as of any end. One that is not open stays so.
+
+        If it is still there, the next report of a Monitor with a new time raises it anew.
+
+        Raises:
+            StoreError: it was not kept.
+        """
+        situation = self._situation
+        await situation.ready()
+        record = situation.book.fault(fault_key)
+        if record is None:
+            return
+        now = self._clock.now()
+        step = Step(now, now, user=user)
+        try:
+            self._end(record, step)
+        except Exception:  # a defect of ours: what memory has of this step is not kept
+            situation.doubt()
+            raise
+        await situation.keep(step.change)
+        self._tell(step)
 
     def _judge(self, event: RawEvent, event_id: str, step: Step) -> None:
         """Decide what one event means (T3), and do it to the alarms in memory."""
@@ -197,11 +228,19 @@ class FaultFlow:
             record = self._situation.book.open_fault(subject, fault_type)
             if record is None:
                 continue
-            self._settle(record, None, self._reaches(record.fault.fault_key, None), step)
-            step.cleared_faults.append(record.fault.fault_key)
-            log.info(
-                "fault.cleared", fault_id=record.fault.fault_key, resource_id=subject, fault_type=fault_type
-            )
+            self._end(record, step)
+
+    def _end(self, record: AlarmedFault, step: Step) -> None:
+        fault = record.fault
+        self._settle(record, None, self._reaches(fault.fault_key, None), step)
+        step.cleared_faults.append(fault.fault_key)
+        log.info(
+            "fault.cleared",
+            fault_id=fault.fault_key,
+            resource_id=fault.resource_id,
+            fault_type=fault.fault_type,
+            **({"user": step.user} if step.user else {}),
+        )
 
     def _reaches(self, fault_key: str, fault: Fault | None) -> dict[str, impact.Reach]:
         """Return what a fault does to which resource now (T4), and what other faults do differently by it."""
@@ -226,10 +265,13 @@ class FaultFlow:
                 assert other is not None  # the book has named it
                 again = replace(other.fault, transition=other.fault.transition + 1)
                 transitions.append(lifecycle.settled(other, again, reach, resources, now=step.now))
+                step.remember(other, transitions[-1])
             elif fault is None:
                 transitions.append(lifecycle.cleared(record, now=step.now))
+                step.remember(record, transitions[-1], user=step.user)
             else:
                 transitions.append(lifecycle.settled(record, fault, reach, resources, now=step.now))
+                step.remember(record, transitions[-1])
         for transition in transitions:
             situation.book.apply(transition)
         transitions += self._explained(transitions, step)
@@ -252,6 +294,7 @@ class FaultFlow:
                 reach = {key: (one.resource_state, one.severity) for key, one in record.alarms.items()}
                 transition = lifecycle.settled(record, fault, reach, situation.resources, now=step.now)
                 situation.book.apply(transition)
+                step.remember(record, transition)
                 again.append(transition)
             if not again:
                 break
@@ -261,32 +304,12 @@ class FaultFlow:
 
     def _notify(self, transition: Transition, outlooks: Outlooks, step: Step) -> None:
         """Write the notifications of a transition, each with the next number of its subscription."""
-        for telling in tellings(transition, self._situation.subscriptions):
-            describer = self._situation.describer(telling.subscription.project, outlooks)
-            step.change.notifications.append(self._written(telling, transition.record, describer, step))
-
-    def _written(
-        self, telling: Telling, record: AlarmedFault, describer: Describer, step: Step
-    ) -> StoredNotification:
-        subscription = telling.subscription
-        sequence = self._situation.next_sequence(subscription.subscription_id)
-        notification_id, body = write(
-            subscription,
-            telling.kind,
-            telling.alarms,
-            record,
-            describer,
-            sequence=sequence,
-            now=step.now,
-        )
-        return StoredNotification(
-            notification_id=notification_id,
-            subscription_id=subscription.subscription_id,
-            sequence=sequence,
-            fault_key=record.fault.fault_key,
-            created=step.now,
-            body=body,
-        )
+        situation = self._situation
+        for telling in tellings(transition, situation.subscriptions, situation.notes.shelved):
+            describer = situation.describer(telling.subscription.project, outlooks)
+            step.change.notifications.append(
+                written(situation, telling, transition.record, describer, now=step.now)
+            )
 
     def _timeline(self, fault: Fault, step: Step, judged: datetime) -> Timeline:
         checkpoints = {Checkpoint.DETECTED: fault.event_time, Checkpoint.ACCEPTED: step.accepted}

@@ -17,6 +17,7 @@ class NotificationType(StrEnum):
     FAULT = "fault"
     FAULT_CHANGED = "fault_changed"
     FAULT_CLEARED = "fault_cleared"
+    ALARM_LIST_REBUILT = "alarm_list_rebuilt"
 
 
 class FaultInfo(msgspec.Struct, frozen=True, gc=False, kw_only=True):
