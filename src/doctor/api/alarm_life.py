@@ -9,13 +9,13 @@ from doctor.api.wire.alarm import (
     CommentRequest,
     Rebuilt,
     alarm_out,
+    end_of,
     person,
 )
 from doctor.flows.alarm import AlarmFlow
 from doctor.flows.alarm_history import AlarmHistory
 from doctor.flows.alarm_list import AlarmListFlow
 from doctor.flows.situation import Situation
-from doctor.kit.times import in_utc
 from doctor.model.history import HistoryItem
 from doctor.model.identity import Identity
 
@@ -52,7 +52,7 @@ class AlarmLifeDoor:
             call.path["alarm_id"],
             given.action,
             user=person(given.user),
-            until=None if given.until is None else in_utc(given.until),
+            until=end_of(given),
         )
         return Answer(await self._shown(call.identity, call.path["alarm_id"]))
 

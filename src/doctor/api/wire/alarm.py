@@ -7,6 +7,7 @@ import msgspec
 from msgspec.structs import asdict
 
 from doctor.flows.alarm import AlarmAction
+from doctor.kit.times import in_utc
 from doctor.model.ageing import AGEING_SEVERITIES, Keep
 from doctor.model.alarm import Alarm, AlarmedFault, AlarmState
 from doctor.model.alarm_note import AckState, AlarmNote, Comment
@@ -148,6 +149,18 @@ def person(user: str) -> str:
             "the name is wrong", flaws=[Flaw("/user", "has characters that cannot be printed")]
         )
     return user
+
+
+def end_of(given: AlarmPatch) -> datetime | None:
+    """Return the end of a shelving in UTC.
+
+    Raises:
+        RejectedError: it is so early or late that it does not exist in UTC.
+    """
+    try:
+        return None if given.until is None else in_utc(given.until)
+    except OverflowError:
+        raise RejectedError("the time is wrong", flaws=[Flaw("/until", "out of range")]) from None
 
 
 def keep_of(given: AgeingIn) -> dict[Severity, Keep]:
