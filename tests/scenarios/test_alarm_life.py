@@ -103,24 +103,23 @@ class AlarmLife(RuleBasedStateMachine):
         self.do(self.situation.load())
         self.alarms.start()
 
-    @rule(severity=st.sampled_from(["", "minor"]))
-    def report_down(self, severity: str) -> None:
-        self.report("down", severity)
-        perceived = severity or "critical"
+    @rule(said=st.sampled_from(["critical", "minor", "critical", "minor", "up"]))
+    def monitor(self, said: str) -> None:
+        """Let the monitor say how the host is."""
+        if said == "up":
+            self.report("up", "")
+            self.end()
+            return
+        self.report("down", "minor" if said == "minor" else "")
         for resource_id in WHOSE:
             known = self.believed.get(resource_id)
             if known is None:
                 record = next(iter(self.situation.book))
-                self.believed[resource_id] = Believed(record.alarms[resource_id].alarm_id, perceived)
+                self.believed[resource_id] = Believed(record.alarms[resource_id].alarm_id, said)
             else:
-                known.severity = perceived
+                known.severity = said
                 if known.until is None:
-                    known.told = perceived
-
-    @rule()
-    def report_up(self) -> None:
-        self.report("up", "")
-        self.end()
+                    known.told = said
 
     def report(self, status: str, severity: str) -> None:
         self.reports += 1
@@ -146,6 +145,25 @@ class AlarmLife(RuleBasedStateMachine):
     def act(self, who: str, resource_id: str, action: AlarmAction, minutes: int) -> None:
         for known in self.targets(resource_id):
             self.act_on(known, who, resource_id, action, minutes)
+
+    @precondition(lambda self: self.believed)
+    @rule(resource_id=WHAT, minutes=st.integers(1, 5))
+    def shelve(self, resource_id: str, minutes: int) -> None:
+        self.act(WHOSE[resource_id][0], resource_id, AlarmAction.SHELVE, minutes)
+
+    @precondition(lambda self: any(one.until for one in self.believed.values()))
+    @rule(
+        said=st.sampled_from(["critical", "minor"]), action=st.sampled_from(["wait", "unshelve", "restart"])
+    )
+    def change_behind_the_shelf(self, said: str, action: str) -> None:
+        """What else would take chance too long to find."""
+        self.monitor(said)
+        if action == "wait":
+            self.wait(200)
+        elif action == "restart":
+            self.restart()
+        else:
+            self.act("owner", "vm-1", AlarmAction.UNSHELVE, 0)
 
     def act_on(self, known: Believed, who: str, resource_id: str, action: AlarmAction, minutes: int) -> None:
         now = self.clock.now()
@@ -173,8 +191,9 @@ class AlarmLife(RuleBasedStateMachine):
             case AlarmAction.UNSHELVE:
                 known.until = None
                 known.told = known.severity if known.is_open else "cleared"
-            case AlarmAction.CLEAR if known.is_open:
-                self.end()
+            case AlarmAction.CLEAR:
+                if known.is_open:
+                    self.end()
 
     @precondition(lambda self: self.believed)
     @rule(who=WHO, resource_id=WHAT, text=st.sampled_from(["a", "b"]))
