@@ -102,7 +102,8 @@ def shelve(alarm_id: str, duration: str | None, until: str | None, user: str | N
     \b
     Examples:
       doctor alarm shelve 6f0d0a52-6d0e-5f3a-9a53-0a5f0c6c1d11 --for 2h
-      doctor alarm shelve 6f0d0a52-6d0e-5f3a-9a53-0a5f0c6c1d11 --until 2026-03-04T12:00:00Z
+      doctor alarm shelve 6f0d0a52-6d0e-5f3a-9a53-0a5f0c6c1d11 \\
+             --until 2026-03-04T12:00:00Z
     """
     if (duration is None) is (until is None):
         raise click.UsageError("say how long: --for 2h, or --until 2026-03-04T12:00:00Z")
@@ -136,7 +137,8 @@ def comment(alarm_id: str, text: str, user: str | None, as_json: bool) -> None:
 
     \b
     Example:
-      doctor alarm comment 6f0d0a52-6d0e-5f3a-9a53-0a5f0c6c1d11 "spare part ordered"
+      doctor alarm comment 6f0d0a52-6d0e-5f3a-9a53-0a5f0c6c1d11 \\
+             "spare part ordered"
     """
     with connected() as doctor:
         answer = doctor.post(_path(alarm_id, "comments"), {"text": text, **({"user": user} if user else {})})
@@ -245,8 +247,8 @@ def set_ageing(keeps: tuple[str, ...], as_json: bool) -> None:
     \b
     Examples:
       doctor alarm ageing set --keep critical=90,10000 --keep warning=7
-      doctor alarm ageing set --keep critical=-       # for ever
-      doctor alarm ageing set                         # all as in the settings file
+      doctor alarm ageing set --keep critical=- # for ever
+      doctor alarm ageing set                   # all as in the settings file
     """
     body = dict(_keep(one) for one in keeps)
     with connected() as doctor:
