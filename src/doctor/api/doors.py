@@ -9,6 +9,8 @@ import msgspec
 
 from doctor import __version__
 from doctor.api.admin import Admin
+from doctor.api.ageing import AgeingDoor
+from doctor.api.alarm_life import AlarmLifeDoor
 from doctor.api.alarms import AlarmsDoor
 from doctor.api.application import make_application, token_in
 from doctor.api.capacity import CapacityDoor
@@ -24,6 +26,10 @@ from doctor.api.southbound import App, EventsAnswer, SouthboundDoor
 from doctor.api.subscriptions import SubscriptionsDoor
 from doctor.api.virtual_resources import VirtualResourcesDoor
 from doctor.api.wire.event import AnyEvents
+from doctor.flows.ageing import AgeingFlow
+from doctor.flows.alarm import AlarmFlow
+from doctor.flows.alarm_history import AlarmHistory
+from doctor.flows.alarm_list import AlarmListFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow
 from doctor.flows.policy import PolicyFlow
@@ -142,6 +148,8 @@ def all_operations() -> tuple[Operation, ...]:
         NotificationsDoor,
         FaultsDoor,
         AlarmsDoor,
+        AlarmLifeDoor,
+        AgeingDoor,
         VirtualResourcesDoor,
         PhysicalResourcesDoor,
         ResourceMapDoor,
@@ -166,6 +174,8 @@ def make_doors(
     tokens: TokenFlow,
     timelines: Timelines,
     policies: PolicyFlow,
+    alarms: AlarmFlow,
+    ageing: AgeingFlow,
     clock: Clock,
     anonymous_from: Sequence[IPv4Network | IPv6Network],
     anonymous_zone: tzinfo | None,
@@ -182,7 +192,14 @@ def make_doors(
             SubscriptionsDoor(situation, subscriptions),
             NotificationsDoor(situation, delivery, subscriptions, timelines, clock),
             FaultsDoor(situation),
-            AlarmsDoor(situation),
+            AlarmsDoor(situation, alarms),
+            AlarmLifeDoor(
+                situation,
+                alarms,
+                AlarmHistory(situation, timelines),
+                AlarmListFlow(situation, delivery, clock),
+            ),
+            AgeingDoor(ageing),
             VirtualResourcesDoor(situation),
             PhysicalResourcesDoor(situation),
             ResourceMapDoor(situation, delivery, clock),

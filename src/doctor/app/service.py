@@ -9,7 +9,6 @@ import ssl
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
-from datetime import timedelta
 
 import msgspec
 import structlog
@@ -91,6 +90,8 @@ class Service:
         for subscription in situation.subscriptions:
             parts.delivery.follow(subscription)
         _ = situation.pool  # counted now, and not when the first host fails
+        parts.alarms.start()
+        parts.faults.start()
         settle_memory()
         log.info(
             "doctor.restored",
@@ -118,8 +119,8 @@ class Service:
         async with asyncio.TaskGroup() as tasks:
             background = [
                 tasks.create_task(parts.delivery.run(), name="delivery"),
-                tasks.create_task(parts.faults.run(), name="agenda"),
                 tasks.create_task(_every(FLUSH_EVERY, parts.timelines.flush), name="timelines"),
+                tasks.create_task(parts.agenda.run(), name="agenda"),
                 tasks.create_task(self._prune(parts), name="retention"),
                 *(
                     tasks.create_task(_watch(monitor, parts), name=f"monitor {monitor.name}")
@@ -136,13 +137,11 @@ class Service:
         server.should_exit = True
 
     async def _prune(self, parts: Parts) -> None:
-        """Forget what is older than the settings want it kept."""
-        keep = timedelta(days=self._settings.retention.days)
+        """Forget what is older than it is to be kept."""
         while True:
             await asyncio.sleep(PRUNE_EVERY)
             with suppress(StoreError):
-                gone = await parts.store.prune(before=parts.clock.now() - keep)
-                log.info("store.pruned", gone=gone)
+                await parts.ageing.forget()
 
 
 class _Server(uvicorn.Server):

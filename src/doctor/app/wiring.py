@@ -9,6 +9,9 @@ from doctor.app.settings import Settings
 from doctor.drivers.channels.guard import Guard, parse_endpoint_settings
 from doctor.drivers.channels.webhook import WebhookChannel, WebhookSettings
 from doctor.drivers.stores.sqlite import SqliteStore
+from doctor.flows.ageing import AgeingFlow
+from doctor.flows.agenda import Agenda
+from doctor.flows.alarm import AlarmFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow
 from doctor.flows.policy import PolicyFlow
@@ -44,6 +47,9 @@ class Parts(NamedTuple):
     subscriptions: SubscriptionFlow
     tokens: TokenFlow
     policies: PolicyFlow
+    agenda: Agenda
+    alarms: AlarmFlow
+    ageing: AgeingFlow
     monitors: list[Monitor]
     doors: App
 
@@ -76,9 +82,12 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     situation = Situation(
         store, _controller(settings), policies.default(), public_url=(settings.public_url or "").rstrip("/")
     )
-    faults = FaultFlow(situation, delivery, timelines, clock)
+    agenda = Agenda(clock)
+    faults = FaultFlow(situation, delivery, timelines, agenda, clock)
     subscriptions = SubscriptionFlow(situation, delivery, channel, clock)
     tokens = TokenFlow(situation, clock)
+    alarms = AlarmFlow(situation, faults, delivery, agenda, clock)
+    ageing = AgeingFlow(situation, clock, days=settings.retention.days)
     doors = make_doors(
         situation=situation,
         faults=faults,
@@ -87,6 +96,8 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         tokens=tokens,
         timelines=timelines,
         policies=policies,
+        alarms=alarms,
+        ageing=ageing,
         clock=clock,
         anonymous_from=settings.anonymous_networks,
         anonymous_zone=settings.anonymous_zone,
@@ -103,6 +114,9 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         subscriptions=subscriptions,
         tokens=tokens,
         policies=policies,
+        agenda=agenda,
+        alarms=alarms,
+        ageing=ageing,
         monitors=_monitors(settings),
         doors=doors,
     )

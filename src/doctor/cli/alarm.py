@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from doctor.cli.alarm_life import SEVERITIES, add_to
 from doctor.cli.connection import connected
 from doctor.cli.output import (
     age,
@@ -18,7 +19,10 @@ from doctor.cli.output import (
     remark,
 )
 
-SEVERITIES = ("critical", "major", "minor", "warning", "indeterminate")
+__all__ = ["SEVERITIES", "alarm"]
+
+STATES = ("active", "raised", "changed", "cleared", "all")
+SORTS = ("raised_time", "-raised_time", "severity", "-severity")
 WATCH_SECONDS = 2.0
 
 
@@ -30,14 +34,32 @@ def alarm() -> None:
 @alarm.command("list")
 @click.option("--all", "all_states", is_flag=True, help="Those that are over as well.")
 @click.option("--severity", type=click.Choice(SEVERITIES), help="Only those at least as bad.")
+@click.option("--state", type=click.Choice(STATES), help="Only those in this state; default: active.")
 @click.option("--resource", metavar="ID", help="Only those of this resource.")
+@click.option("--fault-type", metavar="TYPE", help="Only those of this fault type.")
+@click.option("--cause", "probable_cause", metavar="TEXT", help="Only those of this probable cause.")
+@click.option(
+    "--ack/--no-ack", "acknowledged", default=None, help="Only those that are, or are not, acknowledged."
+)
+@click.option("--shelved/--not-shelved", default=None, help="Only those that are, or are not, shelved.")
+@click.option("--since", metavar="TIME", help="Only of faults that a monitor saw then or later.")
+@click.option("--until", metavar="TIME", help="Only of faults that a monitor saw then or before.")
+@click.option("--sort", type=click.Choice(SORTS), help="In this order; a minus is descending.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many.")
 @click.option("--watch", is_flag=True, help="Show the list anew every 2 s until Ctrl-C.")
 @json_option
 def list_alarms(
     all_states: bool,
     severity: str | None,
+    state: str | None,
     resource: str | None,
+    fault_type: str | None,
+    probable_cause: str | None,
+    acknowledged: bool | None,
+    shelved: bool | None,
+    since: str | None,
+    until: str | None,
+    sort: str | None,
     limit: int | None,
     watch: bool,
     as_json: bool,
@@ -52,15 +74,25 @@ def list_alarms(
       doctor alarm list
       doctor alarm list --severity major --watch
       doctor alarm list --all --resource compute-1 --json
+      doctor alarm list --no-ack --sort=-severity
     """
+    if all_states and state is not None:
+        raise click.UsageError("--all and --state do not go together")
     if watch and (as_json or not sys.stdout.isatty()):
         raise click.UsageError(
             "--watch needs a terminal; to follow from a program see `doctor notification watch`"
         )
     query = {
-        "state": "all" if all_states else "active",
+        "state": "all" if all_states else state or "active",
         "min_severity": severity,
         "resource_id": resource,
+        "fault_type": fault_type,
+        "probable_cause": probable_cause,
+        "ack_state": None if acknowledged is None else "acknowledged" if acknowledged else "unacknowledged",
+        "shelved": shelved,
+        "event_start_time": since,
+        "event_end_time": until,
+        "sort": sort,
     }
     with connected() as doctor:
         while True:
@@ -120,3 +152,6 @@ def show(alarm_id: str, as_json: bool) -> None:
         print_json(found)
     else:
         print_pairs(found)
+
+
+add_to(alarm)

@@ -1,73 +1,72 @@
-"""What is to be done at which time: the flows note it here, and one task wakes them.
+"""What is to be done at which time: for flows that need more than messages to go on.
 
-Nothing is durable here. Whoever notes something does it anew after a restart, from what is kept.
+Times are the wall clock's, since they are promised to people and outlive the process. Nothing here is durable: a flow
+knows from its own records what it has to put here at a start.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 import structlog
 
 from doctor.kit.clock import Clock
-from doctor.model.errors import StoreError
+from doctor.model.errors import TransientError
 
 log = structlog.get_logger(__name__)
 
-Action = Callable[[], Awaitable[None]]
-AGAIN = timedelta(seconds=1)  # when the store could not be written
+Action = Callable[[datetime], Awaitable[None]]
 
-
-class Entry(NamedTuple):
-    """Something to do, and when."""
-
-    moment: datetime
-    action: Action
+LOOK_EVERY = 60.0  # seconds: the wall clock may be set while one waits
+RETRY_AFTER = timedelta(seconds=1)
 
 
 class Agenda:
-    """All that is to be done. `run` does it; a key is noted once, and the last time counts."""
+    """Actions by their moment. `run` performs them; who has no loop calls `due`."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._entries: dict[tuple[str, ...], Entry] = {}
+        self._plans: dict[str, tuple[datetime, Action]] = {}
         self._changed = asyncio.Event()
 
-    def at(self, moment: datetime, key: tuple[str, ...], action: Action) -> None:
-        """Have something done at a moment, instead of what the key stood for before."""
-        self._entries[key] = Entry(moment, action)
+    def at(self, moment: datetime, key: str, action: Action) -> None:
+        """Perform an action at a moment, or at once when it is over; another one of the same key is given up."""
+        self._plans[key] = (moment, action)
         self._changed.set()
 
-    def drop(self, key: tuple[str, ...]) -> None:
-        """Have it not done."""
-        self._entries.pop(key, None)
+    def cancel(self, key: str) -> None:
+        """Give up an action; one that is not planned is no error."""
+        self._plans.pop(key, None)
+
+    async def due(self, now: datetime) -> None:
+        """Perform all that is due, the earliest first. What fails for now is tried again a second later."""
+        ready = sorted((moment, key) for key, (moment, _) in self._plans.items() if moment <= now)
+        for moment, key in ready:
+            plan = self._plans.get(key)
+            if plan is None or plan[0] != moment:
+                continue  # what was done before has changed it
+            del self._plans[key]
+            try:
+                await plan[1](now)
+            except TransientError as error:
+                log.warning("agenda.postponed", what=key, error=str(error))
+                if key not in self._plans:
+                    self.at(now + RETRY_AFTER, key, plan[1])
+            except Exception:  # a defect of one flow must not stop the others
+                log.exception("agenda.broken", what=key)
 
     async def run(self) -> None:
-        """Do what is due, until cancelled."""
+        """Perform until cancelled."""
         while True:
             self._changed.clear()
             now = self._clock.now()
-            due = sorted((entry.moment, key) for key, entry in self._entries.items() if entry.moment <= now)
-            for _, key in due:
-                await self._do(key)
-            if not due:
-                await self._wait(now)
-
-    async def _do(self, key: tuple[str, ...]) -> None:
-        entry = self._entries.pop(key, None)
-        if entry is None:  # dropped by what was done just before
-            return
-        try:
-            await entry.action()
-        except StoreError as error:
-            log.warning("agenda.postponed", what=key[0], error=str(error))
-            self._entries.setdefault(key, Entry(self._clock.now() + AGAIN, entry.action))
-
-    async def _wait(self, now: datetime) -> None:
-        first = min((entry.moment for entry in self._entries.values()), default=None)
-        try:
-            async with asyncio.timeout(None if first is None else (first - now).total_seconds()):
-                await self._changed.wait()
-        except TimeoutError:
-            pass
+            first = min((moment for moment, _ in self._plans.values()), default=None)
+            if first is None or first > now:
+                wait = None if first is None else min((first - now).total_seconds(), LOOK_EVERY)
+                try:
+                    async with asyncio.timeout(wait):
+                        await self._changed.wait()
+                except TimeoutError:
+                    pass
+                continue
+            await self.due(now)

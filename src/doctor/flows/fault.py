@@ -16,11 +16,14 @@ import structlog
 from msgspec.structs import replace
 
 from doctor.alarms import lifecycle
+from doctor.alarms.history import entry_of
+from doctor.flows.agenda import Agenda
 from doctor.flows.capacity import capacity_notifications
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.judgement import OWN, Judgement
 from doctor.flows.memory import Expected, Key
 from doctor.flows.situation import Situation
+from doctor.flows.telling import written
 from doctor.flows.timelines import Timelines
 from doctor.inspector import aggregation, correlation, impact, suspicion
 from doctor.inspector.selection import Clear, Ignored, Raise, Unnamed
@@ -31,10 +34,9 @@ from doctor.model.alarm import AlarmedFault, Transition
 from doctor.model.checkpoint import Checkpoint, Timeline
 from doctor.model.event import EventBatch, RawEvent
 from doctor.model.fault import EventType, Fault, ResourceState
-from doctor.model.notification import StoredNotification
 from doctor.model.policy import RecommendedAction
-from doctor.notifier.matching import Telling, tellings
-from doctor.notifier.message import Describer, Outlooks, write
+from doctor.notifier.matching import tellings
+from doctor.notifier.message import Outlooks
 from doctor.ports.store import Change
 
 log = structlog.get_logger(__name__)
@@ -65,34 +67,45 @@ class Accepted(NamedTuple):
 
 
 class Step:
-    """What one call to `FaultFlow.accept` decided: what to keep, and when it was decided.
+    """What one call to the flow decided: what to keep, when it was decided, and by whom if not by a Monitor.
 
     ``accepted`` is when the report came of which it is just deciding.
     """
 
-    def __init__(self, now: datetime) -> None:
+    def __init__(self, now: datetime, *, user: str = "") -> None:
         self.accepted = self.now = now
+        self.user = user
         self.change = Change()
         self.timelines: list[Timeline] = []
         self.cleared_faults: list[str] = []
+
+    def remember(self, before: AlarmedFault, transition: Transition, *, user: str = "") -> None:
+        """Keep of a transition what the record of the fault will not tell."""
+        entry = entry_of(before, transition, now=self.now, user=user)
+        if entry is not None:
+            self.change.history.append(entry)
 
 
 class FaultFlow:
     """Takes raw events; what they mean is kept and told."""
 
     def __init__(
-        self, situation: Situation, delivery: DeliveryFlow, timelines: Timelines, clock: Clock
+        self,
+        situation: Situation,
+        delivery: DeliveryFlow,
+        timelines: Timelines,
+        agenda: Agenda,
+        clock: Clock,
     ) -> None:
         self._situation = situation
         self._delivery = delivery
         self._timelines = timelines
         self._clock = clock
-        self._judgement = Judgement(situation, clock, self._calm, self._silence, self._lull)
+        self._judgement = Judgement(situation, clock, agenda, self._calm, self._silence, self._lull)
 
-    async def run(self) -> None:
-        """Do what is due by time, until cancelled."""
+    def start(self) -> None:
+        """Put on the agenda what was due when Doctor ended."""
         self._judgement.resume()
-        await self._judgement.agenda.run()
 
     async def accept(self, reports: Iterable[Reported]) -> list[Accepted]:
         """Judge reports in their order, and return when all that follows from them is durable.
@@ -137,14 +150,30 @@ class FaultFlow:
         step.change.batches.append(batch)
         return Accepted(ids, news)
 
-    async def _by_time(self, decide: Callable[[Step], None]) -> None:
-        """Do what no event but the time has brought about, as durably as what an event has."""
+    async def clear(self, fault_key: str, *, user: str) -> None:
+        """End an open fault by hand; owners are told as of any end. One that is not open stays so.
+
+        If it is still there, the next report of a Monitor with a new time raises it anew.
+
+        Raises:
+            StoreError: it was not kept.
+        """
+        await self._by_itself(lambda step: self._end_by_hand(fault_key, step), user=user)
+
+    def _end_by_hand(self, fault_key: str, step: Step) -> None:
+        record = self._situation.book.fault(fault_key)
+        if record is not None:
+            self._end(record, step)
+            self._conclude(record.fault.resource_id, fault_key, step)
+
+    async def _by_itself(self, decide: Callable[[Step], None], *, user: str = "") -> None:
+        """Do what no event has brought about, but a person or the time, as durably as what an event has."""
         situation = self._situation
         await situation.ready()
-        step = Step(self._clock.now())
+        step = Step(self._clock.now(), user=user)
         try:
             decide(step)
-        except Exception:
+        except Exception:  # a defect of ours: what memory has of this step is not kept
             situation.doubt()
             raise
         await situation.keep(step.change)
@@ -152,7 +181,7 @@ class FaultFlow:
 
     async def _calm(self, key: Key) -> None:
         """Tell how a fault that came and went has ended up."""
-        await self._by_time(lambda step: self._unfold(key, step))
+        await self._by_itself(lambda step: self._unfold(key, step))
 
     def _unfold(self, key: Key, step: Step) -> None:
         situation = self._situation
@@ -177,7 +206,7 @@ class FaultFlow:
 
     async def _lull(self, key: Key) -> None:
         """End the storm over a domain, if it is calm by now."""
-        await self._by_time(lambda step: self._end_storm(key[0], step))
+        await self._by_itself(lambda step: self._end_storm(key[0], step))
 
     def _end_storm(self, domain: str, step: Step) -> None:
         situation = self._situation
@@ -190,7 +219,7 @@ class FaultFlow:
 
     async def _silence(self, key: Key) -> None:
         """Say that somebody has not spoken who should have."""
-        await self._by_time(lambda step: self._miss(key, step))
+        await self._by_itself(lambda step: self._miss(key, step))
 
     def _miss(self, key: Key, step: Step) -> None:
         event = self._judgement.silence(key, step.now)
@@ -436,6 +465,7 @@ class FaultFlow:
             fault_id=fault.fault_key,
             resource_id=fault.resource_id,
             fault_type=fault.fault_type,
+            **({"user": step.user} if step.user else {}),
         )
 
     def _reaches(self, fault_key: str, fault: Fault | None) -> dict[str, impact.Reach]:
@@ -462,10 +492,13 @@ class FaultFlow:
                 assert other is not None  # the book has named it
                 again = replace(other.fault, transition=other.fault.transition + 1)
                 transitions.append(lifecycle.settled(other, again, reach, resources, now=step.now))
+                step.remember(other, transitions[-1])
             elif fault is None:
                 transitions.append(lifecycle.cleared(record, now=step.now))
+                step.remember(record, transitions[-1], user=step.user)
             else:
                 transitions.append(lifecycle.settled(record, fault, reach, resources, now=step.now))
+                step.remember(record, transitions[-1])
         for transition in transitions:
             situation.book.apply(transition)
         transitions += self._explained(transitions, step)
@@ -504,6 +537,7 @@ class FaultFlow:
                     retold=self._retold(record, cause),
                 )
                 situation.book.apply(transition)
+                step.remember(record, transition)
                 again.append(transition)
             if not again:
                 break
@@ -522,32 +556,12 @@ class FaultFlow:
 
     def _notify(self, transition: Transition, outlooks: Outlooks, step: Step) -> None:
         """Write the notifications of a transition, each with the next number of its subscription."""
-        for telling in tellings(transition, self._situation.subscriptions):
-            describer = self._situation.describer(telling.subscription.project, outlooks)
-            step.change.notifications.append(self._written(telling, transition.record, describer, step))
-
-    def _written(
-        self, telling: Telling, record: AlarmedFault, describer: Describer, step: Step
-    ) -> StoredNotification:
-        subscription = telling.subscription
-        sequence = self._situation.next_sequence(subscription.subscription_id)
-        notification_id, body = write(
-            subscription,
-            telling.kind,
-            telling.alarms,
-            record,
-            describer,
-            sequence=sequence,
-            now=step.now,
-        )
-        return StoredNotification(
-            notification_id=notification_id,
-            subscription_id=subscription.subscription_id,
-            sequence=sequence,
-            fault_key=record.fault.fault_key,
-            created=step.now,
-            body=body,
-        )
+        situation = self._situation
+        for telling in tellings(transition, situation.subscriptions, situation.notes.shelved):
+            describer = situation.describer(telling.subscription.project, outlooks)
+            step.change.notifications.append(
+                written(situation, telling, transition.record, describer, now=step.now)
+            )
 
     def _timeline(self, fault: Fault, step: Step, judged: datetime) -> Timeline:
         checkpoints = {Checkpoint.DETECTED: fault.event_time, Checkpoint.ACCEPTED: step.accepted}

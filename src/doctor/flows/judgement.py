@@ -15,6 +15,7 @@ from doctor.inspector import confirmation, damping
 from doctor.inspector.selection import Raise
 from doctor.inspector.suspicion import STORM
 from doctor.kit.clock import Clock
+from doctor.kit.ids import SEPARATOR
 from doctor.model.event import RawEvent
 from doctor.model.policy import Absence, FaultRule, Storm, Subject
 from doctor.ports.store import Change
@@ -33,9 +34,15 @@ class Judgement:
     """
 
     def __init__(
-        self, situation: Situation, clock: Clock, on_calm: OnDue, on_silence: OnDue, on_lull: OnDue
+        self,
+        situation: Situation,
+        clock: Clock,
+        agenda: Agenda,
+        on_calm: OnDue,
+        on_silence: OnDue,
+        on_lull: OnDue,
     ) -> None:
-        self.agenda = Agenda(clock)
+        self._agenda = agenda
         self._situation = situation
         self._clock = clock
         self._on_calm = on_calm
@@ -61,7 +68,7 @@ class Judgement:
     def calms_down(self, domain: str, storm: Storm | None, now: datetime) -> None:
         """Look again later whether a storm is over."""
         key = (domain, STORM)
-        self.agenda.at(now + (storm or Storm()).calm, (*key,), lambda: self._on_lull(key))
+        self._agenda.at(now + (storm or Storm()).calm, _plan("lull", key), lambda _: self._on_lull(key))
 
     def believes(
         self, event: RawEvent, rule: FaultRule, resource_id: str, now: datetime, change: Change
@@ -144,10 +151,14 @@ class Judgement:
     def _note_calm(self, key: Key, folded: Folded) -> None:
         due = damping.calm_at(folded.flapping, self._situation.selector.policy.damping)
         if due is not None:
-            self.agenda.at(due, ("calm", *key), lambda: self._on_calm(key))
+            self._agenda.at(due, _plan("calm", key), lambda _: self._on_calm(key))
 
     def _note_silence(self, key: Key, due: datetime) -> None:
-        self.agenda.at(due, ("silence", *key), lambda: self._on_silence(key))
+        self._agenda.at(due, _plan("silence", key), lambda _: self._on_silence(key))
+
+
+def _plan(what: str, key: Key) -> str:
+    return SEPARATOR.join((what, *key))
 
 
 def own_event(event_type: str, resource: str, status: str, now: datetime) -> RawEvent:

@@ -8,12 +8,15 @@ else is judged, and the one who asked was answered with an error [I-29].
 import asyncio
 from collections import Counter
 
+import msgspec
 import structlog
 
+from doctor.alarms.notes import AlarmNotes
 from doctor.flows.memory import Memory
 from doctor.inspector.intake import Intake
 from doctor.inspector.selection import Selector
 from doctor.model.alarm_book import AlarmBook
+from doctor.model.alarm_note import AlarmNote
 from doctor.model.capacity import Pool
 from doctor.model.errors import StoreError
 from doctor.model.identity import Token
@@ -27,6 +30,8 @@ from doctor.ports.store import Change, Snapshot, Store, StoredPolicy
 log = structlog.get_logger(__name__)
 
 RECENT_EVENTS = 200_000
+ALARM_MEMO = "alarm"  # the kind of the notes of alarms, by alarm_id
+SETTING_MEMO = "setting"  # the kind of what the Administrator has set while Doctor ran, by name
 
 
 class Situation:
@@ -41,6 +46,8 @@ class Situation:
         self.policy: StoredPolicy | None = None
         self.book = AlarmBook()
         self.subscriptions = Subscriptions()
+        self.notes = AlarmNotes()
+        self.settings: dict[str, bytes] = {}
         self.intake = Intake()
         self._public_url = public_url
         self.memory = Memory()
@@ -144,6 +151,9 @@ class Situation:
         self.secret = snapshot.instance_secret
         self.book = AlarmBook(snapshot.faults)
         self.subscriptions = Subscriptions((*snapshot.subscriptions, *self._fixed))
+        kept = snapshot.memos.get(ALARM_MEMO, {}).values()
+        self.notes = AlarmNotes(msgspec.msgpack.decode(note, type=AlarmNote) for note in kept)
+        self.settings = dict(snapshot.memos.get(SETTING_MEMO, {}))
         self._sequences = dict(snapshot.sequences)
         self.tokens = {token.sha256: token for token in snapshot.tokens}
         self.policy = snapshot.policy

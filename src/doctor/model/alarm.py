@@ -59,6 +59,12 @@ class AlarmedFault(msgspec.Struct, frozen=True, kw_only=True):
     fault: Fault
     alarms: dict[str, Alarm]
 
+    @property
+    def worst_severity(self) -> Severity:
+        """Return the worst severity that the fault ever had."""
+        own = self.alarms.get(self.fault.resource_id)
+        return self.fault.severity if own is None else max(self.fault.severity, own.worst_severity)
+
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """What one step did to a fault: its record afterwards, and which alarms are news of which kind.

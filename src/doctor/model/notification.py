@@ -18,6 +18,7 @@ class NotificationType(StrEnum):
     FAULT_CHANGED = "fault_changed"
     FAULT_CLEARED = "fault_cleared"
     CAPACITY = "capacity"
+    ALARM_LIST_REBUILT = "alarm_list_rebuilt"
 
 
 class FaultInfo(msgspec.Struct, frozen=True, gc=False, kw_only=True):

@@ -66,10 +66,14 @@ class Telling(NamedTuple):
     alarms: tuple[Alarm, ...]
 
 
-def tellings(transition: Transition, subscriptions: Subscriptions) -> Iterator[Telling]:
+def tellings(
+    transition: Transition, subscriptions: Subscriptions, shelved: Collection[str] = ()
+) -> Iterator[Telling]:
     """Return what each subscription is to be told of a transition: one notification for all that one cause did.
 
-    An alarm that ever was bad enough counts as bad enough: who heard of it once hears of it until its end.
+    An alarm that ever was bad enough counts as bad enough: who heard of it once hears of it until its end. Of
+    ``shelved`` alarms (by id) the owner hears the end but no changes; the Administrator goes on hearing of those
+    of others.
     """
     for kind, alarms in (
         (NotificationType.FAULT, transition.raised),
@@ -77,19 +81,28 @@ def tellings(transition: Transition, subscriptions: Subscriptions) -> Iterator[T
         (NotificationType.FAULT_CLEARED, transition.cleared),
     ):
         if alarms:
-            yield from _told(kind, alarms, transition, subscriptions)
+            quiet = shelved if kind is NotificationType.FAULT_CHANGED else ()
+            yield from _told(kind, alarms, transition, subscriptions, quiet)
 
 
 def _told(
-    kind: NotificationType, alarms: tuple[Alarm, ...], transition: Transition, subscriptions: Subscriptions
+    kind: NotificationType,
+    alarms: tuple[Alarm, ...],
+    transition: Transition,
+    subscriptions: Subscriptions,
+    quiet: Collection[str],
 ) -> Iterator[Telling]:
     fault = transition.record.fault
     for project, own in _by_project(alarms).items():
         if project is not None:
+            if quiet:
+                own = tuple(alarm for alarm in own if alarm.alarm_id not in quiet)
             for subscription in subscriptions.of(project):
                 matching = _matching(subscription, kind, own, fault)
                 if matching:
                     yield Telling(subscription, kind, matching)
+    if quiet:
+        alarms = tuple(alarm for alarm in alarms if alarm.project is not None or alarm.alarm_id not in quiet)
     for subscription in subscriptions.of(None):
         matching = _matching(subscription, kind, alarms, fault)
         if matching:
@@ -137,6 +150,15 @@ def alarm_matches(asked: SubscribeFilter, fault: Fault, alarm: Alarm) -> bool:
         _fault_matches(asked, fault)
         and resource_matches(asked, alarm.resource_id, alarm.resource_type)
         and alarm.severity >= asked.min_severity
+    )
+
+
+def hears_of(asked: SubscribeFilter, fault: Fault, alarm: Alarm) -> bool:
+    """Tell whether an alarm is, or ever was, one that a filter lets through: such a one is told until its end."""
+    return (
+        _fault_matches(asked, fault)
+        and resource_matches(asked, alarm.resource_id, alarm.resource_type)
+        and alarm.worst_severity >= asked.min_severity
     )
 
 

@@ -250,8 +250,12 @@ def write(
     *,
     sequence: int,
     now: datetime,
+    occasion: str = "",
 ) -> tuple[str, bytes]:
-    """Return id and body of the FaultNotification [D 5.5.1]: what one cause did to the resources of a subscription."""
+    """Return id and body of the FaultNotification [D 5.5.1]: what one cause did to the resources of a subscription.
+
+    ``occasion`` is why it is told when it is not the step of the fault itself.
+    """
     fault = record.fault
     virtual: list[Alarm] = []
     physical: list[PhysicalResourceInfo] = []
@@ -264,7 +268,7 @@ def write(
             virtual.append(alarm)
             if subscription.project is not None:
                 fault_id = alarm.fault_id
-    notification_id = notification_id_of(subscription.subscription_id, fault, kind)
+    notification_id = notification_id_of(subscription.subscription_id, fault, kind, occasion)
     doors = f"{describer.public_url}/v1"
     message = _Written(
         notification_id=notification_id,
@@ -284,9 +288,10 @@ def write(
     return notification_id, encode(message)
 
 
-def notification_id_of(subscription_id: str, fault: Fault, kind: NotificationType) -> str:
-    """Return the id that every repeat of this notification carries: it is made from what is told."""
-    return stable_id("notification", subscription_id, fault.fault_key, str(fault.transition), kind)
+def notification_id_of(subscription_id: str, fault: Fault, kind: NotificationType, occasion: str = "") -> str:
+    """Return the id that every repeat of this notification carries: it is made from what is told, or on what occasion."""
+    step = occasion or str(fault.transition)
+    return stable_id("notification", subscription_id, fault.fault_key, step, kind)
 
 
 def host_ref(secret: bytes, viewer: str | None, host: str) -> str:

@@ -1,14 +1,17 @@
 """Where state outlives the process."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 import msgspec
 
+from doctor.model.ageing import Limit
 from doctor.model.alarm import AlarmedFault
 from doctor.model.checkpoint import Timeline
 from doctor.model.event import EventBatch
+from doctor.model.fault import Severity
+from doctor.model.history import FaultHistory, HistoryEntry
 from doctor.model.identity import Token
 from doctor.model.notification import Delivery, StoredNotification
 from doctor.model.subscription import Subscription
@@ -34,7 +37,7 @@ class Memo(msgspec.Struct, frozen=True, kw_only=True):
 class Change(msgspec.Struct, kw_only=True):
     """Everything that one step wants kept: all of it is durable, or none.
 
-    ``repeats`` adds to the counter of an open fault; ``forget_*`` delete by id.
+    ``repeats`` adds to the counter of an open fault; ``history`` is added to what is there; ``forget_*`` delete by id.
     """
 
     batches: list[EventBatch] = []
@@ -49,6 +52,7 @@ class Change(msgspec.Struct, kw_only=True):
     timelines: list[Timeline] = []
     policies: list[StoredPolicy] = []
     memos: list[Memo] = []
+    history: list[HistoryEntry] = []
     resource_map: bytes | None = None
 
 
@@ -71,6 +75,16 @@ class Snapshot(msgspec.Struct, kw_only=True):
     policy: StoredPolicy | None = None
     memos: dict[str, dict[str, bytes]] = {}
     resource_map: bytes | None = None
+
+
+class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
+    """A notification without its body, and how it ended at each endpoint where it did."""
+
+    notification_id: str
+    subscription_id: str
+    sequence: int
+    created: datetime
+    deliveries: tuple[Delivery, ...] = ()
 
 
 class Store(Protocol):
@@ -126,7 +140,22 @@ class Store(Protocol):
         ...
 
     async def fault_of_alarm(self, alarm_id: str) -> AlarmedFault | None:
-        """Return the cleared fault that this alarm belonged to, or None."""
+        """Return the fault that this cleared alarm belonged to, or None.
+
+        The fault may go on: an alarm that ended before it (``HistoryEntry.ended``) stands in the place of its resource.
+        """
+        ...
+
+    async def fault_history(self, fault_key: str) -> FaultHistory:
+        """Return the past of a fault, its entries in the order in which they were kept."""
+        ...
+
+    async def kept_faults(self, fault_keys: Sequence[str]) -> set[str]:
+        """Return which of these faults are kept, open or cleared."""
+        ...
+
+    async def outgoing(self, notification_ids: Sequence[str], *, naming: str) -> Sequence[Outgoing]:
+        """Return those of the notifications that are kept and have this text in their body, and how each ended."""
         ...
 
     async def timelines(self, *, before: str | None, limit: int) -> Sequence[Timeline]:
@@ -141,10 +170,11 @@ class Store(Protocol):
         """Return all policies that were ever applied, newest first."""
         ...
 
-    async def prune(self, *, before: datetime) -> int:
+    async def prune(self, *, before: datetime, faults: Mapping[Severity, Limit] | None = None) -> int:
         """Forget events, delivered notifications, cleared faults and timelines from before; return how many.
 
-        A parked notification counts as delivered, and so does one that no endpoint waits for (``Endpoint.since``) or
+        ``faults`` says otherwise for cleared faults, by their worst severity. A fault takes its history with it. A
+        notification is kept as long as the fault that it is of. A parked notification counts as delivered, and so does one that no endpoint waits for (``Endpoint.since``) or
         whose subscription is forgotten. Sequences count on.
         """
         ...

@@ -26,6 +26,10 @@ import msgspec
 
 from doctor.drivers.controllers.embedded import EmbeddedController
 from doctor.drivers.stores.memory import MemoryStore
+from doctor.flows.agenda import Agenda
+from doctor.flows.alarm import AlarmAction, AlarmFlow
+from doctor.flows.alarm_history import AlarmHistory
+from doctor.flows.alarm_list import AlarmListFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import Accepted, FaultFlow, Reported
 from doctor.flows.policy import PolicyFlow
@@ -194,8 +198,12 @@ class RunningFlows:
         self.situation = Situation(store, controller, selector)
         self.timelines = Timelines(store)
         self.delivery = DeliveryFlow(store, channel, clock, self._on_delivered)
-        self.faults = FaultFlow(self.situation, self.delivery, self.timelines, clock)
+        self.agenda = Agenda(clock)
+        self.faults = FaultFlow(self.situation, self.delivery, self.timelines, self.agenda, clock)
         self.subscriptions = SubscriptionFlow(self.situation, self.delivery, channel, clock)
+        self.alarms = AlarmFlow(self.situation, self.faults, self.delivery, self.agenda, clock)
+        self.alarm_history = AlarmHistory(self.situation, self.timelines)
+        self.alarm_list = AlarmListFlow(self.situation, self.delivery, clock)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def _on_delivered(self, notification: StoredNotification, delivery: Delivery) -> None:
@@ -213,8 +221,10 @@ class RunningFlows:
         await self.situation.load()
         for subscription in self.situation.subscriptions:
             self.delivery.follow(subscription)
+        self.alarms.start()
         self.do(tasks, self.delivery.run())
-        self.do(tasks, self.faults.run())
+        self.faults.start()
+        self.do(tasks, self.agenda.run())
 
     def do(self, tasks: asyncio.TaskGroup, work: Coroutine[Any, Any, None]) -> None:
         """Do something beside all else, until it is done or this Doctor dies."""
@@ -469,6 +479,34 @@ class Moment:
 
         self._story.note(self._second, act)
 
+    def act(
+        self,
+        action: AlarmAction,
+        resource_id: str,
+        *,
+        project: str | None = None,
+        until: float | None = None,
+    ) -> None:
+        """Let somebody of a project (the Administrator without one) act on the open alarm of a resource."""
+        story = self._story
+
+        async def act() -> None:
+            ((_, alarm),) = [
+                (record, record.alarms[resource_id]) for record in story.doctor.situation.book.on(resource_id)
+            ]
+            end = None if until is None else START + timedelta(seconds=until)
+            await story.doctor.alarms.act(_identity("somebody", project), alarm.alarm_id, action, until=end)
+
+        story.note(self._second, act)
+
+    def rebuild_list(self) -> None:
+        """Let the Administrator tell everybody what is open."""
+
+        async def act() -> None:
+            await self._story.doctor.alarm_list.rebuild(user="somebody")
+
+        self._story.note(self._second, act)
+
     def crash(self) -> None:
         """Let Doctor die."""
         self._story.note(self._second, self._story.end)
@@ -592,6 +630,10 @@ class Window:
         """Want to hear of the capacity of zones."""
         self._want(NotificationType.CAPACITY, says)
 
+    def gets_list(self, *says: str) -> None:
+        """Want to hear of all that is open."""
+        self._want(NotificationType.ALARM_LIST_REBUILT, says)
+
     def _want(self, kind: NotificationType, says: tuple[str, ...]) -> None:
         self._wanted.append(_Wanted(self._start, self._end, kind, frozenset(says)))
 
@@ -635,13 +677,22 @@ class _Promises:
 
 
 def _check_lives(name: str, messages: list[Any]) -> None:
-    """Hold every alarm to its one life."""
+    """Hold every alarm to its one life. A list of what is open says it once more, and never of what is over."""
     states: dict[str, str] = {}
     order = {"raised": 0, "changed": 1, "cleared": 2}
-    for fault in (fault for message in messages for fault in _faults(message)):
+    for is_list, fault in (
+        (message["notification_type"] == NotificationType.ALARM_LIST_REBUILT, fault)
+        for message in messages
+        for fault in _faults(message)
+    ):
         alarm_id, state = fault["alarm_id"], fault["alarm_state"]
         known = states.get(alarm_id)
-        is_next = known is None or (order[known] <= order[state] and known != "cleared" and state != "raised")
+        is_said_again = is_list and known != "cleared"
+        is_next = (
+            known is None
+            or is_said_again
+            or (order[known] <= order[state] and known != "cleared" and state != "raised")
+        )
         _promise(is_next, f"{name}: alarm {alarm_id} was {known} and then {state}")
         states[alarm_id] = state
         said = [fault[f"{one}_time"] for one in order]

@@ -9,9 +9,18 @@ from doctor.model.alarm import Alarm, AlarmedFault, Transition
 from doctor.model.fault import Fault, ResourceState, Severity
 from doctor.model.notification import NotificationType
 from doctor.model.subscription import EventKind, SubscribeFilter, Subscription
-from doctor.notifier.matching import Subscriptions, Telling, alarm_matches, resource_matches, tellings
+from doctor.notifier.matching import (
+    Subscriptions,
+    Telling,
+    alarm_matches,
+    hears_of,
+    resource_matches,
+    tellings,
+)
+from doctor.notifier.unheard import why_unheard
 from tests.unit.model.nfvis import OWNERS, SEVERITIES, START, at, fault_on, long_lists
 
+KINDS = (NotificationType.FAULT, NotificationType.FAULT_CHANGED, NotificationType.FAULT_CLEARED)
 FAULT = fault_on("compute-1")
 MACHINE = "virtual machine"
 
@@ -202,36 +211,68 @@ ALARMS = st.lists(
 ).map(tuple)
 
 
+SHELVED = st.sets(
+    st.sampled_from([f"alarm of {side}-{n}" for side in ("vm", "compute") for n in range(1, 6)])
+)
+
+
 @pytest.mark.requirement("C1")
-@given(ALARMS, ALARMS, ALARMS, SUBSCRIPTIONS)
+@given(ALARMS, ALARMS, ALARMS, SUBSCRIPTIONS, SHELVED)
 def test_tellings_are_those_of_the_simple_version(
     raised: tuple[Alarm, ...],
     changed: tuple[Alarm, ...],
     cleared: tuple[Alarm, ...],
     subscriptions: list[Subscription],
+    shelved: set[str],
 ) -> None:
     transition = Transition(
         record=AlarmedFault(fault=FAULT, alarms={}), raised=raised, changed=changed, cleared=cleared
     )
-    found = list(tellings(transition, Subscriptions(subscriptions)))
+    found = list(tellings(transition, Subscriptions(subscriptions), shelved))
     simple = [
         Telling(one, kind, heard)
         for kind, alarms in zip(TOLD_OF_FAULTS, (raised, changed, cleared), strict=True)
         for one in subscriptions
-        if (heard := tuple(each for each in alarms if _is_told(one, kind, FAULT, each)))
+        if (heard := tuple(each for each in alarms if _is_told(one, kind, FAULT, each, shelved)))
     ]
     assert len(found) == len(simple)
     assert all(telling in simple for telling in found)
-    order = list(NotificationType)
+    order = list(KINDS)
     kinds = [order.index(telling.kind) for telling in found]
     assert kinds == sorted(kinds)
 
 
-def _is_told(one: Subscription, kind: NotificationType, fault: Fault, each: Alarm) -> bool:
+@given(ALARMS, SUBSCRIPTIONS, SHELVED, st.sampled_from(KINDS))
+def test_who_is_not_told_has_a_reason_and_who_is_has_none(
+    alarms: tuple[Alarm, ...], subscriptions: list[Subscription], shelved: set[str], kind: NotificationType
+) -> None:
+    for one in subscriptions:
+        for each in alarms:
+            if one.project in (None, each.project):
+                is_shelved = each.alarm_id in shelved
+                why = why_unheard(one, kind, FAULT, each, is_shelved=is_shelved)
+                assert (why is None) is _is_told(one, kind, FAULT, each, shelved)
+
+
+@given(ALARMS, SUBSCRIPTIONS)
+def test_a_list_has_what_was_ever_bad_enough(
+    alarms: tuple[Alarm, ...], subscriptions: list[Subscription]
+) -> None:
+    """Who would be told of the end finds it in the list."""
+    for one in subscriptions:
+        for each in alarms:
+            told = replace(one, project=each.project, clear=True)
+            expected = _is_told(told, NotificationType.FAULT_CLEARED, FAULT, each, set())
+            assert hears_of(one.filter, FAULT, each) is expected
+
+
+def _is_told(one: Subscription, kind: NotificationType, fault: Fault, each: Alarm, shelved: set[str]) -> bool:
     asked = one.filter
+    is_quiet = each.alarm_id in shelved and kind is NotificationType.FAULT_CHANGED
     return all(
         (
             one.project is None or one.project == each.project,
+            not (is_quiet and one.project == each.project),
             one.clear or kind is not NotificationType.FAULT_CLEARED,
             one.change or kind is not NotificationType.FAULT_CHANGED,
             not asked.event or EventKind.FAULT in asked.event,

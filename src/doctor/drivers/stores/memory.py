@@ -1,21 +1,24 @@
 """Keep state in memory: for trying Doctor out and for tests. A restart of the process forgets all of it."""
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from datetime import UTC, datetime
 
 import msgspec
 
-from doctor.drivers.stores.records import EVENT_ID_BYTES, newest
+from doctor.drivers.stores.records import EVENT_ID_BYTES, newest, with_ended
+from doctor.model.ageing import Limit, all_of
 from doctor.model.alarm import AlarmedFault
 from doctor.model.checkpoint import Timeline
 from doctor.model.errors import StoreError
 from doctor.model.event import EventBatch
+from doctor.model.fault import Severity
+from doctor.model.history import FaultHistory, HistoryEntry
 from doctor.model.identity import Token
 from doctor.model.notification import Delivery, StoredNotification
 from doctor.model.subscription import Subscription
-from doctor.ports.store import Change, Snapshot, StoredPolicy
+from doctor.ports.store import Change, Outgoing, Snapshot, StoredPolicy
 
 
 class MemoryStore:
@@ -39,6 +42,7 @@ class MemoryStore:
         self._timelines: dict[str, Timeline] = {}
         self._policies: dict[int, StoredPolicy] = {}
         self._memos: dict[str, dict[str, bytes]] = {}
+        self._history: dict[str, list[HistoryEntry]] = {}
         self._resource_map: bytes | None = None
 
     async def load(self, *, recent_events: int) -> Snapshot:
@@ -78,6 +82,8 @@ class MemoryStore:
         self._batches += change.batches
         for record in change.faults:
             self._faults[record.fault.fault_key] = record
+        for entry in change.history:
+            self._history.setdefault(entry.fault_key, []).append(entry)
         for key, count in change.repeats.items():
             self._repeats[key] = self._repeats.get(key, 0) + count
         for notification in news:
@@ -186,11 +192,39 @@ class MemoryStore:
         return [self._faults[place[1]] for place in closed if before is None or place < before][:limit]
 
     async def fault_of_alarm(self, alarm_id: str) -> AlarmedFault | None:
-        """Return the cleared fault that this alarm belonged to, or None."""
+        """Return the fault that this cleared alarm belonged to, or None."""
         for record in self._faults.values():
             if not record.fault.is_open and any(alarm_id == one.alarm_id for one in record.alarms.values()):
                 return record
+        for entry in (entry for entries in self._history.values() for entry in entries):
+            for alarm in entry.ended:
+                if alarm.alarm_id == alarm_id and entry.fault_key in self._faults:
+                    return with_ended(self._faults[entry.fault_key], alarm)
         return None
+
+    async def fault_history(self, fault_key: str) -> FaultHistory:
+        """Return the past of a fault."""
+        entries = tuple(self._history.get(fault_key, ()))
+        return FaultHistory(entries=entries, repeats=self._repeats.get(fault_key, 0))
+
+    async def kept_faults(self, fault_keys: Sequence[str]) -> set[str]:
+        """Return which of these faults are kept."""
+        return {key for key in fault_keys if key in self._faults}
+
+    async def outgoing(self, notification_ids: Sequence[str], *, naming: str) -> Sequence[Outgoing]:
+        """Return notifications that name something, and how each ended."""
+        found = (self._by_id[key] for key in notification_ids if key in self._by_id)
+        return [self._outgoing(one) for one in found if naming.encode() in one.body]
+
+    def _outgoing(self, notification: StoredNotification) -> Outgoing:
+        key, sequence = notification.subscription_id, notification.sequence
+        return Outgoing(
+            notification_id=notification.notification_id,
+            subscription_id=key,
+            sequence=sequence,
+            created=notification.created,
+            deliveries=tuple(one for _, one in sorted(self._deliveries.get((key, sequence), {}).items())),
+        )
 
     async def timelines(self, *, before: str | None, limit: int) -> Sequence[Timeline]:
         """Return timelines, newest fault first."""
@@ -207,27 +241,44 @@ class MemoryStore:
         """Return all policies that were ever applied, newest first."""
         return [self._policies[version] for version in sorted(self._policies, reverse=True)]
 
-    async def prune(self, *, before: datetime) -> int:
+    async def prune(self, *, before: datetime, faults: Mapping[Severity, Limit] | None = None) -> int:
         """Forget what is older."""
-        batches = [batch for batch in self._batches if batch.received_time < before]
-        notifications = [
-            one for one in self._by_id.values() if one.created < before and self._is_settled(one)
-        ]
-        faults = [key for key, record in self._faults.items() if _cleared(record) < before]
-        timelines = [key for key, timeline in self._timelines.items() if newest(timeline) < before]
+        events = sum(len(one.event_ids) for one in self._batches if one.received_time < before)
         self._batches = [batch for batch in self._batches if batch.received_time >= before]
+        old = list(self._old_faults(all_of(before) if faults is None else faults))
+        for key in old:
+            del self._faults[key]
+            self._repeats.pop(key, None)
+            self._history.pop(key, None)
+        notifications = [
+            one
+            for one in self._by_id.values()
+            if one.created < before and one.fault_key not in self._faults and self._is_settled(one)
+        ]
         for notification in notifications:
             key, sequence = notification.subscription_id, notification.sequence
             del self._by_id[notification.notification_id]
             del self._notifications[key][sequence]
             self._deliveries.pop((key, sequence), None)
-        for key in faults:
-            del self._faults[key]
-            self._repeats.pop(key, None)
+        timelines = [key for key, timeline in self._timelines.items() if newest(timeline) < before]
         for key in timelines:
             del self._timelines[key]
-        events = sum(len(batch.event_ids) for batch in batches) // EVENT_ID_BYTES
-        return events + len(notifications) + len(faults) + len(timelines)
+        return events // EVENT_ID_BYTES + len(notifications) + len(old) + len(timelines)
+
+    def _old_faults(self, limits: Mapping[Severity, Limit]) -> Iterator[str]:
+        for severity, limit in limits.items():
+            newest_first = sorted(
+                (
+                    (_cleared(record), -place, key)
+                    for place, (key, record) in enumerate(reversed(self._faults.items()))
+                    if not record.fault.is_open and record.worst_severity is severity
+                ),
+                reverse=True,
+            )
+            for number, (cleared, _, key) in enumerate(newest_first):
+                is_old = limit.before is not None and cleared < limit.before
+                if is_old or (limit.count is not None and number >= limit.count):
+                    yield key
 
     def _is_settled(self, notification: StoredNotification) -> bool:
         """Tell whether no endpoint waits for it; for a subscription that was never kept one delivery is enough."""

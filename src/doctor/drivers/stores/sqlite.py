@@ -7,7 +7,7 @@ and wait for nobody. What was acknowledged is on the disk: ``synchronous = FULL`
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -24,14 +24,17 @@ from doctor.drivers.stores.sqlite_file import (
     open_database,
     unusable,
 )
-from doctor.drivers.stores.sqlite_pruning import FINDERS, START, Place
+from doctor.drivers.stores.sqlite_pruning import START, Place, finders
 from doctor.drivers.stores.sqlite_statements import Step, micros, steps_of
 from doctor.drivers.stores.sqlite_writer import Work, Writer
+from doctor.model.ageing import Limit, all_of
 from doctor.model.alarm import AlarmedFault
 from doctor.model.checkpoint import Timeline
 from doctor.model.errors import StoreError
+from doctor.model.fault import Severity
+from doctor.model.history import FaultHistory
 from doctor.model.notification import Delivery, StoredNotification
-from doctor.ports.store import Change, Snapshot, StoredPolicy
+from doctor.ports.store import Change, Outgoing, Snapshot, StoredPolicy
 
 log = structlog.get_logger()
 
@@ -159,8 +162,20 @@ class SqliteStore:
         return await self._read(queries.closed_faults, before, limit)
 
     async def fault_of_alarm(self, alarm_id: str) -> AlarmedFault | None:
-        """Return the cleared fault that this alarm belonged to, or None."""
+        """Return the fault that this cleared alarm belonged to, or None."""
         return await self._read(queries.fault_of_alarm, alarm_id)
+
+    async def fault_history(self, fault_key: str) -> FaultHistory:
+        """Return the past of a fault."""
+        return await self._read(queries.fault_history, fault_key)
+
+    async def kept_faults(self, fault_keys: Sequence[str]) -> set[str]:
+        """Return which of these faults are kept."""
+        return await self._read(queries.kept_faults, fault_keys)
+
+    async def outgoing(self, notification_ids: Sequence[str], *, naming: str) -> Sequence[Outgoing]:
+        """Return notifications that name something, and how each ended."""
+        return await self._read(queries.outgoing, notification_ids, naming)
 
     async def timelines(self, *, before: str | None, limit: int) -> Sequence[Timeline]:
         """Return timelines, newest fault first."""
@@ -174,11 +189,11 @@ class SqliteStore:
         """Return all policies that were ever applied, newest first."""
         return await self._read(queries.policies)
 
-    async def prune(self, *, before: datetime) -> int:
+    async def prune(self, *, before: datetime, faults: Mapping[Severity, Limit] | None = None) -> int:
         """Forget what is older, piece by piece between the groups of others."""
         limit = micros(before)
         forgotten = 0
-        for find in FINDERS:
+        for find in finders(all_of(before) if faults is None else faults):
             place: Place | None = START
             while place is not None:
                 findings = await self._read(find, limit, place)

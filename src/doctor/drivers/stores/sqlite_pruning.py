@@ -1,7 +1,7 @@
 """What has grown old: found beside the writer, and dropped by it in pieces so small that no commit waits long."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -11,18 +11,23 @@ from doctor.drivers.stores.sqlite_statements import (
     DROP_CLEARED_ALARMS,
     DROP_DELIVERIES,
     DROP_FAULT,
+    DROP_HISTORY,
     DROP_NOTIFICATION,
     DROP_REPEATS,
     DROP_TIMELINE,
     Row,
     Step,
+    micros,
 )
+from doctor.model.ageing import Limit
+from doctor.model.fault import Severity
 
 ROWS_PER_ROUND = 200
 BYTES_PER_PIECE = 1 << 20
 
 Place = tuple[int, int]  # a time and the id of a row: where the round before has ended
 START: Place = (-(1 << 62), 0)
+LAST = (1 << 63) - 1
 
 
 class Findings(msgspec.Struct):
@@ -52,6 +57,7 @@ def old_batches(connection: sqlite3.Connection, before: int, _: Place) -> Findin
 
 NOTIFICATIONS = """
 SELECT created, id, length(body), subscription_id, sequence,
+    NOT EXISTS (SELECT 1 FROM faults AS f WHERE f.fault_key = n.fault_key) AND (
     sequence <= (SELECT given_up FROM sequences AS s WHERE s.subscription_id = n.subscription_id)
     OR CASE WHEN EXISTS (SELECT 1 FROM subscriptions AS o WHERE o.subscription_id = n.subscription_id)
     THEN NOT EXISTS (
@@ -65,7 +71,7 @@ SELECT created, id, length(body), subscription_id, sequence,
     ELSE EXISTS (
         SELECT 1 FROM deliveries AS d WHERE d.subscription_id = n.subscription_id AND d.sequence = n.sequence
     )
-    END
+    END)
 FROM notifications AS n WHERE (created, id) > (?, ?) AND created < ? ORDER BY created, id LIMIT ?
 """
 
@@ -73,6 +79,7 @@ FROM notifications AS n WHERE (created, id) > (?, ?) AND created < ? ORDER BY cr
 def old_notifications(connection: sqlite3.Connection, before: int, after: Place) -> Findings:
     """Find notifications from before for which no endpoint waits: delivered, parked, or the subscription is forgotten.
 
+    Those of a fault that is kept are part of its history, and stay as long as it does.
     The endpoints of a subscription that was never kept (it stands in the settings) are not known here: one delivery
     is enough then.
     """
@@ -85,18 +92,43 @@ def old_notifications(connection: sqlite3.Connection, before: int, after: Place)
     return Findings(pieces, len(settled), _place(rows))
 
 
-def old_faults(connection: sqlite3.Connection, before: int, after: Place) -> Findings:
-    """Find faults that were cleared before."""
-    rows = connection.execute(
-        "SELECT cleared, id, length(record), fault_key FROM faults"
-        " WHERE (cleared, id) > (?, ?) AND cleared < ? ORDER BY cleared, id LIMIT ?",
-        (*after, before, ROWS_PER_ROUND),
-    ).fetchall()
-    pieces: list[list[Step]] = []
-    for some in _by_size(rows):
-        keys = [row[3:4] for row in some]
-        pieces.append([(DROP_FAULT, keys), (DROP_CLEARED_ALARMS, keys), (DROP_REPEATS, keys)])
-    return Findings(pieces, len(rows), _place(rows))
+CLEARED = (
+    "SELECT cleared, f.id, length(record), fault_key FROM faults AS f LEFT JOIN cleared_alarms USING (fault_key)"
+    " WHERE cleared IS NOT NULL AND coalesce(severity, 5) = ?"
+)
+
+
+def old_faults(severity: Severity, limit: Limit) -> Finder:
+    """Return what finds the cleared faults of a severity that are beyond a limit, with all that belongs to them."""
+
+    def find(connection: sqlite3.Connection, _: int, after: Place) -> Findings:
+        bound = max(_too_old(limit), _too_many(connection, severity, limit))
+        rows = connection.execute(
+            f"{CLEARED} AND (cleared, f.id) > (?, ?) AND (cleared, f.id) <= (?, ?) ORDER BY cleared, f.id LIMIT ?",
+            (severity, *after, *bound, ROWS_PER_ROUND),
+        ).fetchall()
+        pieces: list[list[Step]] = []
+        for some in _by_size(rows):
+            keys = [row[3:4] for row in some]
+            drops = (DROP_FAULT, DROP_CLEARED_ALARMS, DROP_HISTORY, DROP_REPEATS)
+            pieces.append([(drop, keys) for drop in drops])
+        return Findings(pieces, len(rows), _place(rows))
+
+    return find
+
+
+def _too_old(limit: Limit) -> Place:
+    return START if limit.before is None else (micros(limit.before) - 1, LAST)
+
+
+def _too_many(connection: sqlite3.Connection, severity: Severity, limit: Limit) -> Place:
+    """Return the newest fault that is one too many."""
+    if limit.count is None:
+        return START
+    row = connection.execute(
+        f"{CLEARED} ORDER BY cleared DESC, f.id DESC LIMIT 1 OFFSET ?", (severity, limit.count)
+    ).fetchone()
+    return START if row is None else (row[0], row[1])
 
 
 def old_timelines(connection: sqlite3.Connection, before: int, after: Place) -> Findings:
@@ -109,7 +141,13 @@ def old_timelines(connection: sqlite3.Connection, before: int, after: Place) -> 
     return Findings(pieces, len(rows), _place(rows))
 
 
-FINDERS: tuple[Finder, ...] = (old_batches, old_notifications, old_faults, old_timelines)
+def finders(faults: Mapping[Severity, Limit]) -> Iterator[Finder]:
+    """Return what finds all that is old, in the order in which it may be dropped."""
+    yield old_batches
+    for severity, limit in faults.items():
+        yield old_faults(severity, limit)
+    yield old_notifications
+    yield old_timelines
 
 
 def _place(rows: list[Row]) -> Place | None:

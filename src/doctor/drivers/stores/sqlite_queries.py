@@ -1,21 +1,23 @@
 """What is read from the database, each query a function of a connection that can only read."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import msgspec
 
-from doctor.drivers.stores.records import EPOCH, EVENT_ID_BYTES
+from doctor.drivers.stores.records import EPOCH, EVENT_ID_BYTES, with_ended
 from doctor.drivers.stores.sqlite_statements import MICROSECOND, fingerprint, from_micros, micros
 from doctor.model.alarm import AlarmedFault
 from doctor.model.checkpoint import Timeline
+from doctor.model.history import FaultHistory, HistoryEntry
 from doctor.model.identity import Token
 from doctor.model.notification import Delivery, DeliveryState, StoredNotification
 from doctor.model.subscription import Subscription
-from doctor.ports.store import Snapshot, StoredPolicy
+from doctor.ports.store import Outgoing, Snapshot, StoredPolicy
 
 decode_fault = msgspec.msgpack.Decoder(AlarmedFault).decode
+decode_entry = msgspec.msgpack.Decoder(HistoryEntry).decode
 decode_subscription = msgspec.msgpack.Decoder(Subscription).decode
 decode_token = msgspec.msgpack.Decoder(Token).decode
 decode_timeline = msgspec.msgpack.Decoder(Timeline).decode
@@ -176,14 +178,67 @@ def closed_faults(
 
 
 def fault_of_alarm(connection: sqlite3.Connection, alarm_id: str) -> AlarmedFault | None:
-    """Return the cleared fault of an alarm."""
+    """Return the fault of a cleared alarm."""
     candidates = connection.execute(
         "SELECT record FROM cleared_alarms JOIN faults USING (fault_key)"
         " WHERE instr(fingerprints, ?) AND cleared IS NOT NULL",
         (fingerprint(alarm_id),),
     ).fetchall()
-    records = (decode_fault(record) for (record,) in candidates)
-    return next((one for one in records if any(alarm_id == a.alarm_id for a in one.alarms.values())), None)
+    for (record,) in candidates:
+        fault = decode_fault(record)
+        if any(alarm_id == alarm.alarm_id for alarm in fault.alarms.values()):
+            return fault
+    return _fault_of_ended(connection, alarm_id)
+
+
+def _fault_of_ended(connection: sqlite3.Connection, alarm_id: str) -> AlarmedFault | None:
+    rows = connection.execute(
+        "SELECT history.record, faults.record FROM history JOIN faults USING (fault_key)"
+        " WHERE ended IS NOT NULL AND instr(ended, ?)",
+        (fingerprint(alarm_id),),
+    ).fetchall()
+    for entry, record in rows:
+        for alarm in decode_entry(entry).ended:
+            if alarm.alarm_id == alarm_id:
+                return with_ended(decode_fault(record), alarm)
+    return None
+
+
+def fault_history(connection: sqlite3.Connection, fault_key: str) -> FaultHistory:
+    """Return what is kept of the past of a fault."""
+    rows = connection.execute("SELECT record FROM history WHERE fault_key = ? ORDER BY id", (fault_key,))
+    entries = tuple(decode_entry(record) for (record,) in rows.fetchall())
+    row = connection.execute("SELECT count FROM repeats WHERE fault_key = ?", (fault_key,)).fetchone()
+    return FaultHistory(entries=entries, repeats=row[0] if row else 0)
+
+
+def kept_faults(connection: sqlite3.Connection, fault_keys: Sequence[str]) -> set[str]:
+    """Return which of these faults are kept."""
+    wanted = "SELECT fault_key FROM faults WHERE fault_key = ?"
+    return {key for key in fault_keys if connection.execute(wanted, (key,)).fetchone()}
+
+
+def outgoing(connection: sqlite3.Connection, notification_ids: Sequence[str], naming: str) -> list[Outgoing]:
+    """Return notifications without their bodies, with their deliveries."""
+    found = []
+    for notification_id in notification_ids:
+        row = connection.execute(
+            "SELECT subscription_id, sequence, created FROM notifications"
+            " WHERE notification_id = ? AND instr(body, ?)",
+            (notification_id, naming.encode()),
+        ).fetchone()
+        if row is not None:
+            ends = deliveries(connection, row[0], row[1] - 1, 1)
+            found.append(
+                Outgoing(
+                    notification_id=notification_id,
+                    subscription_id=row[0],
+                    sequence=row[1],
+                    created=EPOCH + row[2] * MICROSECOND,
+                    deliveries=tuple(one for one in ends if one.sequence == row[1]),
+                )
+            )
+    return found
 
 
 def timelines(connection: sqlite3.Connection, before: str | None, limit: int) -> list[Timeline]:

@@ -14,6 +14,7 @@ from zlib import crc32
 import msgspec
 
 from doctor.drivers.stores.records import EPOCH, newest
+from doctor.model.alarm import Alarm
 from doctor.model.errors import StoreError
 from doctor.model.notification import Delivery
 from doctor.ports.store import Change
@@ -78,7 +79,8 @@ SAVE_FAULT = Insert(
     3,
     "ON CONFLICT (fault_key) DO UPDATE SET cleared = excluded.cleared, record = excluded.record",
 )
-SAVE_CLEARED_ALARMS = Insert("INSERT OR REPLACE INTO cleared_alarms (fault_key, fingerprints)", 2)
+SAVE_CLEARED_ALARMS = Insert("INSERT OR REPLACE INTO cleared_alarms (fault_key, severity, fingerprints)", 3)
+INSERT_HISTORY = Insert("INSERT INTO history (fault_key, ended, record)", 3)
 ADD_REPEATS = Insert(
     "INSERT INTO repeats (fault_key, count)",
     2,
@@ -137,6 +139,7 @@ DROP_BATCH = Each("DELETE FROM batches WHERE id = ?")
 DROP_NOTIFICATION = Each("DELETE FROM notifications WHERE id = ?")
 DROP_DELIVERIES = Each("DELETE FROM deliveries WHERE subscription_id = ? AND sequence = ?")
 DROP_CLEARED_ALARMS = Each("DELETE FROM cleared_alarms WHERE fault_key = ?")
+DROP_HISTORY = Each("DELETE FROM history WHERE fault_key = ?")
 DROP_REPEATS = Each("DELETE FROM repeats WHERE fault_key = ?")
 DROP_FAULT = Each("DELETE FROM faults WHERE fault_key = ? AND cleared IS NOT NULL")
 DROP_TIMELINE = Each("DELETE FROM timelines WHERE id = ?")
@@ -162,6 +165,11 @@ def fingerprint(alarm_id: str) -> bytes:
     return crc32(alarm_id.encode()).to_bytes(4)
 
 
+def fingerprints(alarms: Iterable[Alarm]) -> bytes:
+    """Return what stands for many alarms, to be searched as a whole."""
+    return b"".join([fingerprint(alarm.alarm_id) for alarm in alarms])
+
+
 def steps_of(change: Change) -> list[Step]:
     """Return what to execute for a change, in this order.
 
@@ -182,6 +190,11 @@ def _hot_steps(change: Change) -> Iterator[Step]:
         )
     if change.faults:
         yield from _fault_steps(change)
+    if change.history:
+        yield (
+            INSERT_HISTORY,
+            [(one.fault_key, fingerprints(one.ended) or None, _encode(one)) for one in change.history],
+        )
     if change.repeats:
         yield ADD_REPEATS, list(change.repeats.items())
     if notifications := change.notifications:
@@ -205,7 +218,7 @@ def _fault_steps(change: Change) -> Iterator[Step]:
         [(r.fault.fault_key, micros_or_none(r.fault.cleared_time), _encode(r)) for r in change.faults],
     )
     cleared = [
-        (record.fault.fault_key, b"".join([fingerprint(alarm.alarm_id) for alarm in record.alarms.values()]))
+        (record.fault.fault_key, int(record.worst_severity), fingerprints(record.alarms.values()))
         for record in change.faults
         if not record.fault.is_open
     ]

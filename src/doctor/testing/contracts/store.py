@@ -11,12 +11,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from doctor.model.ageing import Limit
 from doctor.model.alarm import Alarm, AlarmedFault
 from doctor.model.checkpoint import Checkpoint, ConsumerTimeline, Timeline
 from doctor.model.errors import StoreError
 from doctor.model.event import EventBatch
 from doctor.model.fault import EventType, Fault, ResourceState, Severity
+from doctor.model.history import FaultHistory, HistoryEntry, Shift, Standing
 from doctor.model.identity import Role, Token
 from doctor.model.notification import Delivery, DeliveryState, StoredNotification
 from doctor.model.subscription import Endpoint, EventKind, SubscribeFilter, Subscription
@@ -78,6 +81,15 @@ def _alarm(key: str, number: int, cleared: datetime | None) -> Alarm:
         is_root_cause=False,
         raised_time=NOON,
         cleared_time=cleared,
+    )
+
+
+def entry(key: str, transition: int, *ended: Alarm) -> HistoryEntry:
+    """Make a step of the past of a fault."""
+    before = Standing(Severity.MAJOR, ResourceState.ERROR, False)
+    shift = Shift(before, replace(before, severity=Severity.MINOR), None)
+    return HistoryEntry(
+        fault_key=key, transition=transition, time=NOON, raised=("a",), shifts=(shift,), ended=ended
     )
 
 
@@ -252,6 +264,48 @@ class StoreContract:
         assert await store.fault_of_alarm("no such alarm") is None
         assert await store.closed_faults(before=None, limit=10) == [cleared]
         assert (await reopen(store)).faults == [record("f-2")]
+
+    async def test_the_past_of_a_fault_comes_back_in_order(self, store: Store) -> None:
+        """Entries are added, never replaced, and those of other faults are none of it."""
+        await store.commit(Change(faults=[record("f-1")], history=[entry("f-1", 2), entry("f-2", 2)]))
+        await store.commit(Change(history=[entry("f-1", 3)], repeats={"f-1": 7}))
+        await reopen(store)
+        past = await store.fault_history("f-1")
+        assert ([one.transition for one in past.entries], past.repeats) == ([2, 3], 7)
+        assert past.entries[0] == entry("f-1", 2)
+        assert await store.fault_history("nobody") == FaultHistory()
+
+    async def test_an_alarm_that_ended_before_its_fault_is_found(self, store: Store) -> None:
+        """Also while the fault goes on, and when another alarm has taken its place."""
+        ended = _alarm("f-1, first", 0, NOON)
+        await store.commit(Change(faults=[record("f-1")], history=[entry("f-1", 2, ended)]))
+        for cleared in (None, NOON + SECOND):
+            now = record("f-1", cleared=cleared)
+            await store.commit(Change(faults=[now]))
+            found = await store.fault_of_alarm(ended.alarm_id)
+            assert found is not None
+            assert found.fault == now.fault
+            assert found.alarms == {**now.alarms, ended.resource_id: ended}
+        assert await store.fault_of_alarm("no such alarm") is None
+
+    async def test_it_says_which_faults_it_has(self, store: Store) -> None:
+        """Open or cleared."""
+        await store.commit(Change(faults=[record("f-1"), record("f-2", cleared=NOON)]))
+        assert await store.kept_faults(["f-1", "f-2", "f-3"]) == {"f-1", "f-2"}
+        assert await store.kept_faults([]) == set()
+
+    async def test_it_says_what_became_of_notifications(self, store: Store) -> None:
+        """Of those that name the alarm; how they ended is said for each endpoint."""
+        named = notification(1, body=b'{"alarm_id":"alarm-1"}')
+        await store.commit(Change(notifications=[named, notification(2), notification(1, OTHER)]))
+        ends = [delivery(1, "one"), delivery(1, "two", attempts=3)]
+        await store.commit(Change(deliveries=[*ends, delivery(2)]))
+        ids = [f"{OWNER} 1", f"{OWNER} 2", f"{OTHER} 1", "unknown"]
+        (found,) = await store.outgoing(ids, naming="alarm-1")
+        assert (found.notification_id, found.subscription_id, found.sequence) == (f"{OWNER} 1", OWNER, 1)
+        assert (found.created, found.deliveries) == (NOON, tuple(ends))
+        everything = await store.outgoing(ids, naming='"')
+        assert [len(one.deliveries) for one in everything] == [2, 1, 0]
 
     async def test_cleared_faults_come_in_pages(self, store: Store) -> None:
         """The last cleared comes first; equal times are told apart by the key."""
@@ -470,6 +524,50 @@ class StoreContract:
         assert await store.fault_of_alarm("alarm 0 of f-1") is None
         assert await store.fault_of_alarm("alarm 0 of f-3") is not None
         assert (await reopen(store)).event_ids == b"".join(map(event_id, (1, 2, 3)))
+
+    async def test_faults_age_by_severity_and_number(self, store: Store) -> None:
+        """[HA 5.2] The newest so many of a severity stay, and of those what is not too old."""
+        times = {"f-1": 0, "f-2": 1, "f-3": 2, "f-4": 2}
+        await store.commit(
+            Change(
+                faults=[record(key, cleared=NOON + seconds * SECOND) for key, seconds in times.items()],
+                history=[entry(key, 2, _alarm(f"{key}, first", 0, NOON)) for key in times],
+            )
+        )
+        minor = replace(record("minor").fault, severity=Severity.MINOR, cleared_time=NOON)
+        await store.commit(Change(faults=[AlarmedFault(fault=minor, alarms={})]))
+
+        async def left(**limits: Limit) -> list[str]:
+            faults = {Severity[name.upper()]: limit for name, limit in limits.items()}
+            await store.prune(before=NOON, faults=faults)
+            return [one.fault.fault_key for one in await store.closed_faults(before=None, limit=9)]
+
+        everything = ["f-4", "f-3", "f-2", "minor", "f-1"]
+        assert await left(critical=Limit(None, None), major=Limit(NOON + 9 * SECOND, 0)) == everything
+        assert await left(critical=Limit(NOON + SECOND, 9)) == ["f-4", "f-3", "f-2", "minor"]
+        assert (await store.fault_history("f-1")).entries == ()
+        assert await store.fault_of_alarm("alarm 0 of f-1, first") is None
+        assert await left(critical=Limit(None, 2), minor=Limit(NOON, None)) == ["f-4", "f-3", "minor"]
+        assert await left(critical=Limit(NOON, 1), minor=Limit(None, 0)) == ["f-4"]
+        assert (await store.fault_history("f-4")).entries != ()
+
+    async def test_a_fault_ages_by_the_worst_that_it_was(self, store: Store) -> None:
+        """What was critical once is looked into longer, however mild it was in the end."""
+        now = record("f-1", cleared=NOON)
+        fault = replace(now.fault, severity=Severity.WARNING)
+        own = replace(_alarm("f-1", 9, NOON), resource_id=fault.resource_id, worst_before=Severity.CRITICAL)
+        await store.commit(Change(faults=[AlarmedFault(fault=fault, alarms={own.resource_id: own})]))
+        assert await store.prune(before=NOON, faults={Severity.WARNING: Limit(None, 0)}) == 0
+        assert await store.prune(before=NOON, faults={Severity.CRITICAL: Limit(None, 0)}) == 1
+
+    async def test_what_was_told_of_a_fault_stays_as_long_as_the_fault(self, store: Store) -> None:
+        """It is part of its history."""
+        told = notification(1)
+        await store.commit(Change(faults=[record(told.fault_key, cleared=NOON)], notifications=[told]))
+        await store.commit(Change(deliveries=[delivery(1)]))
+        later = NOON + SECOND
+        assert await store.prune(before=later, faults={Severity.CRITICAL: Limit(None, None)}) == 0
+        assert await store.prune(before=later, faults={Severity.CRITICAL: Limit(None, 0)}) == 2
 
     async def test_an_open_fault_is_never_forgotten(self, store: Store) -> None:
         """However old it is."""

@@ -1,0 +1,234 @@
+"""Everything that happened to an alarm, in order: its life, what people did, who was told and who was not [HA 5.2].
+
+Almost all of it is derived: from the record of the fault, the note of the alarm, the outbox and its deliveries, and the
+subscriptions as they are now. Ids are made from content, so it is known under which id somebody would have been told.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from doctor.alarms.history import Moment, MomentKind, moments_of
+from doctor.flows.alarm import occasion_of
+from doctor.flows.situation import Situation
+from doctor.flows.timelines import Timelines
+from doctor.model.alarm import Alarm, AlarmedFault
+from doctor.model.alarm_note import ActKind, AlarmNote
+from doctor.model.history import Happening, HistoryItem
+from doctor.model.notification import Delivery, DeliveryState, NotificationType
+from doctor.model.subscription import Subscription
+from doctor.notifier.message import notification_id_of
+from doctor.notifier.unheard import Unheard, why_unheard
+from doctor.ports.store import Outgoing
+
+MOST_TOLD = 100  # moments, the newest: of those before it is not said who was told
+
+KINDS = {
+    MomentKind.RAISED: NotificationType.FAULT,
+    MomentKind.CHANGED: NotificationType.FAULT_CHANGED,
+    MomentKind.CLEARED: NotificationType.FAULT_CLEARED,
+}
+
+
+class _Occasion(NamedTuple):
+    """Something that somebody should have been told of."""
+
+    time: datetime
+    kind: NotificationType
+    transition: int
+    alarm: Alarm
+    occasion: str = ""
+
+
+class AlarmHistory:
+    """Puts the history of alarms together."""
+
+    def __init__(self, situation: Situation, timelines: Timelines) -> None:
+        self._situation = situation
+        self._timelines = timelines
+
+    async def of(self, record: AlarmedFault, alarm: Alarm, scope: str | None) -> list[HistoryItem]:
+        """Return the history of an alarm as a project, or the Administrator (None), may see it."""
+        history = await self._situation.store.fault_history(record.fault.fault_key)
+        note = self._situation.notes.of(alarm.alarm_id)
+        moments = moments_of(record, alarm, history.entries)
+        items = list(_life(moments, history.repeats))
+        occasions = [_Occasion(one.time, KINDS[one.kind], one.transition, one.alarm) for one in moments]
+        if note is not None:
+            items += _acts(note)
+            occasions += _ends_of_shelving(note, moments)
+        items += await self._told(record, alarm, occasions[-MOST_TOLD:], note, scope)
+        return sorted(items, key=lambda item: item.time)  # stable: what happened stands before who was told
+
+    async def _told(
+        self,
+        record: AlarmedFault,
+        alarm: Alarm,
+        occasions: list[_Occasion],
+        note: AlarmNote | None,
+        scope: str | None,
+    ) -> list[HistoryItem]:
+        concerned = self._concerned(alarm, scope)
+        ids = {
+            (occasion, one.subscription_id): _id(record, occasion, one)
+            for occasion in occasions
+            for one in concerned
+        }
+        others = await self._former(record, scope, set(ids.values()))
+        rows = await self._situation.store.outgoing([*ids.values(), *others], naming=alarm.alarm_id)
+        sent = {row.notification_id: row for row in rows}
+        items: list[HistoryItem] = []
+        for occasion in occasions:
+            items += self._on(occasion, record, concerned, ids, sent, note)
+        for notification_id in others:
+            if notification_id in sent:
+                items += _ends(sent[notification_id], None, None)
+        return items
+
+    def _on(
+        self,
+        occasion: _Occasion,
+        record: AlarmedFault,
+        concerned: list[Subscription],
+        ids: dict[tuple[_Occasion, str], str],
+        sent: dict[str, Outgoing],
+        note: AlarmNote | None,
+    ) -> Iterator[HistoryItem]:
+        """Say who was told of one thing, and who was not."""
+        anybody = False
+        for subscription in concerned:
+            row = sent.get(ids[occasion, subscription.subscription_id])
+            if row is not None:
+                anybody = True
+                yield from _ends(row, subscription, occasion.kind)
+                continue
+            if subscription.created > occasion.time or (
+                occasion.occasion and subscription.project != occasion.alarm.project
+            ):
+                continue
+            anybody = True
+            is_shelved = not occasion.occasion and _was_shelved(note, occasion.time)
+            why = why_unheard(
+                subscription, occasion.kind, record.fault, occasion.alarm, is_shelved=is_shelved
+            )
+            if occasion.occasion and why is None:
+                continue  # nothing had changed meanwhile
+            yield HistoryItem(
+                time=occasion.time,
+                what=Happening.NOT_TOLD,
+                notification_type=occasion.kind,
+                subscription_id=subscription.subscription_id,
+                reason=why or Unheard.UNKNOWN,
+            )
+        if not anybody and not occasion.occasion:
+            yield HistoryItem(
+                time=occasion.time,
+                what=Happening.NOT_TOLD,
+                notification_type=occasion.kind,
+                reason=Unheard.NO_SUBSCRIPTION,
+            )
+
+    def _concerned(self, alarm: Alarm, scope: str | None) -> list[Subscription]:
+        """Return whose business an alarm is, as far as the viewer may know them."""
+        subscriptions = self._situation.subscriptions
+        if scope is not None or alarm.project is None:
+            return list(subscriptions.of(scope))
+        return [*subscriptions.of(alarm.project), *subscriptions.of(None)]
+
+    async def _former(self, record: AlarmedFault, scope: str | None, known: set[str]) -> list[str]:
+        """Return the ids of notifications to subscriptions that are gone; for the Administrator only."""
+        if scope is not None:
+            return []
+        timeline = await self._timelines.recall(record.fault.fault_key)
+        told = timeline.consumers if timeline else ()
+        return [one.notification_id for one in told if one.notification_id not in known]
+
+
+def _id(record: AlarmedFault, occasion: _Occasion, subscription: Subscription) -> str:
+    fault = replace(record.fault, transition=occasion.transition)
+    return notification_id_of(subscription.subscription_id, fault, occasion.kind, occasion.occasion)
+
+
+def _life(moments: Iterable[Moment], repeats: int) -> Iterator[HistoryItem]:
+    for moment in moments:
+        alarm, before = moment.alarm, moment.before
+        is_over = moment.kind is MomentKind.CLEARED
+        yield HistoryItem(
+            time=moment.time,
+            what=Happening(moment.kind),
+            perceived_severity="cleared" if is_over else alarm.severity.perceived,
+            severity_before=before.severity.perceived if before else None,
+            resource_state=None if is_over else alarm.resource_state,
+            state_before=before.resource_state if before else None,
+            is_root_cause=alarm.is_root_cause,
+            user=moment.user or None,
+        )
+        if moment.kind is MomentKind.RAISED and repeats:
+            yield HistoryItem(time=moment.time, what=Happening.REPEATED, count=repeats)
+
+
+def _acts(note: AlarmNote) -> Iterator[HistoryItem]:
+    for act in note.acts:
+        yield HistoryItem(time=act.time, what=Happening(act.kind), user=act.user or None, until=act.until)
+    for comment in note.comments:
+        yield HistoryItem(time=comment.time, what=Happening.COMMENTED, user=comment.user, text=comment.text)
+
+
+def _ends_of_shelving(note: AlarmNote, moments: list[Moment]) -> Iterator[_Occasion]:
+    """Return when owners may have been told what had changed while the alarm was shelved."""
+    for act in note.acts:
+        if act.kind is ActKind.UNSHELVED:
+            before = [one for one in moments if one.time <= act.time] or moments[:1]
+            last = before[-1]
+            yield _Occasion(
+                act.time,
+                NotificationType.FAULT_CHANGED,
+                last.transition,
+                last.alarm,
+                occasion_of(note, act.shelving),
+            )
+
+
+def _was_shelved(note: AlarmNote | None, time: datetime) -> bool:
+    kinds = (ActKind.SHELVED, ActKind.UNSHELVED)
+    acts = [act for act in note.acts if act.kind in kinds and act.time <= time] if note else []
+    return bool(acts) and acts[-1].kind is ActKind.SHELVED
+
+
+def _ends(
+    row: Outgoing, subscription: Subscription | None, kind: NotificationType | None
+) -> Iterator[HistoryItem]:
+    """Say how a notification ended at each endpoint; a subscription without endpoints fetches it itself."""
+    ended = {one.endpoint_id: one for one in row.deliveries}
+    endpoints = subscription.endpoints if subscription else ()
+    waiting = [
+        one.endpoint_id for one in endpoints if one.endpoint_id not in ended and one.since < row.sequence
+    ]
+    for endpoint_id, delivery in [*ended.items(), *((one, None) for one in waiting)]:
+        yield _end(row, kind, endpoint_id, delivery)
+    if not ended and not waiting:
+        yield _end(row, kind, None, None)
+
+
+def _end(
+    row: Outgoing, kind: NotificationType | None, endpoint_id: str | None, delivery: Delivery | None
+) -> HistoryItem:
+    is_received = endpoint_id is None or (delivery and delivery.state is DeliveryState.DELIVERED)
+    reason = None if is_received else Unheard.PARKED if delivery else Unheard.PENDING
+    received = delivery.received if delivery else None
+    return HistoryItem(
+        time=max(received or row.created, row.created),
+        what=Happening.TOLD if is_received else Happening.NOT_TOLD,
+        notification_type=kind,
+        subscription_id=row.subscription_id,
+        endpoint_id=endpoint_id,
+        notification_id=row.notification_id,
+        sequence=row.sequence,
+        told_time=delivery.told if delivery else row.created if endpoint_id is None else None,
+        received_time=received,
+        attempts=delivery.attempts if delivery else None,
+        reason=reason,
+        error=(delivery.error or None) if delivery else None,
+    )

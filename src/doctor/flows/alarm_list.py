@@ -1,0 +1,65 @@
+"""Tells every subscription all that is open, after state had to be restored [IFA 005, alarm list rebuilt]."""
+
+import asyncio
+
+import structlog
+
+from doctor.flows.delivery import DeliveryFlow
+from doctor.flows.situation import Situation
+from doctor.kit.clock import Clock
+from doctor.model.notification import StoredNotification
+from doctor.model.subscription import EventKind
+from doctor.notifier.alarm_list import write_list
+from doctor.ports.store import Change
+
+log = structlog.get_logger(__name__)
+
+
+class AlarmListFlow:
+    """Writes the lists, one subscription after the other, so that faults are told in between."""
+
+    def __init__(self, situation: Situation, delivery: DeliveryFlow, clock: Clock) -> None:
+        self._situation = situation
+        self._delivery = delivery
+        self._clock = clock
+
+    async def rebuild(self, *, user: str) -> int:
+        """Tell everybody who hears of faults; returns how many subscriptions that are.
+
+        Each list is what is open at its place in the sequence of the subscription.
+
+        Raises:
+            StoreError: it was not kept; some subscriptions may have their list already.
+        """
+        situation = self._situation
+        await situation.ready()
+        told = 0
+        for subscription_id in [one.subscription_id for one in situation.subscriptions]:
+            await asyncio.sleep(0)
+            subscription = situation.subscriptions.get(subscription_id)
+            if subscription is None or not subscription.filter.asks_for(
+                EventKind.FAULT, subscription.project
+            ):
+                continue
+            now = self._clock.now()
+            sequence = situation.next_sequence(subscription_id)
+            notification_id, body = write_list(
+                subscription,
+                situation.book,
+                situation.describer(subscription.project),
+                sequence=sequence,
+                now=now,
+            )
+            notification = StoredNotification(
+                notification_id=notification_id,
+                subscription_id=subscription_id,
+                sequence=sequence,
+                fault_key="",
+                created=now,
+                body=body,
+            )
+            await situation.keep(Change(notifications=[notification]))
+            self._delivery.dispatch([notification])
+            told += 1
+        log.info("alarm_list.rebuilt", subscriptions=told, user=user)
+        return told
