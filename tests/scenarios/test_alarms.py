@@ -321,6 +321,21 @@ def test_history_tells_who_was_told_and_who_was_not_and_why() -> None:
     }
 
 
+def test_a_change_at_the_very_end_of_a_shelving_was_held_back_by_it() -> None:
+    """Of what happens at one time nobody knows what came first; the owner was told in the end."""
+    story = Scenario(small_nfvi(), policy=GRADED)
+    story.at(0.0).subscribe("vnfm-red", project="red")
+    story.at(1.0).push(host_down("compute-1"))
+    story.at(2.0).act(AlarmAction.SHELVE, "vm-1", project="red", until=90.0)
+    story.at(3.0).push(milder())
+    story.at(3.0).act(AlarmAction.UNSHELVE, "vm-1", project="red")
+    story.want("vnfm-red").between(1.0, 1.5).gets("vm-1 is error")
+    story.want("vnfm-red").between(3.0, 3.5).gets_change("vm-1 is error (minor)")
+    story.play()
+    reasons = [one.reason for one in history(story, "vm-1", RED) if one.what is Happening.NOT_TOLD]
+    assert reasons == ["the alarm was shelved"]
+
+
 def test_history_knows_that_nobody_was_there_and_who_is_gone() -> None:
     story = Scenario(small_nfvi(), policy=GRADED)
     story.at(0.0).subscribe("vnfm-red", project="red")
