@@ -71,11 +71,10 @@ def test_an_alarm_says_what_etsi_wants_to_know(door: Door, red: str) -> None:
 
 def test_an_owner_acknowledges_comments_and_shelves_his_own(door: Door, red: str) -> None:
     path = f"/v1/alarms/{alarm_of(door, 'vm-red')['alarm_id']}"
-    alarm: Any = None
-    for _ in range(2):
-        status, alarm = door.ask("PATCH", path, {"action": "acknowledge", "user": "ann"}, token=red)
-        assert (status, alarm["ack_state"], alarm["user"]) == (200, "acknowledged", "ann")
+    status, alarm = door.ask("PATCH", path, {"action": "acknowledge", "user": "ann"}, token=red)
+    assert (status, alarm["ack_state"], alarm["user"]) == (200, "acknowledged", "ann")
     first = alarm["acknowledged_time"]
+    assert door.ask("PATCH", path, {"action": "acknowledge"}, token=red)[1] == alarm
     assert door.ask("PATCH", path, {"action": "acknowledge"})[1]["acknowledged_time"] == first
     status, alarm = door.ask("POST", f"{path}/comments", {"text": "on it", "user": "ann"}, token=red)
     assert (status, [one["text"] for one in alarm["comments"]]) == (201, ["on it"])

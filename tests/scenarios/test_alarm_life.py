@@ -45,7 +45,7 @@ PEOPLE = {
 WHO = st.sampled_from(sorted(PEOPLE))
 WHOSE = {"compute-1": ("operator",), "vm-1": ("owner", "operator")}
 WHAT = st.sampled_from(sorted(WHOSE))
-EXAMPLES = 300 if os.environ.get("DOCTOR_SOAK") else 40
+EXAMPLES = 300 if os.environ.get("DOCTOR_SOAK") else 60
 
 
 class Believed:

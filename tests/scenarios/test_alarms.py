@@ -15,11 +15,11 @@ from doctor.model.fault import Severity
 from doctor.model.history import Happening, HistoryItem
 from doctor.model.identity import Identity, Role
 from doctor.model.notification import Refused
-from doctor.model.subscription import SubscribeFilter
+from doctor.model.subscription import EventKind, SubscribeFilter
 from doctor.ports.store import Change
 from doctor.testing.scenario import RunningFlows, Scenario, down, host_down, host_up
 from tests.scenarios.fallible_store import FallibleStore
-from tests.scenarios.nfvi import crowded_nfvi, small_nfvi
+from tests.scenarios.nfvi import FAULTS, crowded_nfvi, small_nfvi
 
 GRADED = """
 version: 1
@@ -87,7 +87,7 @@ def test_of_a_shelved_alarm_the_owner_hears_the_end_and_no_changes() -> None:
 
 def test_the_administrator_goes_on_hearing_of_what_an_owner_shelves_and_shelves_his_own() -> None:
     story = Scenario(small_nfvi(), policy=GRADED)
-    story.at(0.0).subscribe("noc", project=None)
+    story.at(0.0).subscribe("noc", project=None, asked=FAULTS)
     story.at(1.0).push(host_down("compute-1"))
     story.at(2.0).act(AlarmAction.SHELVE, "vm-1", project="red", until=100.0)
     story.at(2.0).act(AlarmAction.SHELVE, "compute-1", until=50.0)
@@ -271,9 +271,11 @@ def test_everybody_is_told_what_is_open_of_his_own() -> None:
     story.at(0.0).subscribe("vnfm-red", project="red")
     story.at(0.0).subscribe("vnfm-green", project="green")
     story.at(0.0).subscribe("picky", project="red", asked=SubscribeFilter(fault_type=frozenset({"x"})))
-    story.at(0.0).subscribe("deaf", project="red", asked=SubscribeFilter(event=frozenset()))
+    story.at(0.0).subscribe(
+        "deaf", project="red", asked=SubscribeFilter(event=frozenset({EventKind.MAINTENANCE}))
+    )
     story.at(1.0).push(host_down("compute-1"))
-    story.at(1.5).subscribe("noc", project=None)
+    story.at(1.5).subscribe("noc", project=None, asked=FAULTS)
     story.at(2.0).rebuild_list()
     story.at(3.0).push(host_up("compute-1"))
     story.want("vnfm-red").between(1.0, 1.5).gets("vm-1 is error")
@@ -319,6 +321,21 @@ def test_history_tells_who_was_told_and_who_was_not_and_why() -> None:
     assert {one.reason for one in all_of_it if names.get(one.subscription_id or "") == "noc"} == {
         "the subscription asks for other fault types"
     }
+
+
+def test_a_change_at_the_very_end_of_a_shelving_was_held_back_by_it() -> None:
+    """Of what happens at one time nobody knows what came first; the owner was told in the end."""
+    story = Scenario(small_nfvi(), policy=GRADED)
+    story.at(0.0).subscribe("vnfm-red", project="red")
+    story.at(1.0).push(host_down("compute-1"))
+    story.at(2.0).act(AlarmAction.SHELVE, "vm-1", project="red", until=90.0)
+    story.at(3.0).push(milder())
+    story.at(3.0).act(AlarmAction.UNSHELVE, "vm-1", project="red")
+    story.want("vnfm-red").between(1.0, 1.5).gets("vm-1 is error")
+    story.want("vnfm-red").between(3.0, 3.5).gets_change("vm-1 is error (minor)")
+    story.play()
+    reasons = [one.reason for one in history(story, "vm-1", RED) if one.what is Happening.NOT_TOLD]
+    assert reasons == ["the alarm was shelved"]
 
 
 def test_history_knows_that_nobody_was_there_and_who_is_gone() -> None:

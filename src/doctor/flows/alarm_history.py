@@ -192,9 +192,12 @@ def _ends_of_shelving(note: AlarmNote, moments: list[Moment]) -> Iterator[_Occas
 
 
 def _was_shelved(note: AlarmNote | None, time: datetime) -> bool:
+    """Tell whether an alarm was shelved; of what was done at that very time nobody knows what came first."""
     kinds = (ActKind.SHELVED, ActKind.UNSHELVED)
     acts = [act for act in note.acts if act.kind in kinds and act.time <= time] if note else []
-    return bool(acts) and acts[-1].kind is ActKind.SHELVED
+    before = [act for act in acts if act.time < time]
+    possible = [*before[-1:], *acts[len(before) :]]
+    return any(act.kind is ActKind.SHELVED for act in possible)
 
 
 def _ends(
