@@ -137,6 +137,13 @@ class Store(Protocol):
         """Return the timeline of one fault, or None."""
         ...
 
+    async def batches(self, *, since: datetime, after: int, limit: int) -> Sequence[tuple[int, EventBatch]]:
+        """Return batches of the journal that were received at ``since`` or later, in the order in which they were kept.
+
+        Each comes with its place in the journal; ``after`` is that of the last seen, 0 for the first page.
+        """
+        ...
+
     async def policies(self) -> Sequence[StoredPolicy]:
         """Return all policies that were ever applied, newest first."""
         ...

@@ -1,5 +1,6 @@
 """Keep state in memory: for trying Doctor out and for tests. A restart of the process forgets all of it."""
 
+import itertools
 import secrets
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
@@ -26,7 +27,8 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._secret = secrets.token_bytes(32)
-        self._batches: list[EventBatch] = []
+        self._batches: list[tuple[int, EventBatch]] = []
+        self._places = itertools.count(1)
         self._faults: dict[str, AlarmedFault] = {}
         self._repeats: dict[str, int] = {}
         self._notifications: dict[str, dict[int, StoredNotification]] = {}
@@ -43,7 +45,9 @@ class MemoryStore:
 
     async def load(self, *, recent_events: int) -> Snapshot:
         """Return the state to start from."""
-        batches = sorted(self._batches, key=lambda batch: (batch.received_time, batch.event_ids))
+        batches = sorted(
+            (batch for _, batch in self._batches), key=lambda batch: (batch.received_time, batch.event_ids)
+        )
         event_ids = b"".join(batch.event_ids for batch in batches)
         first = max(0, len(event_ids) - recent_events * EVENT_ID_BYTES)
         return Snapshot(
@@ -75,7 +79,7 @@ class MemoryStore:
         change = _as_read_back(change)
         news = list(self._new_notifications(change))
         policies = self._new_policies(change)
-        self._batches += change.batches
+        self._batches += [(next(self._places), batch) for batch in change.batches]
         for record in change.faults:
             self._faults[record.fault.fault_key] = record
         for key, count in change.repeats.items():
@@ -203,19 +207,24 @@ class MemoryStore:
         """Return the timeline of one fault, or None."""
         return deepcopy(self._timelines.get(fault_id))
 
+    async def batches(self, *, since: datetime, after: int, limit: int) -> Sequence[tuple[int, EventBatch]]:
+        """Return a page of the journal."""
+        found = (one for one in self._batches if one[0] > after and one[1].received_time >= since)
+        return list(itertools.islice(found, limit))
+
     async def policies(self) -> Sequence[StoredPolicy]:
         """Return all policies that were ever applied, newest first."""
         return [self._policies[version] for version in sorted(self._policies, reverse=True)]
 
     async def prune(self, *, before: datetime) -> int:
         """Forget what is older."""
-        batches = [batch for batch in self._batches if batch.received_time < before]
+        batches = [batch for _, batch in self._batches if batch.received_time < before]
         notifications = [
             one for one in self._by_id.values() if one.created < before and self._is_settled(one)
         ]
         faults = [key for key, record in self._faults.items() if _cleared(record) < before]
         timelines = [key for key, timeline in self._timelines.items() if newest(timeline) < before]
-        self._batches = [batch for batch in self._batches if batch.received_time >= before]
+        self._batches = [one for one in self._batches if one[1].received_time >= before]
         for notification in notifications:
             key, sequence = notification.subscription_id, notification.sequence
             del self._by_id[notification.notification_id]

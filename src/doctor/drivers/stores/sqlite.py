@@ -30,6 +30,7 @@ from doctor.drivers.stores.sqlite_writer import Work, Writer
 from doctor.model.alarm import AlarmedFault
 from doctor.model.checkpoint import Timeline
 from doctor.model.errors import StoreError
+from doctor.model.event import EventBatch
 from doctor.model.notification import Delivery, StoredNotification
 from doctor.ports.store import Change, Snapshot, StoredPolicy
 
@@ -169,6 +170,10 @@ class SqliteStore:
     async def timeline(self, fault_id: str) -> Timeline | None:
         """Return the timeline of one fault, or None."""
         return await self._read(queries.timeline, fault_id)
+
+    async def batches(self, *, since: datetime, after: int, limit: int) -> Sequence[tuple[int, EventBatch]]:
+        """Return a page of the journal."""
+        return await self._read(queries.batches, since, after, limit)
 
     async def policies(self) -> Sequence[StoredPolicy]:
         """Return all policies that were ever applied, newest first."""
