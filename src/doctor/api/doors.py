@@ -14,18 +14,23 @@ from doctor.api.docs import Documentation
 from doctor.api.northbound import Northbound
 from doctor.api.openapi import openapi_document
 from doctor.api.operation import Answer, Call, Operation, operation, operations_of
+from doctor.api.policies import Policies
 from doctor.api.roles import REPORTERS
 from doctor.api.southbound import App, EventsAnswer, SouthboundDoor
 from doctor.api.wire.event import AnyEvents
+from doctor.api.wire.journal import recorded_events
 from doctor.flows.delivery import DeliveryFlow
+from doctor.flows.dry_run import DryRunFlow
 from doctor.flows.fault import FaultFlow
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.situation import Situation
 from doctor.flows.subscription import SubscriptionFlow
 from doctor.flows.timelines import Timelines
 from doctor.flows.tokens import TokenFlow
+from doctor.inspector.replay import Recorded
 from doctor.kit.clock import Clock
 from doctor.model.errors import StoreError, TransientError
+from doctor.model.event import EventBatch
 from doctor.model.identity import Identity
 
 
@@ -129,7 +134,7 @@ class EventDoors:
 
 def all_operations() -> tuple[Operation, ...]:
     """Return the operations of all doors, without a running Doctor: only to be looked at."""
-    return operations_of(EventDoors, Northbound, Admin, Basics, Documentation)
+    return operations_of(EventDoors, Northbound, Admin, Policies, Basics, Documentation)
 
 
 def document() -> dict[str, Any]:
@@ -156,11 +161,16 @@ def make_doors(
         token = token_in(headers)
         return None if token is None else tokens.identify(token)
 
+    def reader(batch: EventBatch) -> list[Recorded]:
+        zone = anonymous_zone or batch.received_time.astimezone().tzinfo
+        return recorded_events(batch, zones=[zone] if zone else [])
+
     application = make_application(
         operations_of(
             EventDoors(),
             Northbound(situation, delivery, subscriptions, timelines, clock),
-            Admin(situation, timelines, tokens, policies),
+            Admin(situation, timelines, tokens),
+            Policies(situation, policies, DryRunFlow(situation, policies, clock, reader), clock),
             Basics(situation),
         ),
         authenticate=identify,

@@ -15,12 +15,17 @@ from doctor.model.subscription import Subscription
 
 
 class StoredPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """A failure policy as it was applied: ``text`` is the YAML to the letter."""
+    """A failure policy as it was applied: ``text`` is the YAML to the letter.
+
+    ``description`` is what it says of itself; ``restores`` the version whose text it took up again, if it did.
+    """
 
     version: int
     applied: datetime
     user: str
     text: str
+    description: str = ""
+    restores: int | None = None
 
 
 class Memo(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,8 +149,8 @@ class Store(Protocol):
         """
         ...
 
-    async def policies(self) -> Sequence[StoredPolicy]:
-        """Return all policies that were ever applied, newest first."""
+    async def policies(self, *, before: int | None = None, limit: int = 1000) -> Sequence[StoredPolicy]:
+        """Return policies that were applied, newest first; ``before`` is the version of the last seen."""
         ...
 
     async def prune(self, *, before: datetime) -> int:

@@ -212,9 +212,10 @@ class MemoryStore:
         found = (one for one in self._batches if one[0] > after and one[1].received_time >= since)
         return list(itertools.islice(found, limit))
 
-    async def policies(self) -> Sequence[StoredPolicy]:
-        """Return all policies that were ever applied, newest first."""
-        return [self._policies[version] for version in sorted(self._policies, reverse=True)]
+    async def policies(self, *, before: int | None = None, limit: int = 1000) -> Sequence[StoredPolicy]:
+        """Return policies that were applied, newest first."""
+        versions = sorted(self._policies, reverse=True)
+        return [self._policies[one] for one in versions if before is None or one < before][:limit]
 
     async def prune(self, *, before: datetime) -> int:
         """Forget what is older."""

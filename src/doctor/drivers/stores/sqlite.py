@@ -175,9 +175,9 @@ class SqliteStore:
         """Return a page of the journal."""
         return await self._read(queries.batches, since, after, limit)
 
-    async def policies(self) -> Sequence[StoredPolicy]:
-        """Return all policies that were ever applied, newest first."""
-        return await self._read(queries.policies)
+    async def policies(self, *, before: int | None = None, limit: int = 1000) -> Sequence[StoredPolicy]:
+        """Return policies that were applied, newest first."""
+        return await self._read(queries.policies, before, limit)
 
     async def prune(self, *, before: datetime) -> int:
         """Forget what is older, piece by piece between the groups of others."""

@@ -232,9 +232,12 @@ def batches(
     ]
 
 
-def policies(connection: sqlite3.Connection) -> list[StoredPolicy]:
-    """Return all policies, newest first."""
-    rows = connection.execute("SELECT record FROM policies ORDER BY version DESC")
+def policies(connection: sqlite3.Connection, before: int | None, limit: int) -> list[StoredPolicy]:
+    """Return a page of the policies, newest first."""
+    rows = connection.execute(
+        "SELECT record FROM policies WHERE ?1 IS NULL OR version < ?1 ORDER BY version DESC LIMIT ?2",
+        (before, limit),
+    )
     return [decode_policy(record) for (record,) in rows.fetchall()]
 
 

@@ -426,6 +426,16 @@ class StoreContract:
             await store.commit(Change(policies=[policy(2, "another two")]))
         assert await store.policies() == [policy(2, "two"), policy(1)]
 
+    async def test_policies_come_in_pages(self, store: Store) -> None:
+        """The newest first, and all that was said of each."""
+        restored = StoredPolicy(
+            version=3, applied=NOON, user="me", text="a", description="as it was", restores=1
+        )
+        await store.commit(Change(policies=[policy(1), policy(2, "two"), restored]))
+        assert await store.policies(limit=2) == [restored, policy(2, "two")]
+        assert await store.policies(before=2, limit=2) == [policy(1)]
+        assert await store.policies(before=1, limit=2) == []
+
     async def test_the_resource_map_stays_until_another_comes(self, store: Store) -> None:
         """A change without one says nothing about it."""
         await store.commit(Change(resource_map=b"first"))
