@@ -1,4 +1,4 @@
-"""The doors of the Administrator [D 5.5.2]: policies, timelines, tokens."""
+"""The doors of the Administrator [D 5.5.2]: timelines, tokens."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -9,20 +9,17 @@ import msgspec
 from doctor.api.operation import Answer, Call, operation
 from doctor.api.paging import Page, PageQuery, page_of, position_in
 from doctor.api.problem import Limits
-from doctor.api.roles import ADMIN, ADMINISTRATORS, OVERSEERS
+from doctor.api.roles import ADMIN, OVERSEERS
 from doctor.api.sorting import Key, Order, microseconds, sorted_page
-from doctor.flows.policy import PolicyFlow
 from doctor.flows.situation import Situation
 from doctor.flows.timelines import Timelines
 from doctor.flows.tokens import TokenFlow
 from doctor.model.checkpoint import Timeline
 from doctor.model.errors import Flaw, Reason, RejectedError
 from doctor.model.identity import Role, Token
-from doctor.ports.store import StoredPolicy
 
 Name = Annotated[str, msgspec.Meta(max_length=255)]
 RESOURCE_MAP = Limits(body=512 * 1024 * 1024, seconds=600, items=20_000_000, large=True)
-YAML = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "text/plain")
 
 
 class TokenQuery(PageQuery, frozen=True, kw_only=True):
@@ -65,53 +62,13 @@ class TokenMade(TokenOut, frozen=True, kw_only=True):
     token: str
 
 
-class PolicyShown(msgspec.Struct, frozen=True, kw_only=True):
-    """The failure policy in force. Version 0 is the one that ships."""
-
-    version: int
-    applied: datetime | None
-    user: str
-    text: str
-
-
-class PolicyApplied(PolicyShown, frozen=True, kw_only=True):
-    """The failure policy that is in force now, with what to mind."""
-
-    warnings: list[str]
-
-
 class Admin:
     """The operations of the Administrator."""
 
-    def __init__(
-        self, situation: Situation, timelines: Timelines, tokens: TokenFlow, policies: PolicyFlow
-    ) -> None:
+    def __init__(self, situation: Situation, timelines: Timelines, tokens: TokenFlow) -> None:
         self._situation = situation
         self._timelines = timelines
         self._tokens = tokens
-        self._policies = policies
-
-    # --- the failure policy ---
-
-    @operation("GET", "/v1/failure-policies", tag="Policy", roles=OVERSEERS)
-    async def get_failure_policy(self, call: Call[None, None]) -> Answer[PolicyShown]:
-        """Show the failure policy in force, to the letter."""
-        return Answer(self._shown(self._policies.current(self._situation)))
-
-    @operation("PUT", "/v1/failure-policies", tag="Policy", roles=ADMINISTRATORS, accepts=YAML)
-    async def put_failure_policy(self, call: Call[str, None]) -> Answer[PolicyApplied]:
-        """Apply a failure policy (YAML).
-
-        It is checked whole first: a broken one is refused with the place of each flaw, and the running one stays. It
-        judges the very next event.
-        """
-        stored, warnings = await self._policies.apply(self._situation, call.body, user=call.identity.name)
-        shown = self._shown(stored)
-        return Answer(PolicyApplied(**msgspec.structs.asdict(shown), warnings=warnings))
-
-    def _shown(self, policy: StoredPolicy) -> PolicyShown:
-        applied = policy.applied if policy.version else None
-        return PolicyShown(version=policy.version, applied=applied, user=policy.user, text=policy.text)
 
     # --- timelines ---
 

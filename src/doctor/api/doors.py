@@ -20,25 +20,30 @@ from doctor.api.notifications import NotificationsDoor
 from doctor.api.openapi import openapi_document
 from doctor.api.operation import Answer, Call, Operation, operation, operations_of
 from doctor.api.physical_resources import PhysicalResourcesDoor
+from doctor.api.policies import Policies
 from doctor.api.resource_map import ResourceMapDoor
 from doctor.api.roles import REPORTERS
 from doctor.api.southbound import App, EventsAnswer, SouthboundDoor
 from doctor.api.subscriptions import SubscriptionsDoor
 from doctor.api.virtual_resources import VirtualResourcesDoor
 from doctor.api.wire.event import AnyEvents
+from doctor.api.wire.journal import recorded_events
 from doctor.flows.ageing import AgeingFlow
 from doctor.flows.alarm import AlarmFlow
 from doctor.flows.alarm_history import AlarmHistory
 from doctor.flows.alarm_list import AlarmListFlow
 from doctor.flows.delivery import DeliveryFlow
+from doctor.flows.dry_run import DryRunFlow
 from doctor.flows.fault import FaultFlow
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.situation import Situation
 from doctor.flows.subscription import SubscriptionFlow
 from doctor.flows.timelines import Timelines
 from doctor.flows.tokens import TokenFlow
+from doctor.inspector.replay import Recorded
 from doctor.kit.clock import Clock
 from doctor.model.errors import StoreError, TransientError
+from doctor.model.event import EventBatch
 from doctor.model.identity import Identity
 
 
@@ -155,6 +160,7 @@ def all_operations() -> tuple[Operation, ...]:
         ResourceMapDoor,
         CapacityDoor,
         Admin,
+        Policies,
         Basics,
         Documentation,
     )
@@ -186,6 +192,10 @@ def make_doors(
         token = token_in(headers)
         return None if token is None else tokens.identify(token)
 
+    def reader(batch: EventBatch) -> list[Recorded]:
+        zone = anonymous_zone or batch.received_time.astimezone().tzinfo
+        return recorded_events(batch, zones=[zone] if zone else [])
+
     application = make_application(
         operations_of(
             EventDoors(),
@@ -204,7 +214,8 @@ def make_doors(
             PhysicalResourcesDoor(situation),
             ResourceMapDoor(situation, delivery, clock),
             CapacityDoor(situation),
-            Admin(situation, timelines, tokens, policies),
+            Admin(situation, timelines, tokens),
+            Policies(situation, policies, DryRunFlow(situation, policies, clock, reader), clock),
             Basics(situation),
         ),
         authenticate=identify,

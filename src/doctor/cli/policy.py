@@ -1,39 +1,56 @@
 """``doctor policy``: the failure policy."""
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from doctor.cli.connection import Failed, connected
-from doctor.cli.output import clean, json_option, moment, print_json, remark
+from doctor.cli.output import clean, json_option, moment, print_json, print_list, print_table, remark
+from doctor.cli.policy_diff import diff
+from doctor.cli.policy_dry_run import dry_run
+from doctor.cli.policy_file import YAML, file_argument, text_of
 
 if TYPE_CHECKING:
     from doctor.model.errors import Flaw
 
-file_argument = click.argument(
-    "file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
-)
-
 
 @click.group()
 def policy() -> None:
-    """The failure policy: what counts as which fault."""
+    """The failure policy: what counts as which fault.
+
+    \b
+    Change it step by step:
+      doctor policy show > policy.yaml      write down what is in force
+      doctor policy validate policy.yaml    find mistakes
+      doctor policy diff policy.yaml        see what you changed
+      doctor policy dry-run policy.yaml     see what it would have done
+      doctor policy apply policy.yaml       put it into force
+      doctor policy rollback                undo that
+    """
+
+
+policy.add_command(diff)
+policy.add_command(dry_run)
 
 
 @policy.command()
+@click.option(
+    "--version", type=click.IntRange(0), metavar="N", help="Not the one in force; 0 is the one that ships."
+)
 @json_option
-def show(as_json: bool) -> None:
+def show(version: int | None, as_json: bool) -> None:
     """Print the policy that is in force, as YAML that `doctor policy apply` takes.
 
     \b
-    Example:
+    Examples:
       doctor policy show > policy.yaml
+      doctor policy show --version 3
     """
+    path = "/v1/failure-policies" if version is None else f"/v1/failure-policies/versions/{version}"
     with connected() as doctor:
-        found = doctor.get("/v1/failure-policies")
+        found = doctor.get(path)
     if as_json:
         print_json(found)
         return
@@ -66,7 +83,7 @@ def validate(file: Path, as_json: bool) -> None:
     warnings: tuple[Flaw, ...] = ()
     refused = None
     try:
-        warnings = parse_policy(_text(file), default_catalogue()).warnings
+        warnings = parse_policy(text_of(file), default_catalogue()).warnings
     except RejectedError as error:
         flaws, refused = error.flaws, error.detail
     if as_json:
@@ -88,30 +105,85 @@ def _places(flaws: Iterable["Flaw"]) -> list[str]:
 
 @policy.command()
 @file_argument
+@click.option(
+    "--expect",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Only if version N is in force; else nothing is done.",
+)
 @json_option
-def apply(file: Path, as_json: bool) -> None:
+def apply(file: Path, expect: int | None, as_json: bool) -> None:
     """Put a policy into force at once. One that is wrong is refused, and the one in force stays.
 
     \b
     Examples:
       doctor policy apply policy.yaml
+      doctor policy apply policy.yaml --expect 3
       sed 's/critical/major/' policy.yaml | doctor policy apply -
     """
     with connected() as doctor:
         answer = doctor.send(
-            "PUT", "/v1/failure-policies", _text(file).encode(), content_type="application/yaml"
+            "PUT", "/v1/failure-policies", text_of(file).encode(), content_type=YAML, expected_version=expect
         )
+    _tell(answer, as_json)
+
+
+@policy.command()
+@click.argument("version", type=click.IntRange(0), required=False)
+@json_option
+def rollback(version: int | None, as_json: bool) -> None:
+    """Put an older version into force again at once; without VERSION the one before.
+
+    Its text becomes a new version, so a second rollback undoes the first.
+
+    \b
+    Examples:
+      doctor policy rollback
+      doctor policy rollback 3
+      doctor policy rollback 0        # the policy that ships
+    """
+    with connected() as doctor:
+        answer = doctor.post("/v1/failure-policies/rollback", {"version": version})
+    _tell(answer, as_json)
+
+
+def _tell(answer: Any, as_json: bool) -> None:
     if as_json:
         print_json(answer)
-    else:
-        version = answer.get("version") if isinstance(answer, dict) else None
-        remark(f"version {version} is in force" if version is not None else "in force")
+        return
+    known = answer if isinstance(answer, dict) else {}
+    remark(f"version {known['version']} is in force" if "version" in known else "in force")
+    for warning in known.get("warnings") or ():
+        remark(f"warning: {clean(warning)}")
 
 
-def _text(file: Path) -> str:
-    try:
-        return sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise Failed(f"cannot read {file}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise Failed(f"{file} is no text in UTF-8: {error.reason} at byte {error.start}") from error
+@policy.command("list")
+@json_option
+def list_versions(as_json: bool) -> None:
+    """List the versions that there were, the newest first: it is the one in force.
+
+    \b
+    Example:
+      doctor policy list
+    """
+    with connected() as doctor:
+        found = list(doctor.items("/v1/failure-policies/versions"))
+    if as_json:
+        print_list(found)
+        return
+    print_table(
+        ("version", "applied", "user", "restores", "size", "description"),
+        [
+            [
+                one.get("version"),
+                moment(one.get("applied")),
+                one.get("user"),
+                one.get("restores"),
+                one.get("size"),
+                " ".join(str(one.get("description") or "").split()),
+            ]
+            for one in found
+        ],
+        keep=("version", "applied"),
+        spare=("size", "restores"),
+    )

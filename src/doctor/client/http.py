@@ -81,9 +81,9 @@ class Client:
         """Remove something."""
         return self._ask("DELETE", path)
 
-    def send(self, method: str, path: str, body: bytes, *, content_type: str) -> Any:
+    def send(self, method: str, path: str, body: bytes, *, content_type: str, **query: Query) -> Any:
         """Send a body as it is: a file that was read, or a policy in YAML."""
-        return self._ask(method, path, body=body, content_type=content_type)
+        return self._ask(method, path, query, body=body, content_type=content_type)
 
     def items(self, path: str, *, at_most: int | None = None, **query: Query) -> Iterator[Any]:
         """Return the items of a list, asking for page after page as they are used."""

@@ -24,14 +24,18 @@ EventTest = Callable[[RawEvent, str | None, Details], bool]
 
 
 class Compiled(NamedTuple):
-    """A condition without its types; ``reads_details`` if it needs the details decoded."""
+    """A condition: ``names`` tells whether it can hold for a type of event, ``holds`` whether the rest of it does.
+
+    ``reads_details`` if it needs the details decoded.
+    """
 
     holds: EventTest
     reads_details: bool
+    names: Callable[[str], bool]
 
 
 def compiled(condition: Condition) -> Compiled:
-    """Turn a condition into one function; its types are the plan's business."""
+    """Turn a condition into functions; its types are the plan's business."""
     tests: list[EventTest] = []
     if condition.source:
         tests.append(_name_test(attrgetter("source"), condition.source))
@@ -43,12 +47,17 @@ def compiled(condition: Condition) -> Compiled:
         tests.append(_severity_test(condition.severity))
     tests += [_detail_test(key, matcher) for key, matcher in condition.details.items()]
     reads_details = not FIELDS.issuperset(condition.details)
+    names = _name_matcher(condition.type) if condition.type else _any
     if len(tests) > 1:
-        return Compiled(_all_of(tuple(tests)), reads_details)
-    return Compiled(tests[0] if tests else _always, reads_details)
+        return Compiled(_all_of(tuple(tests)), reads_details, names)
+    return Compiled(tests[0] if tests else _always, reads_details, names)
 
 
 def _always(_event: RawEvent, _zone_id: str | None, _details: Details) -> bool:
+    return True
+
+
+def _any(_name: str) -> bool:
     return True
 
 

@@ -14,7 +14,7 @@ from doctor.inspector.condition_text import (
     read_demanded,
     read_severity,
 )
-from doctor.inspector.document import MAX_FLAWS, Document, Place, shown
+from doctor.inspector.document import Document, Place, shown
 from doctor.inspector.judging_text import (
     confirmed,
     read_absences,
@@ -23,6 +23,7 @@ from doctor.inspector.judging_text import (
     read_storm,
     read_suspicions,
 )
+from doctor.inspector.policy_size import excesses
 from doctor.model.errors import Flaw
 from doctor.model.fault import EventType, ResourceState, Severity
 from doctor.model.policy import (
@@ -102,9 +103,11 @@ def parse_policy(text: str, catalogue: Catalogue) -> PolicyReport:
         storm=read_storm(top.at("storm")),
         propagate=tuple(_propagation(each) for each in top.at("propagate").sections(PROPAGATION_KEYS)),
     )
+    for pointer, detail in excesses(policy):
+        document.note(pointer, detail)
     document.finish()
     warnings = tuple(document.flaw(pointer, detail) for pointer, detail in advice(policy, catalogue))
-    return PolicyReport(policy, warnings[:MAX_FLAWS])
+    return PolicyReport(policy, warnings)
 
 
 # --- the sections of a policy ---

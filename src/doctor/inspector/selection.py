@@ -95,7 +95,7 @@ class Selector:
         expected = [name for one in policy.absence for name in one.expect.type if is_literal(name)]
         exact = (*self._by_type, *ignored, *expected)
         self._plans: dict[str, _Plan | None] = {event_type: self._plan(event_type) for event_type in exact}
-        self._room = len(self._plans) + REMEMBERED_TYPES
+        self._room = REMEMBERED_TYPES
 
     def rules_for(self, event_type: str) -> tuple[FaultRule, ...] | None:
         """Return the rules that may raise or clear something at an event of this type, None if no rule names it."""
@@ -140,14 +140,16 @@ class Selector:
 
     def _find_plan(self, event_type: str) -> "_Plan | None":
         plan = self._plan(event_type)
-        if len(self._plans) < self._room and len(event_type) <= REMEMBERED_LENGTH:
+        if self._room > 0 and len(event_type) <= REMEMBERED_LENGTH:
             self._plans[event_type] = plan
+            # A plan of many rules takes as much room as many plans of a few.
+            self._room -= 1 if plan is None else 1 + len(plan.rules) // 10
         return plan
 
     def _plan(self, event_type: str) -> "_Plan | None":
         candidates = {*self._for_any_type, *self._by_type.get(event_type, ())}
         candidates.update(index for name, index in self._by_pattern if pattern(name).match(event_type))
-        ignores = [(rule, test) for rule, test in self._ignores if names_type(rule.when, event_type)]
+        ignores = [(rule, test) for rule, test in self._ignores if test.names(event_type)]
         # An ignore rule without a type makes no type a named one: there is nothing to be ignored.
         expects = [(one, test) for one, test in self._absences if names_type(one.expect, event_type)]
         if not candidates and not expects and not any(rule.when.type for rule, _ in ignores):
@@ -172,7 +174,10 @@ def resource_of(event: RawEvent, rule: FaultRule, details: Details | None = None
 
 def names_type(condition: Condition, event_type: str) -> bool:
     """Tell whether a condition can hold for events of this type."""
-    return not condition.type or any(pattern(name).match(event_type) for name in condition.type)
+    return not condition.type or any(
+        name == event_type if is_literal(name) else pattern(name).match(event_type) is not None
+        for name in condition.type
+    )
 
 
 # --- plans: what can matter for one type of event ---
@@ -184,11 +189,9 @@ class _CompiledRule:
     def __init__(self, rule: FaultRule) -> None:
         self.rule = rule
         self.when = compiled(rule.when)
-        self.clear_when = [(condition, compiled(condition)) for condition in rule.clear_when]
+        self.clear_when = [compiled(condition) for condition in rule.clear_when]
         self.grades = [
-            (condition, compiled(condition), _graded(rule, grade))
-            for grade in rule.grades
-            for condition in grade.when
+            (compiled(condition), _graded(rule, grade)) for grade in rule.grades for condition in grade.when
         ]
 
 
@@ -224,13 +227,11 @@ def _plan(
     clears: list[tuple[FaultRule, EventTest]] = []
     raises: list[_Raising] = []
     for each in rules:
-        clearing = [test for condition, test in each.clear_when if names_type(condition, event_type)]
+        clearing = [test for test in each.clear_when if test.names(event_type)]
         clears += [(each.rule, test.holds) for test in clearing]
         used += clearing
-        if names_type(each.rule.when, event_type):
-            grades = [
-                (test, graded) for condition, test, graded in each.grades if names_type(condition, event_type)
-            ]
+        if each.when.names(event_type):
+            grades = [(test, graded) for test, graded in each.grades if test.names(event_type)]
             raises.append(
                 _Raising(each.rule, each.when.holds, tuple((test.holds, graded) for test, graded in grades))
             )

@@ -18,12 +18,17 @@ from doctor.model.subscription import Subscription
 
 
 class StoredPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """A failure policy as it was applied: ``text`` is the YAML to the letter."""
+    """A failure policy as it was applied: ``text`` is the YAML to the letter.
+
+    ``description`` is what it says of itself; ``restores`` the version whose text it took up again, if it did.
+    """
 
     version: int
     applied: datetime
     user: str
     text: str
+    description: str = ""
+    restores: int | None = None
 
 
 class Memo(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,8 +171,15 @@ class Store(Protocol):
         """Return the timeline of one fault, or None."""
         ...
 
-    async def policies(self) -> Sequence[StoredPolicy]:
-        """Return all policies that were ever applied, newest first."""
+    async def batches(self, *, since: datetime, after: int, limit: int) -> Sequence[tuple[int, EventBatch]]:
+        """Return batches of the journal that were received at ``since`` or later, in the order in which they were kept.
+
+        Each comes with its place in the journal; ``after`` is that of the last seen, 0 for the first page.
+        """
+        ...
+
+    async def policies(self, *, before: int | None = None, limit: int = 1000) -> Sequence[StoredPolicy]:
+        """Return policies that were applied, newest first; ``before`` is the version of the last seen."""
         ...
 
     async def prune(self, *, before: datetime, faults: Mapping[Severity, Limit] | None = None) -> int:

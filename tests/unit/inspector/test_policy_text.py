@@ -274,7 +274,7 @@ PROPAGATE = "version: 1\npropagate:\n  - {from: host, kind: hosts, to_state: err
         pytest.param("version: {a: 1}", "/version", "text", id="version-mapping"),
         pytest.param("version: 1\nfault: []", "/fault", "did you mean faults?", id="section"),
         pytest.param("version: 1\nzzz: []", "/zzz", "unknown here (line 2)", id="no-guess"),
-        pytest.param("version: 1\nstorm: {hosts: 2}", "/storm", "not supported by this version", id="later"),
+        pytest.param("version: 1\nzones: []", "/zones", "not supported by this version", id="later"),
         pytest.param("version: 1\nfaults: {}", "/faults", "list", id="faults-mapping"),
         pytest.param("version: 1\nfaults: [~]", "/faults/0", "mapping", id="fault-nothing"),
         pytest.param("version: 1\nfaults: [3]", "/faults/0", "mapping", id="fault-number"),
@@ -525,7 +525,11 @@ def warnings(*rules: str, ignore: str = "") -> dict[str, str]:
         f"  - {{name: r{index}, {rule}, fault_type: f, severity: minor}}" for index, rule in enumerate(rules)
     )
     report = parsed(f"version: 1\nfaults:\n{bodies}\nignore: [{ignore}]\n{PROPAGATE[11:] % ''}")
-    return {flaw.pointer: flaw.detail for flaw in report.warnings}
+    return {
+        flaw.pointer: flaw.detail
+        for flaw in report.warnings
+        if not flaw.detail.startswith("the fault catalogue does not have")
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Keep state in memory: for trying Doctor out and for tests. A restart of the process forgets all of it."""
 
+import itertools
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -29,7 +30,8 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._secret = secrets.token_bytes(32)
-        self._batches: list[EventBatch] = []
+        self._batches: list[tuple[int, EventBatch]] = []
+        self._places = itertools.count(1)
         self._faults: dict[str, AlarmedFault] = {}
         self._repeats: dict[str, int] = {}
         self._notifications: dict[str, dict[int, StoredNotification]] = {}
@@ -47,7 +49,9 @@ class MemoryStore:
 
     async def load(self, *, recent_events: int) -> Snapshot:
         """Return the state to start from."""
-        batches = sorted(self._batches, key=lambda batch: (batch.received_time, batch.event_ids))
+        batches = sorted(
+            (batch for _, batch in self._batches), key=lambda batch: (batch.received_time, batch.event_ids)
+        )
         event_ids = b"".join(batch.event_ids for batch in batches)
         first = max(0, len(event_ids) - recent_events * EVENT_ID_BYTES)
         return Snapshot(
@@ -79,7 +83,7 @@ class MemoryStore:
         change = _as_read_back(change)
         news = list(self._new_notifications(change))
         policies = self._new_policies(change)
-        self._batches += change.batches
+        self._batches += [(next(self._places), batch) for batch in change.batches]
         for record in change.faults:
             self._faults[record.fault.fault_key] = record
         for entry in change.history:
@@ -237,14 +241,20 @@ class MemoryStore:
         """Return the timeline of one fault, or None."""
         return deepcopy(self._timelines.get(fault_id))
 
-    async def policies(self) -> Sequence[StoredPolicy]:
-        """Return all policies that were ever applied, newest first."""
-        return [self._policies[version] for version in sorted(self._policies, reverse=True)]
+    async def batches(self, *, since: datetime, after: int, limit: int) -> Sequence[tuple[int, EventBatch]]:
+        """Return a page of the journal."""
+        found = (one for one in self._batches if one[0] > after and one[1].received_time >= since)
+        return list(itertools.islice(found, limit))
+
+    async def policies(self, *, before: int | None = None, limit: int = 1000) -> Sequence[StoredPolicy]:
+        """Return policies that were applied, newest first."""
+        versions = sorted(self._policies, reverse=True)
+        return [self._policies[one] for one in versions if before is None or one < before][:limit]
 
     async def prune(self, *, before: datetime, faults: Mapping[Severity, Limit] | None = None) -> int:
         """Forget what is older."""
-        events = sum(len(one.event_ids) for one in self._batches if one.received_time < before)
-        self._batches = [batch for batch in self._batches if batch.received_time >= before]
+        events = sum(len(one.event_ids) for _, one in self._batches if one.received_time < before)
+        self._batches = [one for one in self._batches if one[1].received_time >= before]
         old = list(self._old_faults(all_of(before) if faults is None else faults))
         for key in old:
             del self._faults[key]

@@ -31,6 +31,7 @@ from doctor.model.ageing import Limit, all_of
 from doctor.model.alarm import AlarmedFault
 from doctor.model.checkpoint import Timeline
 from doctor.model.errors import StoreError
+from doctor.model.event import EventBatch
 from doctor.model.fault import Severity
 from doctor.model.history import FaultHistory
 from doctor.model.notification import Delivery, StoredNotification
@@ -185,9 +186,13 @@ class SqliteStore:
         """Return the timeline of one fault, or None."""
         return await self._read(queries.timeline, fault_id)
 
-    async def policies(self) -> Sequence[StoredPolicy]:
-        """Return all policies that were ever applied, newest first."""
-        return await self._read(queries.policies)
+    async def batches(self, *, since: datetime, after: int, limit: int) -> Sequence[tuple[int, EventBatch]]:
+        """Return a page of the journal."""
+        return await self._read(queries.batches, since, after, limit)
+
+    async def policies(self, *, before: int | None = None, limit: int = 1000) -> Sequence[StoredPolicy]:
+        """Return policies that were applied, newest first."""
+        return await self._read(queries.policies, before, limit)
 
     async def prune(self, *, before: datetime, faults: Mapping[Severity, Limit] | None = None) -> int:
         """Forget what is older, piece by piece between the groups of others."""

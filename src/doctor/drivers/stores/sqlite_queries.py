@@ -10,6 +10,7 @@ from doctor.drivers.stores.records import EPOCH, EVENT_ID_BYTES, with_ended
 from doctor.drivers.stores.sqlite_statements import MICROSECOND, fingerprint, from_micros, micros
 from doctor.model.alarm import AlarmedFault
 from doctor.model.checkpoint import Timeline
+from doctor.model.event import EventBatch
 from doctor.model.history import FaultHistory, HistoryEntry
 from doctor.model.identity import Token
 from doctor.model.notification import Delivery, DeliveryState, StoredNotification
@@ -260,9 +261,38 @@ def timeline(connection: sqlite3.Connection, fault_id: str) -> Timeline | None:
     return decode_timeline(row[0]) if row else None
 
 
-def policies(connection: sqlite3.Connection) -> list[StoredPolicy]:
-    """Return all policies, newest first."""
-    rows = connection.execute("SELECT record FROM policies ORDER BY version DESC")
+def batches(
+    connection: sqlite3.Connection, since: datetime, after: int, limit: int
+) -> list[tuple[int, EventBatch]]:
+    """Return a page of the journal.
+
+    The index by age tells where to begin; from there rows are read as they lie, which is in the order of arrival.
+    """
+    first = connection.execute("SELECT min(id) FROM batches WHERE received >= ?", (micros(since),)).fetchone()
+    if first[0] is None:
+        return []
+    rows = connection.execute(
+        "SELECT id, received, source, event_ids, body FROM batches NOT INDEXED"
+        " WHERE id >= ? AND received >= ? ORDER BY id LIMIT ?",
+        (max(first[0], after + 1), micros(since), limit),
+    )
+    return [
+        (
+            place,
+            EventBatch(
+                received_time=EPOCH + received * MICROSECOND, source=source, event_ids=event_ids, body=body
+            ),
+        )
+        for place, received, source, event_ids, body in rows.fetchall()
+    ]
+
+
+def policies(connection: sqlite3.Connection, before: int | None, limit: int) -> list[StoredPolicy]:
+    """Return a page of the policies, newest first."""
+    rows = connection.execute(
+        "SELECT record FROM policies WHERE ?1 IS NULL OR version < ?1 ORDER BY version DESC LIMIT ?2",
+        (before, limit),
+    )
     return [decode_policy(record) for (record,) in rows.fetchall()]
 
 

@@ -444,6 +444,33 @@ class StoreContract:
         assert snapshot.subscriptions == [subscription(OWNER, "two")]
         assert snapshot.tokens == [token("t-2", Role.AUDITOR)]
 
+    async def test_the_journal_is_read_in_order_of_arrival(self, store: Store) -> None:
+        """Page by page and to the letter, whatever the clock said; from a time on, if that is wanted."""
+        assert await store.batches(since=NOON, after=0, limit=9) == []
+        kept = [batch(3, received=NOON + SECOND), batch(1, 2), batch(4, received=NOON + 2 * SECOND)]
+        for one in kept:
+            await store.commit(Change(batches=[one]))
+        await store.commit(Change(batches=[batch(6), batch(5)]))
+        kept += [batch(6), batch(5)]
+        everything = await store.batches(since=NOON, after=0, limit=9)
+        assert [one for _, one in everything] == kept
+        pages = [await store.batches(since=NOON, after=0, limit=2)]
+        while pages[-1]:
+            pages.append(await store.batches(since=NOON, after=pages[-1][-1][0], limit=2))
+        assert [one for page in pages for one in page] == list(everything)
+        assert [one for _, one in await store.batches(since=NOON + SECOND, after=0, limit=9)] == kept[0:3:2]
+        later = await store.batches(since=NOON + SECOND, after=everything[0][0], limit=9)
+        assert [one for _, one in later] == kept[2:3]
+        assert await store.batches(since=NOON + 3 * SECOND, after=0, limit=9) == []
+
+    async def test_what_is_forgotten_is_out_of_the_journal(self, store: Store) -> None:
+        """The places of the others stay what they were."""
+        await store.commit(Change(batches=[batch(1)]))
+        await store.commit(Change(batches=[batch(2, received=NOON + SECOND)]))
+        everything = await store.batches(since=NOON, after=0, limit=9)
+        await store.prune(before=NOON + SECOND)
+        assert await store.batches(since=NOON, after=0, limit=9) == everything[1:]
+
     async def test_policies_are_history(self, store: Store) -> None:
         """One that was applied is never replaced."""
         await store.commit(Change(policies=[policy(1)]))
@@ -452,6 +479,16 @@ class StoreContract:
         with pytest.raises(StoreError):
             await store.commit(Change(policies=[policy(2, "another two")]))
         assert await store.policies() == [policy(2, "two"), policy(1)]
+
+    async def test_policies_come_in_pages(self, store: Store) -> None:
+        """The newest first, and all that was said of each."""
+        restored = StoredPolicy(
+            version=3, applied=NOON, user="me", text="a", description="as it was", restores=1
+        )
+        await store.commit(Change(policies=[policy(1), policy(2, "two"), restored]))
+        assert await store.policies(limit=2) == [restored, policy(2, "two")]
+        assert await store.policies(before=2, limit=2) == [policy(1)]
+        assert await store.policies(before=1, limit=2) == []
 
     async def test_the_resource_map_stays_until_another_comes(self, store: Store) -> None:
         """A change without one says nothing about it."""

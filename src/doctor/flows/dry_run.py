@@ -1,0 +1,199 @@
+"""What another failure policy would have made of the events that were recorded: tried before it is applied.
+
+The journal is read again and judged twice, by the policy in force and by the candidate, each with nothing open at
+first; what they do differently is the answer. Nothing is kept and nobody is told. What it is not: a prophecy. The
+resource map is that of today, and what a fault takes down is not weighed.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+import msgspec
+import structlog
+
+from doctor.flows.policy import PolicyFlow
+from doctor.flows.situation import Situation
+from doctor.inspector.comparison import Difference, DifferenceKind, differences
+from doctor.inspector.intake import Intake
+from doctor.inspector.replay import Recorded, ReplayBook, Tally, replay
+from doctor.inspector.selection import Selector
+from doctor.kit.clock import Clock
+from doctor.model.errors import Flaw, Reason, RejectedError
+from doctor.model.event import EventBatch
+from doctor.model.resource_map import ResourceMap
+
+log = structlog.get_logger(__name__)
+
+BATCHES_AT_ONCE = 50  # of a MiB each at most
+EVENTS_AT_ONCE = 50  # about a millisecond; then others get the interpreter
+PAUSE = 0.0005  # seconds
+MOST_SECONDS = 20.0
+MOST_DIFFERENCES = 1_000
+
+# Reads the events of a batch again; raises `RejectedError` for one that cannot be read.
+Reader = Callable[[EventBatch], Sequence[Recorded]]
+
+
+class RuleTally(msgspec.Struct, frozen=True, kw_only=True):
+    """How often a rule was asked, and what came of it."""
+
+    rule: str
+    seen: int
+    fired: int
+    raised: int
+    cleared: int
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """What one policy made of the events."""
+
+    rules: list[RuleTally]
+    ignored: int
+    still_open: int
+
+
+class DryRun(msgspec.Struct, frozen=True, kw_only=True):
+    """What a candidate would have done differently.
+
+    ``until`` is when the last batch that was read had been received. ``counts`` has all differences by kind,
+    ``differences`` the first of them.
+    """
+
+    since: datetime
+    until: datetime | None
+    events: int
+    duplicates: int
+    unreadable: int
+    truncated: bool
+    current: Trial
+    candidate: Trial
+    counts: dict[DifferenceKind, int]
+    differences: list[Difference]
+    warnings: tuple[Flaw, ...]
+
+
+class DryRunFlow:
+    """Tries a policy out, one at a time."""
+
+    def __init__(self, situation: Situation, policies: PolicyFlow, clock: Clock, reader: Reader) -> None:
+        self._situation = situation
+        self._policies = policies
+        self._clock = clock
+        self._reader = reader
+        self._is_busy = False
+
+    async def run(self, text: str, *, since: datetime, limit: int) -> DryRun:
+        """Replay at most so many events that were received at ``since`` or later.
+
+        Raises:
+            RejectedError: the candidate is wrong, every flaw is named by its place; or a dry-run is under way (TOO_MANY).
+            StoreError: the journal cannot be read.
+        """
+        if self._is_busy:
+            raise RejectedError("another dry-run is under way: try again in a moment", reason=Reason.TOO_MANY)
+        self._is_busy = True
+        try:
+            candidate = await self._policies.read(text)
+            situation = self._situation
+            rehearsal = Rehearsal(
+                situation.selector, candidate.selector, situation.resources, self._reader, limit
+            )
+            deadline = self._clock.monotonic() + MOST_SECONDS
+            await self._read_through(rehearsal, since, deadline)
+            return rehearsal.result(since, candidate.warnings)
+        finally:
+            self._is_busy = False
+
+    async def _read_through(self, rehearsal: "Rehearsal", since: datetime, deadline: float) -> None:
+        place = 0
+        while not rehearsal.truncated:
+            page = await self._situation.store.batches(since=since, after=place, limit=BATCHES_AT_ONCE)
+            if not page:
+                return
+            place = page[-1][0]
+            batches = [batch for _, batch in page]
+            await asyncio.to_thread(rehearsal.take, batches, lambda: self._clock.monotonic() > deadline)
+
+
+class Rehearsal:
+    """Two policies, and what they have made of the events so far."""
+
+    def __init__(
+        self, current: Selector, candidate: Selector, resources: ResourceMap, reader: Reader, limit: int
+    ) -> None:
+        self.truncated = False
+        self._current, self._current_book = current, ReplayBook(current.policy.faults)
+        self._candidate, self._candidate_book = candidate, ReplayBook(candidate.policy.faults)
+        self._resources = resources
+        self._reader = reader
+        self._left = limit
+        self._intake = Intake()
+        self._events = self._duplicates = self._unreadable = 0
+        self._until: datetime | None = None
+        self._counts: Counter[DifferenceKind] = Counter()
+        self._differences: list[Difference] = []
+
+    def take(self, batches: Iterable[EventBatch], is_late: Callable[[], bool]) -> None:
+        """Judge the events of some batches. Runs in a thread, and pauses so that whoever tells of faults goes first."""
+        for batch in batches:
+            if self._left <= 0 or is_late():
+                self.truncated = True
+                return
+            try:
+                events = self._reader(batch)
+            except RejectedError:
+                self._unreadable += 1
+                continue
+            if len(events) > self._left:
+                events, self.truncated = events[: self._left], True
+            self._until = batch.received_time
+            for recorded in events:
+                self._take(recorded)
+
+    def _take(self, recorded: Recorded) -> None:
+        self._left -= 1
+        self._events += 1
+        if self._events % EVENTS_AT_ONCE == 0:
+            time.sleep(PAUSE)
+        if not self._intake.is_news(recorded.event_id):
+            self._duplicates += 1
+            return
+        current = replay((recorded,), self._current, self._resources, self._current_book)
+        candidate = replay((recorded,), self._candidate, self._resources, self._candidate_book)
+        for difference in differences(current, candidate):
+            self._counts[difference.kind] += 1
+            if len(self._differences) < MOST_DIFFERENCES:
+                self._differences.append(difference)
+
+    def result(self, since: datetime, warnings: tuple[Flaw, ...]) -> DryRun:
+        """Return what has come of it."""
+        return DryRun(
+            since=since,
+            until=self._until,
+            events=self._events,
+            duplicates=self._duplicates,
+            unreadable=self._unreadable,
+            truncated=self.truncated,
+            current=_trial(self._current_book),
+            candidate=_trial(self._candidate_book),
+            counts={kind: self._counts[kind] for kind in DifferenceKind},
+            differences=self._differences,
+            warnings=warnings,
+        )
+
+
+def _trial(book: ReplayBook) -> Trial:
+    return Trial(
+        rules=[_rule_tally(name, tally) for name, tally in book.tallies.items()],
+        ignored=book.ignored,
+        still_open=len(book.open),
+    )
+
+
+def _rule_tally(name: str, tally: Tally) -> RuleTally:
+    return RuleTally(
+        rule=name, seen=tally.seen, fired=tally.fired, raised=tally.raised, cleared=tally.cleared
+    )
