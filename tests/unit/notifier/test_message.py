@@ -232,7 +232,8 @@ def test_an_id_is_made_from_what_is_told() -> None:
         for fault in (FAULT, replace(FAULT, transition=2), replace(FAULT, fault_key="other"))
         for kind in NotificationType
     }
-    assert len(ids) == 2 * 3 * 3
+    assert len(ids) == 2 * 3 * len(NotificationType)
+    assert notification_id_of("a", FAULT, NotificationType.FAULT, "back") not in ids
     assert notification_id_of("a", FAULT, NotificationType.FAULT) in ids
 
 
