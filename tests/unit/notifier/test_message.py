@@ -236,10 +236,7 @@ def test_an_id_is_made_from_what_is_told() -> None:
         for kind in NotificationType
     }
     assert len(ids) == 2 * 3 * len(NotificationType)
-<<<<<<< HEAD
-=======
     assert notification_id_of("a", FAULT, NotificationType.FAULT, "back") not in ids
->>>>>>> alarms
     assert notification_id_of("a", FAULT, NotificationType.FAULT) in ids
 
 
