@@ -66,6 +66,11 @@ class FaultFlow:
         self._delivery = delivery
         self._timelines = timelines
         self._clock = clock
+        situation.on_restored(self._catch_up)
+
+    def _catch_up(self) -> None:
+        """Tell what was kept by a change whose outcome was unknown."""
+        self._delivery.catch_up(self._situation.subscriptions, self._situation.last_sequence)
 
     async def accept(
         self, events: Sequence[RawEvent], *, source: str, body: bytes, received: datetime

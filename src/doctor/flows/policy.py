@@ -68,8 +68,14 @@ class PolicyFlow:
         stored = StoredPolicy(
             version=self.current(situation).version + 1, applied=self._clock.now(), user=user, text=text
         )
-        await situation.keep(Change(policies=[stored]))
-        situation.policy = stored
-        situation.selector = Selector(report.policy)
+        selector = Selector(report.policy)
+
+        def take_effect() -> None:
+            situation.policy = stored
+            situation.selector = selector
+
+        await situation.put_in_force(
+            Change(policies=[stored]), lambda snapshot: snapshot.policy == stored, take_effect
+        )
         log.info("policy.applied", version=stored.version, user=user, rules=len(report.policy.faults))
         return stored, [f"{flaw.pointer}: {flaw.detail}" for flaw in report.warnings]

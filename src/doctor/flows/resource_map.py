@@ -19,8 +19,11 @@ async def replace_map(situation: Situation, resources: ResourceMap, document: by
         StoreError: it could not be kept; the map before stays.
     """
     await situation.ready()
-    await situation.keep(Change(resource_map=document))
-    situation.controller.replace(resources)
+    await situation.put_in_force(
+        Change(resource_map=document),
+        lambda snapshot: snapshot.resource_map == document,
+        lambda: situation.controller.replace(resources),
+    )
     settle_memory()
     log.info(
         "resource_map.replaced",
