@@ -5,7 +5,6 @@ yields sentences on what is broken, each beginning with the promise. None of the
 would have been right.
 """
 
-import bisect
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -240,7 +239,6 @@ def severity_of(name: str) -> Severity:
 
 def in_force_at(history: Sequence[tuple[int, int, T]], start: int, end: int) -> list[T]:
     """Return what may have been in force between two ticks; ``history`` has (begun, accepted, what) in order."""
-    accepted = [entry[1] for entry in history]
-    last = bisect.bisect_left(accepted, start) - 1
-    found = [history[last][2]] if last >= 0 else []
+    settled = [what for _, done, what in history if done < start]
+    found = settled[-1:]
     return found + [what for begun, done, what in history if begun <= end and done >= start]

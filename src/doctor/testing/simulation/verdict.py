@@ -13,7 +13,7 @@ from doctor.model.notification import StoredNotification
 from doctor.model.subscription import Subscription
 from doctor.testing.clock import START
 from doctor.testing.simulation import oracles
-from doctor.testing.simulation.nfvi import Nfvi, owner_of
+from doctor.testing.simulation.nfvi import Nfvi, map_of, owner_of
 from doctor.testing.simulation.oracles import Kept, Told
 from doctor.testing.simulation.second import FAULT_TYPES, Effect, OpenFaults, Said, Subject, reach
 from doctor.testing.simulation.world import NEVER, Held, World
@@ -60,6 +60,7 @@ def judge(world: World, moment: str) -> Iterator[str]:
     }
     yield from oracles.debts(kept, seconds)
     yield from _subscriptions(world, kept)
+    yield from _settings(world)
     raised, still_open = replay(world)
     yield from _accepted(world)
     yield from _open(still_open, kept)
@@ -216,6 +217,20 @@ def _subscriptions(world: World, kept: Kept) -> Iterator[str]:
         subscription_id = sent.notification.subscription_id
         if sent.tick > ended.get(subscription_id, NEVER):
             yield f"I-1: {subscription_id} is told #{sent.notification.sequence} after its end"
+
+
+def _settings(world: World) -> Iterator[str]:
+    """[I-22] The map and the policy in force are those that are kept, also after a commit of unknown outcome."""
+    doctor, store = world.doctor, world.store
+    if doctor is None:
+        yield "I-7: Doctor is not running, although nothing is in the way"
+        return
+    situation = doctor.situation
+    if store._resource_map is not None and situation.resources.virtual != map_of(store._resource_map).virtual:
+        yield "I-22: another resource map is in force than is kept"
+    kept = store._policies[max(store._policies)] if store._policies else None
+    if kept is not None and situation.selector.policy.description not in kept.text:
+        yield "I-22: another failure policy is in force than is kept"
 
 
 def _name(subscription: Subscription) -> str:

@@ -23,7 +23,7 @@ from doctor.model.fault import Severity
 from doctor.model.identity import Identity, Role
 from doctor.model.subscription import SubscribeFilter, Subscription
 from doctor.testing.clock import LoopClock
-from doctor.testing.simulation.loop import SimLoop
+from doctor.testing.simulation.loop import SimLoop, StuckError
 from doctor.testing.simulation.network import SimChannel
 from doctor.testing.simulation.nfvi import DISK_SEVERITIES, OWNERS, Nfvi, map_of, policy_text, some_nfvi
 from doctor.testing.simulation.process import Doctor, NoAnswerError, Work
@@ -99,7 +99,7 @@ class World:
         self.crash_in_step = rng.choice([0.0, 0.01, 0.05])
         self.answers_lost = rng.choice([0.0, 0.05, 0.2])
         weather = Weather(
-            commit_fails=rng.choice([0.0, 0.0, 0.05, 0.2]),
+            commit_fails=rng.choice([0.0, 0.0, 0.05, 0.2, 0.5]),
             outcome_unknown=rng.choice([0.0, 0.5, 1.0]),
             load_fails=rng.choice([0.0, 0.2]),
             read_fails=rng.choice([0.0, 0.1]),
@@ -215,7 +215,10 @@ class World:
     async def insist(self, who: str, what: str, work: Work) -> Any:
         """Ask until it is answered with success."""
         pause = 0.1
+        until = self.loop.time() + TO_FINISH
         while True:
+            if self.loop.time() > until:
+                raise StuckError(f"{who} never got its answer: {what}")
             try:
                 answer = await self.ask(work)
             except (NoAnswerError, DoctorError) as error:
@@ -319,28 +322,38 @@ class World:
 
     # --- the operator ---
 
-    async def load_map(self, nfvi: Nfvi) -> None:
-        """Load a map until that is accepted."""
+    async def load_map(self, nfvi: Nfvi, *, insists: bool = True) -> None:
+        """Load a map, until that is accepted or once."""
         changing = Changing(nfvi, self.trace.note("operator", "loads a map", nfvi.machines))
         self.books.maps.append(changing)
         document = nfvi.document()
         resources = map_of(document)
-        await self.insist(
-            "operator", "map", lambda doctor: replace_map(doctor.situation, resources, document)
-        )
-        changing.accepted = self.trace.note("operator", "has the map loaded")
+        if await self._set(
+            "map", lambda doctor: replace_map(doctor.situation, resources, document), insists
+        ):
+            changing.accepted = self.trace.note("operator", "has the map loaded")
 
-    async def apply_policy(self, disks: str) -> None:
-        """Apply a policy until that is accepted."""
+    async def _set(self, what: str, work: Work, insists: bool) -> bool:
+        """Ask for a change of the settings; tell whether it is known to be in force."""
+        if insists:
+            await self.insist("operator", what, work)
+            return True
+        try:
+            await self.ask(work)
+        except (NoAnswerError, DoctorError) as error:
+            self.trace.note("operator", f"{what}: gives up", f"{type(error).__name__}: {error}")
+            return False
+        return True
+
+    async def apply_policy(self, disks: str, *, insists: bool = True) -> None:
+        """Apply a policy, until that is accepted or once."""
         changing = Changing(disks, self.trace.note("operator", "applies a policy", disks))
         self.books.disks.append(changing)
         text = policy_text(disks)
-        await self.insist(
-            "operator",
-            "policy",
-            lambda doctor: doctor.policies.apply(doctor.situation, text, user="operator"),
-        )
-        changing.accepted = self.trace.note("operator", "has the policy applied")
+        if await self._set(
+            "policy", lambda doctor: doctor.policies.apply(doctor.situation, text, user="operator"), insists
+        ):
+            changing.accepted = self.trace.note("operator", "has the policy applied")
 
     async def operator(self) -> None:
         """Change the map and the policy now and then."""
@@ -350,10 +363,11 @@ class World:
             await asyncio.sleep(rng.expovariate(1 / pace))
             if self.is_calm:
                 return
+            insists = rng.random() < 0.6
             if rng.random() < 0.6:
-                await self.load_map(self.books.maps[-1].value.changed(rng))
+                await self.load_map(self.books.maps[-1].value.changed(rng), insists=insists)
             else:
-                await self.apply_policy(rng.choice(DISK_SEVERITIES))
+                await self.apply_policy(rng.choice(DISK_SEVERITIES), insists=insists)
 
     # --- consumers ---
 
@@ -487,15 +501,14 @@ class World:
         for actor in actors:
             while not actor.done() and self.loop.time() < until:
                 await asyncio.sleep(1.0)
-            if actor.done():
-                actor.result()
-            else:
-                self.books.unfinished.append(f"{actor.get_name()} never got its answer")
-                actor.cancel()
+            if not actor.done():
+                raise StuckError(f"{actor.get_name()} never got its answer")
+            actor.result()
 
     async def _quiet_day(self, check: Callable[[str], None]) -> None:
         """Let everything return, and then some of it break once more on what is there now."""
         rng = self.chance("quiet day")
+        await self._settle_settings()
         everything = [Said(kind, name, "up", "quiet") for name, kind in self.subjects()]
         for said in everything:
             await self._final(said)
@@ -507,17 +520,15 @@ class World:
         await asyncio.sleep(TO_DELIVER)
         check("at the end")
 
-    async def _final(self, said: Said) -> None:
-        pushing = asyncio.create_task(self.push("monitor-final", said))
-        await self._finish_push(pushing)
+    async def _settle_settings(self) -> None:
+        """Ask once more for what nobody knows whether it is in force."""
+        if self.books.maps[-1].accepted == NEVER:
+            await self.load_map(self.books.maps[-1].value)
+        if self.books.disks[-1].accepted == NEVER:
+            await self.apply_policy(self.books.disks[-1].value)
 
-    async def _finish_push(self, pushing: "asyncio.Task[Push]") -> None:
-        done, _ = await asyncio.wait({pushing}, timeout=60.0)
-        if done:
-            pushing.result()
-        else:
-            pushing.cancel()
-            self.books.unfinished.append("an event is never accepted, although all is well")
+    async def _final(self, said: Said) -> None:
+        await self.push("monitor-final", said)
 
 
 def _wishes(name: str, endpoints: int) -> list[EndpointWish]:
