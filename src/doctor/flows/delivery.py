@@ -9,7 +9,7 @@ under the same id [I-4].
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import structlog
 
@@ -36,16 +36,21 @@ IN_MEMORY = 64
 REFUSALS_BEFORE_PARKING = 3
 
 OnDelivered = Callable[[StoredNotification, Delivery], None]
+Keep = Callable[[Change], Awaitable[None]]
 
 
 class DeliveryFlow:
-    """All lanes. `run` owns their tasks; outside of it messages only gather."""
+    """All lanes. `run` owns their tasks; outside of it messages only gather.
+
+    ``keep`` makes durable that a message is left out; who owns the memory that a failure puts in doubt sets it.
+    """
 
     def __init__(self, store: Store, channel: Channel, clock: Clock, on_delivered: OnDelivered) -> None:
         self._store = store
         self._channel = channel
         self._clock = clock
         self._on_delivered = on_delivered
+        self.keep: Keep = store.commit
         self._lanes: dict[str, dict[str, Lane]] = {}
         self._watchers: dict[str, asyncio.Event] = {}
         self._tasks: asyncio.TaskGroup | None = None
@@ -80,11 +85,12 @@ class DeliveryFlow:
             lane.close()
         self._lanes[subscription.subscription_id] = lanes
 
-    def catch_up(self, subscriptions: Collection[Subscription], last_sequence: Callable[[str], int]) -> None:
+    def catch_up(self, subscriptions: Iterable[Subscription], last_sequence: Callable[[str], int]) -> None:
         """Serve what the store has, which was read anew: it may have kept what it said it had not [I-22]."""
-        for subscription_id in self._lanes.keys() - {one.subscription_id for one in subscriptions}:
+        present = {one.subscription_id: one for one in subscriptions}
+        for subscription_id in [known for known in self._lanes if known not in present]:
             self.forget(subscription_id)
-        for subscription in subscriptions:
+        for subscription in present.values():
             last = last_sequence(subscription.subscription_id)
             self.follow(subscription)
             for lane in self._lanes[subscription.subscription_id].values():
@@ -201,7 +207,7 @@ class DeliveryFlow:
         attempt = 1
         while not lane.closed.is_set():
             try:
-                await self._store.commit(Change(deliveries=[delivery]))
+                await self.keep(Change(deliveries=[delivery]))
                 return
             except TransientError as error:
                 attempt += 1

@@ -67,6 +67,7 @@ class FaultFlow:
         self._timelines = timelines
         self._clock = clock
         situation.on_restored(self._catch_up)
+        delivery.keep = situation.keep
 
     def _catch_up(self) -> None:
         """Tell what was kept by a change whose outcome was unknown."""

@@ -64,18 +64,19 @@ class PolicyFlow:
             StoreError: it could not be kept; the policy before stays.
         """
         report = await asyncio.to_thread(parse_policy, text, self._catalogue)  # a large one takes a second
-        await situation.ready()
-        stored = StoredPolicy(
-            version=self.current(situation).version + 1, applied=self._clock.now(), user=user, text=text
-        )
         selector = Selector(report.policy)
+        async with situation.setting:
+            await situation.ready()
+            stored = StoredPolicy(
+                version=self.current(situation).version + 1, applied=self._clock.now(), user=user, text=text
+            )
 
-        def take_effect() -> None:
-            situation.policy = stored
-            situation.selector = selector
+            def take_effect() -> None:
+                situation.policy = stored
+                situation.selector = selector
 
-        await situation.put_in_force(
-            Change(policies=[stored]), lambda snapshot: snapshot.policy == stored, take_effect
-        )
+            await situation.put_in_force(
+                Change(policies=[stored]), lambda snapshot: snapshot.policy == stored, take_effect
+            )
         log.info("policy.applied", version=stored.version, user=user, rules=len(report.policy.faults))
         return stored, [f"{flaw.pointer}: {flaw.detail}" for flaw in report.warnings]

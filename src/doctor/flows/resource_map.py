@@ -18,12 +18,13 @@ async def replace_map(situation: Situation, resources: ResourceMap, document: by
         RejectedError: the map belongs to a cloud.
         StoreError: it could not be kept; the map before stays.
     """
-    await situation.ready()
-    await situation.put_in_force(
-        Change(resource_map=document),
-        lambda snapshot: snapshot.resource_map == document,
-        lambda: situation.controller.replace(resources),
-    )
+    async with situation.setting:
+        await situation.ready()
+        await situation.put_in_force(
+            Change(resource_map=document),
+            lambda snapshot: snapshot.resource_map == document,
+            lambda: situation.controller.replace(resources),
+        )
     settle_memory()
     log.info(
         "resource_map.replaced",

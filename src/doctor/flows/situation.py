@@ -51,6 +51,7 @@ class Situation:
         self._stale = False
         self._reading = asyncio.Lock()
         self._readings = 0
+        self.setting = asyncio.Lock()  # who changes a setting does it one after the other
         self._on_restored: list[Callable[[], None]] = []
         self._unsure: list[tuple[Callable[[Snapshot], bool], Callable[[], None]]] = []
 
@@ -145,6 +146,8 @@ class Situation:
         self, change: Change, is_in_force: Callable[[Snapshot], bool], take_effect: Callable[[], None]
     ) -> None:
         """Make a setting durable, then use it; of one whose outcome is unknown the next reading decides [I-22].
+
+        Hold `setting` meanwhile, so that what takes effect last is what was kept last.
 
         Raises:
             StoreError: it is not in force now.

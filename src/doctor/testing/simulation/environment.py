@@ -21,7 +21,6 @@ from doctor.inspector.catalogue import default_catalogue
 from doctor.inspector.policy_text import PolicyReport, parse_policy
 
 
-
 @lru_cache(64)
 def _read(text: str) -> PolicyReport:
     return parse_policy(text, default_catalogue())

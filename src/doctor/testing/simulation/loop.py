@@ -5,7 +5,6 @@ belongs to it is known by the context of each callback, so that the world around
 """
 
 import asyncio
-import heapq
 import random
 from asyncio import base_events, events
 from collections import deque
@@ -47,6 +46,10 @@ class SimLoop(base_events.BaseEventLoop):
     ``shuffle`` is how often, between 0 and 1, something else than the first goes on: with 0 the order is that of asyncio.
     """
 
+    _scheduled: list[
+        events.TimerHandle
+    ]  # of BaseEventLoop, the cancelled ones at its head are gone when it waits
+
     def __init__(self, rng: random.Random, *, shuffle: float) -> None:
         super().__init__()
         self.rng = rng
@@ -69,12 +72,8 @@ class SimLoop(base_events.BaseEventLoop):
         if timeout is None:
             raise StuckError("everybody waits, and nothing will ever happen")
         if timeout > 0:
-            # The next timer itself, not now + timeout: sums of floats would differ from what was asked for.
-            while self._scheduled and self._scheduled[0]._cancelled:
-                heapq.heappop(self._scheduled)._scheduled = False
-                self._timer_cancelled_count -= 1
-            if self._scheduled:
-                self._now = max(self._now, self._scheduled[0]._when)
+            # To the next timer itself: now + timeout may fall short of it by a rounding.
+            self._now = max(self._now, self._scheduled[0].when())
 
     def outside(self, delay: float, callback: Callable[..., object], *args: Any) -> None:
         """Let something happen in the world, also if the process that began it dies before."""
@@ -140,9 +139,9 @@ class _Ready(deque[events.Handle]):
         if len(self) > 1 and self._shuffle and loop.rng.random() < self._shuffle:
             self.rotate(-loop.rng.randrange(len(self)))
         handle = super().popleft()
-        if handle._cancelled:
+        if handle.cancelled():
             return handle
-        process = handle._context.get(PROCESS)
+        process = handle._context.get(PROCESS)  # type: ignore[attr-defined]
         if process is None or process.is_alive:
             return handle
         loop.frozen.append(handle)

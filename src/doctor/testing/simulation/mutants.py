@@ -7,7 +7,7 @@ a way that somebody could have written it.
 import asyncio
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from msgspec.structs import replace
 
@@ -202,9 +202,7 @@ def damping_swallows_end(patch: Patch) -> None:
 def host_names_for_owners(patch: Patch) -> None:
     """Describe resources to owners as to the Administrator."""
     describer = Situation.describer
-    patch.set(
-        Situation, "describer", lambda self, _viewer, outlooks=None: describer(self, None, outlooks)
-    )
+    patch.set(Situation, "describer", lambda self, _viewer, outlooks=None: describer(self, None, outlooks))
 
 
 # --- numbers and ids ---
@@ -245,9 +243,7 @@ def new_id_for_redelivery(patch: Patch) -> None:
         self: DeliveryFlow, lane: Lane, notification: StoredNotification, attempt: int
     ) -> DeliveryOutcome:
         if attempt > 1:
-            notification = replace(
-                notification, notification_id=f"{notification.notification_id}-{attempt}"
-            )
+            notification = replace(notification, notification_id=f"{notification.notification_id}-{attempt}")
         return await attempt_once(self, lane, notification, attempt)
 
     patch.set(DeliveryFlow, "_attempt", renamed)
@@ -451,6 +447,28 @@ def map_only_in_store(patch: Patch) -> None:
         await put_in_force(self, change, is_in_force, later)
 
     patch.set(Situation, "put_in_force", put)
+
+
+class _Open(asyncio.Lock):
+    """A lock that keeps nobody out."""
+
+    async def acquire(self) -> Literal[True]:
+        return True
+
+    def release(self) -> None:
+        """Do nothing."""
+
+
+@mutant
+def settings_side_by_side(patch: Patch) -> None:
+    """Let two who change a setting do so at once."""
+    begin = Situation.__init__
+
+    def unguarded(self: Any, *parts: Any, **rest: Any) -> None:
+        begin(self, *parts, **rest)
+        self.setting = _Open()
+
+    patch.set(Situation, "__init__", unguarded)
 
 
 @mutant

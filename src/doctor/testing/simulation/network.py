@@ -17,7 +17,18 @@ from doctor.testing.simulation.loop import PROCESS, SimLoop
 from doctor.testing.simulation.trace import Trace
 
 TIMEOUT = 5.0
-MOODS = ("down", "hangs", "loses answers", "5xx", "5xx and took it", "4xx", "busy", "slow", "gone", "broken channel")
+MOODS = (
+    "down",
+    "hangs",
+    "loses answers",
+    "5xx",
+    "5xx and took it",
+    "4xx",
+    "busy",
+    "slow",
+    "gone",
+    "broken channel",
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,7 @@ class SimChannel:
         self._under_way: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._is_kept = is_kept
         self.ledger = Ledger()
+        self.on_refused: Callable[[], None] | None = None
         self.badness = 0.0
 
     async def deliver(
@@ -122,6 +134,8 @@ class SimChannel:
                 return Failed("503", 503, retry_after=rng.choice([0.0, 1.0, 20.0]))
             case "4xx":
                 await asyncio.sleep(way)
+                if self.on_refused is not None:
+                    self.on_refused()
                 return Refused("422", 422)
             case "gone":
                 await asyncio.sleep(way)
@@ -129,8 +143,10 @@ class SimChannel:
             case "broken channel":
                 await asyncio.sleep(way)
                 raise ZeroDivisionError("a defect of a channel")
-        if mood == "slow":
-            way = rng.uniform(0.2, TIMEOUT)
+            case "slow":
+                way = rng.uniform(0.2, TIMEOUT)
+            case _:
+                pass
         self._receive_in(way, endpoint, notification)
         await asyncio.sleep(way + rng.choice([0.0001, 0.001, 0.02]))  # the answer is behind what it answers
         return Delivered(200, told, self._clock.now())

@@ -13,12 +13,14 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from doctor.drivers.stores.memory import MemoryStore
+from doctor.flows.situation import Situation
 from doctor.model.alarm import AlarmedFault
 from doctor.model.fault import Severity
 from doctor.model.notification import Delivery, DeliveryState, StoredNotification
 from doctor.model.subscription import Endpoint, Subscription
 from doctor.testing.simulation.network import Ledger
-from doctor.testing.simulation.nfvi import OWNERS, PHYSICAL
+from doctor.testing.simulation.nfvi import OWNERS, PHYSICAL, map_of
 
 ORDER = {"raised": 0, "changed": 1, "cleared": 2}
 LANE_LIMIT = 64
@@ -225,6 +227,15 @@ def compare(subscription: Subscription, known: Mapping[Any, Told], owed: Mapping
     for key, told in known.items():
         if key not in owed and subscription.clear:
             yield f"I-9: {name} still believes that {told.fault_type} is open on {told.resource}"
+
+
+def settings(situation: Situation, store: MemoryStore) -> Iterator[str]:
+    """[I-22] The map and the policy in force are those that are kept, also after a commit of unknown outcome."""
+    document, policies = store._resource_map, store._policies
+    if document is not None and situation.resources.virtual != map_of(document).virtual:
+        yield "I-22: another resource map is in force than is kept"
+    if policies and situation.selector.policy.description not in policies[max(policies)].text:
+        yield "I-22: another failure policy is in force than is kept"
 
 
 def fits(subscription: Subscription, fault_type: str) -> bool:

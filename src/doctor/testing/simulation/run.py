@@ -31,7 +31,9 @@ class Outcome(NamedTuple):
     store_failures: int
 
 
-def run(seed: int, mutant: str | None = None, on_trace: Callable[[list[Line]], None] | None = None) -> Outcome:
+def run(
+    seed: int, mutant: str | None = None, on_trace: Callable[[list[Line]], None] | None = None
+) -> Outcome:
     """Run one seed, with a planted bug if one is named."""
     with controlled(seed) as patch:
         if mutant is not None:

@@ -1,22 +1,22 @@
 """Judges one run: what the world knows, held against what Doctor kept and told."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from doctor.model.alarm import AlarmedFault
-from doctor.model.fault import Severity
-from doctor.model.notification import StoredNotification
 from doctor.model.subscription import Subscription
 from doctor.testing.clock import START
 from doctor.testing.simulation import oracles
-from doctor.testing.simulation.nfvi import Nfvi, map_of, owner_of
+from doctor.testing.simulation.nfvi import Nfvi, owner_of
 from doctor.testing.simulation.oracles import Kept, Told
 from doctor.testing.simulation.second import FAULT_TYPES, Effect, OpenFaults, Said, Subject, reach
-from doctor.testing.simulation.world import NEVER, Held, World
+from doctor.testing.simulation.world import NEVER, Changing, World
+
+T = TypeVar("T")
 
 
 class Raised(NamedTuple):
@@ -55,9 +55,7 @@ def judge(world: World, moment: str) -> Iterator[str]:
     yield from oracles.deliveries(kept, ledger)
     yield from oracles.privacy(ledger, projects)
     yield from oracles.lanes(books.most_in_lane)
-    seconds = {
-        key: START + timedelta(seconds=held.second) for key, held in books.subscriptions.items()
-    }
+    seconds = {key: START + timedelta(seconds=held.second) for key, held in books.subscriptions.items()}
     yield from oracles.debts(kept, seconds)
     yield from _subscriptions(world, kept)
     yield from _settings(world)
@@ -157,8 +155,8 @@ def _candidates(world: World, one: Raised) -> list[Nfvi]:
     return oracles.in_force_at(_history(world.books.maps), one.start, one.end)
 
 
-def _history(entries: Iterable[object]) -> list[tuple[int, int, object]]:
-    return [(entry.begun, entry.accepted, entry.value) for entry in entries]  # type: ignore[attr-defined]
+def _history(entries: Iterable[Changing[T]]) -> list[tuple[int, int, T]]:
+    return [(entry.begun, entry.accepted, entry.value) for entry in entries]
 
 
 def _share(subscription: Subscription, effects: dict[str, Effect], nfvi: Nfvi) -> Iterator[str]:
@@ -189,7 +187,11 @@ def _final_state(world: World, kept: Kept, second: OpenFaults) -> Iterator[str]:
             if resource in set(_share(subscription, {resource: effect}, nfvi))
         }
         by_alarm = oracles.known_after(kept.notifications.get(subscription_id, ()))
-        if Counter(by_alarm.values()) != Counter(owed.values()) and subscription.clear and subscription.change:
+        if (
+            Counter(by_alarm.values()) != Counter(owed.values())
+            and subscription.clear
+            and subscription.change
+        ):
             yield from _differences(subscription, Counter(by_alarm.values()), Counter(owed.values()))
 
 
@@ -211,7 +213,9 @@ def _subscriptions(world: World, kept: Kept) -> Iterator[str]:
         if found is not None and held.end_asked == NEVER and found.endpoints != held.subscription.endpoints:
             yield f"I-1: {_name(held.subscription)} has other endpoints than were confirmed"
     ended = {
-        key: held.end_answered for key, held in world.books.subscriptions.items() if held.end_answered != NEVER
+        key: held.end_answered
+        for key, held in world.books.subscriptions.items()
+        if held.end_answered != NEVER
     }
     for sent in world.channel.ledger.sent:
         subscription_id = sent.notification.subscription_id
@@ -220,17 +224,12 @@ def _subscriptions(world: World, kept: Kept) -> Iterator[str]:
 
 
 def _settings(world: World) -> Iterator[str]:
-    """[I-22] The map and the policy in force are those that are kept, also after a commit of unknown outcome."""
-    doctor, store = world.doctor, world.store
-    if doctor is None:
+    """[I-7, I-22] Doctor runs, and the map and the policy in force are those that are kept."""
+    yield from world.books.wrong
+    if world.doctor is None:
         yield "I-7: Doctor is not running, although nothing is in the way"
         return
-    situation = doctor.situation
-    if store._resource_map is not None and situation.resources.virtual != map_of(store._resource_map).virtual:
-        yield "I-22: another resource map is in force than is kept"
-    kept = store._policies[max(store._policies)] if store._policies else None
-    if kept is not None and situation.selector.policy.description not in kept.text:
-        yield "I-22: another failure policy is in force than is kept"
+    yield from oracles.settings(world.doctor.situation, world.store)
 
 
 def _name(subscription: Subscription) -> str:

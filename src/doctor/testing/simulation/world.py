@@ -21,8 +21,10 @@ from doctor.model.errors import DoctorError
 from doctor.model.event import RawEvent
 from doctor.model.fault import Severity
 from doctor.model.identity import Identity, Role
+from doctor.model.notification import StoredNotification
 from doctor.model.subscription import SubscribeFilter, Subscription
 from doctor.testing.clock import LoopClock
+from doctor.testing.simulation import oracles
 from doctor.testing.simulation.loop import SimLoop, StuckError
 from doctor.testing.simulation.network import SimChannel
 from doctor.testing.simulation.nfvi import DISK_SEVERITIES, OWNERS, Nfvi, map_of, policy_text, some_nfvi
@@ -33,7 +35,8 @@ from doctor.testing.simulation.trace import Trace
 
 PATIENCE = 10.0
 TO_FINISH = 600.0
-TO_DELIVER = 150.0
+TO_DELIVER = 100.0
+TO_REST = 10.0
 NEVER = 10**9
 
 T = TypeVar("T")
@@ -82,6 +85,7 @@ class Books:
     crashes: int = 0
     unfinished: list[str] = field(default_factory=list)
     starts_failed: int = 0
+    wrong: list[str] = field(default_factory=list)
 
 
 class World:
@@ -110,6 +114,7 @@ class World:
         self.nfvi = some_nfvi(self.chance("nfvi"))
         self.store = SimStore(self.chance("store"), self.trace, weather)
         self.channel = SimChannel(self.chance("network"), loop, self.clock, self.trace, self._is_kept)
+        self.channel.on_refused = self._may_crash_soon
         self.doctor: Doctor | None = None
         self.doctors: list[Doctor] = []
         self.is_calm = False
@@ -121,7 +126,7 @@ class World:
         """Return a source of chance of its own, so that one who asks more often changes nothing for the others."""
         return random.Random(f"{self.seed}/{name}")
 
-    def _is_kept(self, notification: Any) -> bool:
+    def _is_kept(self, notification: StoredNotification) -> bool:
         self._may_crash()
         return self.store._by_id.get(notification.notification_id) == notification
 
@@ -180,6 +185,15 @@ class World:
         """Perhaps die just after what happens now, among all that is ready."""
         if not self.is_calm and self._chance.random() < self.crash_in_step:
             self.loop.call_soon(self.crash, context=self.loop.world.copy())
+
+    def _may_crash_soon(self) -> None:
+        """Perhaps die while what can wait is not written yet."""
+        if not self.is_calm and self.crash_in_step and self._chance.random() < 0.1:
+            self.loop.outside(self._chance.uniform(0.001, 0.04), self._crash_unless_calm)
+
+    def _crash_unless_calm(self) -> None:
+        if not self.is_calm:
+            self.crash()
 
     async def crashes(self) -> None:
         """Die now and then."""
@@ -328,9 +342,7 @@ class World:
         self.books.maps.append(changing)
         document = nfvi.document()
         resources = map_of(document)
-        if await self._set(
-            "map", lambda doctor: replace_map(doctor.situation, resources, document), insists
-        ):
+        if await self._set("map", lambda doctor: replace_map(doctor.situation, resources, document), insists):
             changing.accepted = self.trace.note("operator", "has the map loaded")
 
     async def _set(self, what: str, work: Work, insists: bool) -> bool:
@@ -345,6 +357,17 @@ class World:
             return False
         return True
 
+    async def _two_maps_at_once(self, rng: random.Random) -> None:
+        """Have two people load different maps, and then one of them another; which one was between nobody knows."""
+        first = len(self.books.maps)
+        here = self.books.maps[-1].value
+        await asyncio.gather(*(self.load_map(here.changed(rng)) for _ in range(2)))
+        self._look_at_settings()
+        await asyncio.sleep(rng.choice([0.0, 1.0]))
+        await self.load_map(here.changed(rng))
+        for loaded in self.books.maps[first:]:
+            loaded.accepted = self.books.maps[-1].accepted
+
     async def apply_policy(self, disks: str, *, insists: bool = True) -> None:
         """Apply a policy, until that is accepted or once."""
         changing = Changing(disks, self.trace.note("operator", "applies a policy", disks))
@@ -358,16 +381,24 @@ class World:
     async def operator(self) -> None:
         """Change the map and the policy now and then."""
         rng = self.chance("operator")
-        pace = rng.choice([2.0, 6.0, 60.0])
+        pace = rng.choice([1.0, 4.0, 60.0])
         while not self.is_calm:
-            await asyncio.sleep(rng.expovariate(1 / pace))
-            if self.is_calm:
-                return
-            insists = rng.random() < 0.6
+            self._look_at_settings()
+            insists = rng.random() < 0.5
+            if rng.random() < 0.25:
+                await self._two_maps_at_once(rng)
+                continue
             if rng.random() < 0.6:
                 await self.load_map(self.books.maps[-1].value.changed(rng), insists=insists)
             else:
                 await self.apply_policy(rng.choice(DISK_SEVERITIES), insists=insists)
+            await asyncio.sleep(rng.expovariate(1 / pace))
+
+    def _look_at_settings(self) -> None:
+        """Compare what is in force with what is kept, at a moment when nobody changes it."""
+        situation = None if self.doctor is None else self.doctor.situation
+        if situation is not None and situation.is_ready and not situation.setting.locked():
+            self.books.wrong += oracles.settings(situation, self.store)
 
     # --- consumers ---
 
@@ -375,15 +406,13 @@ class World:
         """Subscribe, change endpoints, leave, come back."""
         rng = self.chance(who)
         project = rng.choice([*OWNERS, None])
-        identity = Identity(
-            name=who, role=Role.ADMIN if project is None else Role.CONSUMER, project=project
-        )
+        identity = Identity(name=who, role=Role.ADMIN if project is None else Role.CONSUMER, project=project)
         while True:
             endpoints = rng.randint(1, 2)
             held = await self._subscribe(who, rng, identity, endpoints)
             while not self.is_calm and (stays or rng.random() < 0.7):
                 await asyncio.sleep(rng.expovariate(1 / 6.0))
-                if not self.is_calm and rng.random() < 0.4:
+                if rng.random() < 0.4:
                     endpoints = rng.randint(1, 3)
                     await self._change(who, identity, held, endpoints)
             if self.is_calm:
@@ -480,6 +509,7 @@ class World:
 
     def _background(self, part: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Do something for as long as the story lasts; a defect of ours ends the story."""
+
         def ended(task: "asyncio.Task[None]") -> None:
             if not task.cancelled() and task.exception() is not None:
                 self.loop.stop()
@@ -499,8 +529,7 @@ class World:
         """Wait until everybody has got the answers that they insist on."""
         until = self.loop.time() + TO_FINISH
         for actor in actors:
-            while not actor.done() and self.loop.time() < until:
-                await asyncio.sleep(1.0)
+            await asyncio.wait({actor}, timeout=max(0.0, until - self.loop.time()))
             if not actor.done():
                 raise StuckError(f"{actor.get_name()} never got its answer")
             actor.result()
@@ -512,12 +541,12 @@ class World:
         everything = [Said(kind, name, "up", "quiet") for name, kind in self.subjects()]
         for said in everything:
             await self._final(said)
-        await asyncio.sleep(TO_DELIVER)
+        await asyncio.sleep(TO_REST)
         check("when all is well again")
         subjects = self.subjects()
         for name, kind in rng.sample(subjects, min(len(subjects), rng.randint(1, 5))):
             await self._final(Said(kind, name, "down", "last"))
-        await asyncio.sleep(TO_DELIVER)
+        await asyncio.sleep(TO_REST)
         check("at the end")
 
     async def _settle_settings(self) -> None:
@@ -552,4 +581,3 @@ def tidy(world: World) -> Iterator[None]:
             loop.steps = 0
             loop.run_until_complete(asyncio.wait(left, timeout=100.0))
         loop.close()
-
