@@ -79,6 +79,7 @@ class SimChannel:
         self._moods: dict[str, tuple[str, float]] = {}
         self._under_way: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._is_kept = is_kept
+        self._poison: dict[tuple[str, int], bool] = {}
         self.ledger = Ledger()
         self.on_refused: Callable[[], None] | None = None
         self.badness = 0.0
@@ -90,7 +91,7 @@ class SimChannel:
         name = f"{endpoint.url}#{notification.sequence}"
         process = PROCESS.get()
         key = (process.name if process else "", endpoint.endpoint_id)
-        mood = self._mood(endpoint.endpoint_id)
+        mood = "4xx" if self._is_poison(endpoint, notification) else self._mood(endpoint.endpoint_id)
         tick = self._trace.note("doctor", "sends", name, f"attempt {attempt}", "" if mood == "well" else mood)
         sent = Sent(tick, key[0], endpoint.endpoint_id, notification, attempt)
         self.ledger.sent.append(sent)
@@ -157,6 +158,13 @@ class SimChannel:
     def _receive(self, endpoint: Endpoint, notification: StoredNotification) -> None:
         tick = self._trace.note(endpoint.url, "received", f"#{notification.sequence}")
         self.ledger.received[endpoint.endpoint_id].append(Receipt(tick, endpoint.endpoint_id, notification))
+
+    def _is_poison(self, endpoint: Endpoint, notification: StoredNotification) -> bool:
+        """Tell whether an endpoint never takes this message, although it takes others [I-20]."""
+        place = (endpoint.endpoint_id, notification.sequence)
+        if place not in self._poison:
+            self._poison[place] = self._rng.random() < 0.06 * self.badness
+        return self.badness > 0.0 and self._poison[place]
 
     def _mood(self, endpoint_id: str) -> str:
         mood, until = self._moods.get(endpoint_id, ("well", 0.0))
