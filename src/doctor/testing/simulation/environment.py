@@ -7,7 +7,7 @@ policy is compiled once for many runs; the collector of garbage is not asked to 
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -19,11 +19,23 @@ from doctor.flows import subscription as subscription_flow
 from doctor.flows import tokens as tokens_flow
 from doctor.inspector.catalogue import default_catalogue
 from doctor.inspector.policy_text import PolicyReport, parse_policy
+from doctor.inspector.selection import Selector
+from doctor.model.policy import FailurePolicy
 
 
-@lru_cache(64)
+@cache
 def _read(text: str) -> PolicyReport:
     return parse_policy(text, default_catalogue())
+
+
+_compiled: dict[int, Selector] = {}
+
+
+def _compile(policy: FailurePolicy) -> Selector:
+    """Compile each policy that `_read` keeps once; a selector remembers nothing of the events."""
+    if id(policy) not in _compiled:
+        _compiled[id(policy)] = Selector(policy)
+    return _compiled[id(policy)]
 
 
 class Patch:
@@ -62,6 +74,7 @@ def controlled(seed: int) -> Iterator[Patch]:
         patch.set(tokens_flow, "uuid4", uuid)
         patch.set(resource_map_flow, "settle_memory", lambda: None)
         patch.set(policy_flow, "parse_policy", lambda text, _catalogue: _read(text))
+        patch.set(policy_flow, "Selector", _compile)
         yield patch
     finally:
         patch.undo()

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -53,12 +54,19 @@ class Info(NamedTuple):
     alarm: Any
 
 
-def infos(notification: StoredNotification) -> Iterator[Info]:
+def infos(notification: StoredNotification) -> tuple[Info, ...]:
     """Return the alarms of a message."""
-    message = msgspec.json.decode(notification.body)
-    for info in (*message.get("physical_resource_info", ()), *message.get("virtual_resource_info", ())):
-        for alarm in info["faults"]:
-            yield Info(info.get("physical_resource_id") or info["virtual_resource_id"], alarm)
+    return _infos(notification.body)
+
+
+@lru_cache(4096)
+def _infos(body: bytes) -> tuple[Info, ...]:
+    message = msgspec.json.decode(body)
+    return tuple(
+        Info(info.get("physical_resource_id") or info["virtual_resource_id"], alarm)
+        for info in (*message.get("physical_resource_info", ()), *message.get("virtual_resource_info", ()))
+        for alarm in info["faults"]
+    )
 
 
 def known_after(notifications: Iterable[StoredNotification]) -> dict[str, Told]:
