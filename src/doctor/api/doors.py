@@ -11,6 +11,7 @@ from doctor import __version__
 from doctor.api.admin import Admin
 from doctor.api.alarms import AlarmsDoor
 from doctor.api.application import make_application, token_in
+from doctor.api.availability import AvailabilityDoor
 from doctor.api.capacity import CapacityDoor
 from doctor.api.docs import Documentation
 from doctor.api.faults import FaultsDoor
@@ -24,6 +25,7 @@ from doctor.api.southbound import App, EventsAnswer, SouthboundDoor
 from doctor.api.subscriptions import SubscriptionsDoor
 from doctor.api.virtual_resources import VirtualResourcesDoor
 from doctor.api.wire.event import AnyEvents
+from doctor.flows.availability import AvailabilityFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow
 from doctor.flows.policy import PolicyFlow
@@ -34,6 +36,7 @@ from doctor.flows.tokens import TokenFlow
 from doctor.kit.clock import Clock
 from doctor.model.errors import StoreError, TransientError
 from doctor.model.identity import Identity
+from doctor.profiler.availability import SHIPPED, Levels
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +149,7 @@ def all_operations() -> tuple[Operation, ...]:
         PhysicalResourcesDoor,
         ResourceMapDoor,
         CapacityDoor,
+        AvailabilityDoor,
         Admin,
         Basics,
         Documentation,
@@ -167,6 +171,7 @@ def make_doors(
     timelines: Timelines,
     policies: PolicyFlow,
     clock: Clock,
+    levels: Levels = SHIPPED,
     anonymous_from: Sequence[IPv4Network | IPv6Network],
     anonymous_zone: tzinfo | None,
 ) -> App:
@@ -187,6 +192,7 @@ def make_doors(
             PhysicalResourcesDoor(situation),
             ResourceMapDoor(situation, delivery, clock),
             CapacityDoor(situation),
+            AvailabilityDoor(AvailabilityFlow(situation, levels), clock),
             Admin(situation, timelines, tokens, policies),
             Basics(situation),
         ),

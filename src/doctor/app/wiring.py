@@ -88,6 +88,7 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         timelines=timelines,
         policies=policies,
         clock=clock,
+        levels=settings.levels,
         anonymous_from=settings.anonymous_networks,
         anonymous_zone=settings.anonymous_zone,
     )
