@@ -56,7 +56,7 @@ docs: ## build the documentation into build/docs
 	@echo "see build/docs/index.html"
 
 .PHONY: soak
-soak: ## the test suite with its long rounds (DOCTOR_SOAK=1); takes its time
+soak: ## the test suite with its long rounds (DOCTOR_SOAK=1), thousands of simulated weeks among them; takes its time
 	@scripts/setup dev
 	@DOCTOR_SOAK=1 $(BIN)/pytest $(ARGS)
 

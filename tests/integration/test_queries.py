@@ -244,6 +244,24 @@ def test_the_capacity_is_what_the_hosts_that_are_there_have_left(door: Door) -> 
     assert [one["zone_id"] for one in asked(door, "/v1/capacity?zone_id=az2,az9")] == ["az2"]
 
 
+@pytest.mark.requirement("G34", "G54")
+def test_the_report_has_what_was_out_and_what_was_promised(door: Door) -> None:
+    """[HA 6.1.2] A group is one VNF; a volume is none; each project reads its own."""
+    (vnf,) = asked(door, "/v1/availability?", "red")
+    assert (vnf["group"], vnf["machines"], vnf["sal"], vnf["failures"]) == ("g1", 2, "1", 2)
+    assert 0 < vnf["availability"] < 1
+    assert vnf["impact"] == 1.0
+    (other,) = asked(door, "/v1/availability?sort=-failures", "blue")
+    assert (other["machine"], other["failures"], other["breaches"]) == ("vm-4", 1, [])
+    both = asked(door, "/v1/availability?sort=availability")
+    assert [one["owner"] for one in both] == ["red", "blue"]
+    assert asked(door, "/v1/availability?owner=red", "blue") == []
+    assert [one["group"] for one in asked(door, "/v1/availability?group=g1&owner=red")] == ["g1"]
+    for query in ("since=2026-03-04T00:00:00Z&until=2026-03-04T00:00:00Z", "until=0001-01-01T00:00:00Z"):
+        status, problem = door.ask("GET", f"/v1/availability?{query}")
+        assert (status, len(problem["errors"])) == (422, 1)
+
+
 def test_tokens_and_subscriptions_come_in_order(door: Door) -> None:
     tokens = [door.token(Role.CONSUMER, project) for project in ("red", "blue")]
     for token in tokens:

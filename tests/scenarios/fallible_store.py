@@ -16,14 +16,15 @@ class FallibleStore(MemoryStore):
 
     After a failed commit every later one fails until `load` was called: what was decided meanwhile builds on what was
     never kept. ``breaks``, ``loads_break`` and ``reads_break`` are how many groups, loads and reads fail from now on;
-    ``refused`` counts the changes that were not kept.
+    ``unsure`` is how many groups are kept and answered with an error, and ``refused`` counts the changes that were not
+    kept.
     """
 
     def __init__(self, *, seconds: float = 0.0) -> None:
         super().__init__()
         self.seconds = seconds
         self.breaks = self.loads_break = self.reads_break = 0
-        self.refused = 0
+        self.refused = self.unsure = 0
         self._is_behind = False
         self._gathering: list[Work] = []
         self._writing: list[Work] = []
@@ -53,8 +54,12 @@ class FallibleStore(MemoryStore):
         if self.breaks:
             self.breaks -= 1
             self._is_behind = True
+        is_kept = not self._is_behind
+        if self.unsure and is_kept:
+            self.unsure -= 1
+            self._is_behind = True
         for change, future in self._writing:
-            if self._is_behind:
+            if not is_kept:
                 self.refused += 1
             else:
                 self._keep(change)

@@ -13,6 +13,7 @@ from doctor.api.ageing import AgeingDoor
 from doctor.api.alarm_life import AlarmLifeDoor
 from doctor.api.alarms import AlarmsDoor
 from doctor.api.application import make_application, token_in
+from doctor.api.availability import AvailabilityDoor
 from doctor.api.capacity import CapacityDoor
 from doctor.api.docs import Documentation
 from doctor.api.faults import FaultsDoor
@@ -32,6 +33,7 @@ from doctor.flows.ageing import AgeingFlow
 from doctor.flows.alarm import AlarmFlow
 from doctor.flows.alarm_history import AlarmHistory
 from doctor.flows.alarm_list import AlarmListFlow
+from doctor.flows.availability import AvailabilityFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.dry_run import DryRunFlow
 from doctor.flows.fault import FaultFlow
@@ -45,6 +47,7 @@ from doctor.kit.clock import Clock
 from doctor.model.errors import StoreError, TransientError
 from doctor.model.event import EventBatch
 from doctor.model.identity import Identity
+from doctor.profiler.availability import SHIPPED, Levels
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,6 +162,7 @@ def all_operations() -> tuple[Operation, ...]:
         PhysicalResourcesDoor,
         ResourceMapDoor,
         CapacityDoor,
+        AvailabilityDoor,
         Admin,
         Policies,
         Basics,
@@ -183,6 +187,7 @@ def make_doors(
     alarms: AlarmFlow,
     ageing: AgeingFlow,
     clock: Clock,
+    levels: Levels = SHIPPED,
     anonymous_from: Sequence[IPv4Network | IPv6Network],
     anonymous_zone: tzinfo | None,
 ) -> App:
@@ -214,6 +219,7 @@ def make_doors(
             PhysicalResourcesDoor(situation),
             ResourceMapDoor(situation, delivery, clock),
             CapacityDoor(situation),
+            AvailabilityDoor(AvailabilityFlow(situation, levels), clock),
             Admin(situation, timelines, tokens),
             Policies(situation, policies, DryRunFlow(situation, policies, clock, reader), clock),
             Basics(situation),

@@ -14,6 +14,7 @@ import msgspec
 import yaml
 
 from doctor.model.errors import Flaw, RejectedError
+from doctor.profiler.availability import SHIPPED, Levels, ServiceAvailabilityLevel
 
 SYSTEM_DATA = Path("/var/lib/doctor")
 
@@ -60,6 +61,14 @@ class RetentionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     days: Annotated[float, msgspec.Meta(gt=0)] = 30
 
 
+class LevelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A service availability level: what it promises, in seconds, and the capabilities that it needs."""
+
+    detection: Annotated[float, msgspec.Meta(gt=0)]
+    recovery: Annotated[float, msgspec.Meta(gt=0)]
+    needs: list[str] = []
+
+
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is written to standard error, and how."""
 
@@ -80,6 +89,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     monitors: list[dict[str, Any]] = []
     policy: Path | None = None
     endpoints: dict[str, Any] = {}
+    service_availability_levels: dict[str, LevelSettings] = {}
     retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()
 
@@ -109,6 +119,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def data_folder(self) -> Path:
         """Return where state is kept; it may not exist yet."""
         return self.data or default_data()
+
+    @property
+    def levels(self) -> Levels:
+        """Return the service availability levels: those that ship, and the operator's."""
+        return SHIPPED | {
+            name: ServiceAvailabilityLevel(
+                detection=one.detection, recovery=one.recovery, needs=tuple(one.needs)
+            )
+            for name, one in self.service_availability_levels.items()
+        }
 
     @property
     def anonymous_networks(self) -> list[IPv4Network | IPv6Network]:

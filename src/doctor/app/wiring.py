@@ -99,6 +99,7 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         alarms=alarms,
         ageing=ageing,
         clock=clock,
+        levels=settings.levels,
         anonymous_from=settings.anonymous_networks,
         anonymous_zone=settings.anonymous_zone,
     )

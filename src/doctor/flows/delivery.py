@@ -9,7 +9,7 @@ under the same id [I-4].
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import structlog
 
@@ -36,16 +36,21 @@ IN_MEMORY = 64
 REFUSALS_BEFORE_PARKING = 3
 
 OnDelivered = Callable[[StoredNotification, Delivery], None]
+Keep = Callable[[Change], Awaitable[None]]
 
 
 class DeliveryFlow:
-    """All lanes. `run` owns their tasks; outside of it messages only gather."""
+    """All lanes. `run` owns their tasks; outside of it messages only gather.
+
+    ``keep`` makes durable that a message is left out; who owns the memory that a failure puts in doubt sets it.
+    """
 
     def __init__(self, store: Store, channel: Channel, clock: Clock, on_delivered: OnDelivered) -> None:
         self._store = store
         self._channel = channel
         self._clock = clock
         self._on_delivered = on_delivered
+        self.keep: Keep = store.commit
         self._lanes: dict[str, dict[str, Lane]] = {}
         self._watchers: dict[str, asyncio.Event] = {}
         self._tasks: asyncio.TaskGroup | None = None
@@ -79,6 +84,19 @@ class DeliveryFlow:
         for lane in known.values():
             lane.close()
         self._lanes[subscription.subscription_id] = lanes
+
+    def catch_up(self, subscriptions: Iterable[Subscription], last_sequence: Callable[[str], int]) -> None:
+        """Serve what the store has, which was read anew: it may have kept what it said it had not [I-22]."""
+        present = {one.subscription_id: one for one in subscriptions}
+        for subscription_id in [known for known in self._lanes if known not in present]:
+            self.forget(subscription_id)
+        for subscription in present.values():
+            last = last_sequence(subscription.subscription_id)
+            self.follow(subscription)
+            for lane in self._lanes[subscription.subscription_id].values():
+                lane.expect(last)
+                self._wake(lane)
+            self._rouse(subscription.subscription_id)
 
     def forget(self, subscription_id: str) -> None:
         """Tell the endpoints of a subscription nothing more."""
@@ -149,7 +167,9 @@ class DeliveryFlow:
             outcome = await self._attempt(lane, notification, attempt)
             match outcome:
                 case Delivered():
-                    self._close_case(lane, notification, DeliveryState.DELIVERED, attempt, outcome)
+                    delivery = self._close_case(lane, notification, DeliveryState.DELIVERED, attempt, outcome)
+                    self._store.later(Change(deliveries=[delivery]))
+                    self._on_delivered(notification, delivery)
                     return
                 case Gone():
                     lane.gone = True
@@ -163,7 +183,9 @@ class DeliveryFlow:
                 or refusals >= REFUSALS_BEFORE_PARKING
                 or waited > retry.GIVE_UP_AFTER.total_seconds()
             ):
-                self._close_case(lane, notification, DeliveryState.PARKED, attempt, outcome)
+                delivery = self._close_case(lane, notification, DeliveryState.PARKED, attempt, outcome)
+                await self._park(lane, delivery)
+                self._on_delivered(notification, delivery)
                 return
             lane.note(attempt, outcome)
             await lane.pause(_wait(outcome, attempt + 1))
@@ -177,6 +199,21 @@ class DeliveryFlow:
             log.exception("channel.broken", subscription_id=lane.subscription_id)
             return Failed(f"internal error: {type(error).__name__}")
 
+    async def _park(self, lane: "Lane", delivery: Delivery) -> None:
+        """Make it durable that a message is left out, before the next one is sent.
+
+        Otherwise a crash would forget it, and the message would be told behind those that came after it [I-5].
+        """
+        attempt = 1
+        while not lane.closed.is_set():
+            try:
+                await self.keep(Change(deliveries=[delivery]))
+                return
+            except TransientError as error:
+                attempt += 1
+                log.warning("parking.failed", subscription_id=lane.subscription_id, error=str(error))
+                await lane.pause(retry.delay_before(attempt))
+
     def _close_case(
         self,
         lane: "Lane",
@@ -184,7 +221,7 @@ class DeliveryFlow:
         state: DeliveryState,
         attempts: int,
         outcome: DeliveryOutcome,
-    ) -> None:
+    ) -> Delivery:
         received = outcome if isinstance(outcome, Delivered) else None
         delivery = Delivery(
             subscription_id=lane.subscription_id,
@@ -196,7 +233,6 @@ class DeliveryFlow:
             received=received.received if received else None,
             error="" if isinstance(outcome, Delivered) else outcome.error,
         )
-        self._store.later(Change(deliveries=[delivery]))
         lane.note(attempts, outcome)
         if state is DeliveryState.PARKED:
             log.warning(
@@ -207,7 +243,7 @@ class DeliveryFlow:
                 attempts=attempts,
                 error=delivery.error,
             )
-        self._on_delivered(notification, delivery)
+        return delivery
 
 
 def _wait(outcome: DeliveryOutcome, attempt: int) -> float:
@@ -244,6 +280,12 @@ class Lane:
         else:
             self._waiting.append(notification)
             self.queued = sequence
+
+    def expect(self, sequence: int) -> None:
+        """Know that the outbox has messages up to this one."""
+        if sequence > self.queued:
+            self.behind = True
+            self.missed = max(self.missed, sequence)
 
     def refill(self, rows: Sequence[StoredNotification], missed: int) -> None:
         """Take over the next messages of the outbox; a full page means that there may be more.

@@ -102,6 +102,12 @@ class FaultFlow:
         self._timelines = timelines
         self._clock = clock
         self._judgement = Judgement(situation, clock, agenda, self._calm, self._silence, self._lull)
+        situation.on_restored(self._catch_up)
+        delivery.keep = situation.keep
+
+    def _catch_up(self) -> None:
+        """Tell what was kept by a change whose outcome was unknown."""
+        self._delivery.catch_up(self._situation.subscriptions, self._situation.last_sequence)
 
     def start(self) -> None:
         """Put on the agenda what was due when Doctor ended."""

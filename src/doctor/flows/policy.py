@@ -38,7 +38,6 @@ class PolicyFlow:
             text=default,
             description=self._default.description,
         )
-        self._turn = asyncio.Lock()  # one change at a time: versions have no gaps, and none is lost unseen
 
     def default(self) -> Selector:
         """Return the policy that ships, compiled."""
@@ -77,7 +76,7 @@ class PolicyFlow:
             StoreError: it could not be kept; the policy before stays.
         """
         read = await self.read(text)
-        async with self._turn:
+        async with situation.setting:
             await situation.ready()
             self._expect(situation, expected_version)
             return await self._put_in_force(situation, text, read, user=user, restores=None)
@@ -91,7 +90,7 @@ class PolicyFlow:
             RejectedError: there is no such version, or this Doctor finds it wrong.
             StoreError: it could not be kept; the policy before stays.
         """
-        async with self._turn:
+        async with situation.setting:
             await situation.ready()
             current = self.current(situation).version
             if version is None and current == 0:
@@ -156,9 +155,14 @@ class PolicyFlow:
             description=policy.description,
             restores=restores,
         )
-        await situation.keep(Change(policies=[stored]))
-        situation.policy = stored
-        situation.selector = read.selector
+
+        def take_effect() -> None:
+            situation.policy = stored
+            situation.selector = read.selector
+
+        await situation.put_in_force(
+            Change(policies=[stored]), lambda snapshot: snapshot.policy == stored, take_effect
+        )
         log.info(
             "policy.applied",
             version=stored.version,

@@ -27,16 +27,20 @@ async def replace_map(
         RejectedError: the map belongs to a cloud.
         StoreError: it could not be kept; the map before stays.
     """
-    await situation.ready()
-    counted = Pool(resources, situation.book.state_of)
-    told = capacity_notifications(situation, differences(situation.pool, counted), now=now)
-    await situation.keep(Change(resource_map=document, notifications=told))
-    delivery.dispatch(told)
-    situation.controller.replace(resources)
-    behind = capacity_notifications(situation, differences(counted, situation.pool), now=now)
-    if behind:
-        await situation.keep(Change(notifications=behind))
-        delivery.dispatch(behind)
+    async with situation.setting:
+        await situation.ready()
+        counted = Pool(resources, situation.book.state_of)
+        told = capacity_notifications(situation, differences(situation.pool, counted), now=now)
+        await situation.put_in_force(
+            Change(resource_map=document, notifications=told),
+            lambda snapshot: snapshot.resource_map == document,
+            lambda: situation.controller.replace(resources),
+        )
+        delivery.dispatch(told)
+        behind = capacity_notifications(situation, differences(counted, situation.pool), now=now)
+        if behind:
+            await situation.keep(Change(notifications=behind))
+            delivery.dispatch(behind)
     settle_memory()
     log.info(
         "resource_map.replaced",

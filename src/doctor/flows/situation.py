@@ -7,6 +7,7 @@ else is judged, and the one who asked was answered with an error [I-29].
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 
 import msgspec
 import structlog
@@ -32,6 +33,7 @@ log = structlog.get_logger(__name__)
 RECENT_EVENTS = 200_000
 ALARM_MEMO = "alarm"  # the kind of the notes of alarms, by alarm_id
 SETTING_MEMO = "setting"  # the kind of what the Administrator has set while Doctor ran, by name
+MEND_EVERY = 0.5
 
 
 class Situation:
@@ -60,6 +62,9 @@ class Situation:
         self._stale = False
         self._reading = asyncio.Lock()
         self._readings = 0
+        self.setting = asyncio.Lock()  # who changes a setting does it one after the other
+        self._on_restored: list[Callable[[], None]] = []
+        self._unsure: list[tuple[Callable[[Snapshot], bool], Callable[[], None]]] = []
 
     @property
     def is_ready(self) -> bool:
@@ -124,7 +129,23 @@ class Situation:
             async with self._reading:
                 if self._stale:
                     await self._restore()
+                    for restored in self._on_restored:
+                        restored()
                     log.info("store.recovered", open_faults=len(self.book))
+
+    def on_restored(self, restored: Callable[[], None]) -> None:
+        """Have this called whenever the store was read anew: it may have kept what it said it had not [I-22]."""
+        self._on_restored.append(restored)
+
+    async def stay_ready(self) -> None:
+        """Mend memory soon after a failure, also when nobody reports anything."""
+        while True:
+            await asyncio.sleep(MEND_EVERY)
+            if self._stale:
+                try:
+                    await self.ready()
+                except StoreError as error:
+                    log.warning("store.unreadable", error=str(error))
 
     def doubt(self) -> None:
         """Say that memory may be ahead of the store: it is read anew before anything else is judged."""
@@ -146,6 +167,22 @@ class Situation:
                 self.doubt()
             raise
 
+    async def put_in_force(
+        self, change: Change, is_in_force: Callable[[Snapshot], bool], take_effect: Callable[[], None]
+    ) -> None:
+        """Make a setting durable, then use it; of one whose outcome is unknown the next reading decides [I-22].
+
+        Hold `setting` meanwhile, so that what takes effect last is what was kept last.
+
+        Raises:
+            StoreError: it is not in force now.
+        """
+        unsure = (is_in_force, take_effect)
+        self._unsure.append(unsure)
+        await self.keep(change)
+        self._unsure = [other for other in self._unsure if other is not unsure]
+        take_effect()
+
     async def _restore(self) -> Snapshot:
         snapshot = await self.store.load(recent_events=RECENT_EVENTS)
         self.secret = snapshot.instance_secret
@@ -162,6 +199,10 @@ class Situation:
         ids = snapshot.event_ids.hex()
         for start in range(0, len(ids), 32):
             self.intake.is_news(_dashed(ids[start : start + 32]))
+        for is_in_force, take_effect in self._unsure:
+            if is_in_force(snapshot):
+                take_effect()
+        self._unsure = []
         self._readings += 1
         self._stale = False
         return snapshot

@@ -520,6 +520,16 @@ class Moment:
         story = self._story
         story.note(self._second, lambda: _load(story, resources))
 
+    def mend(self) -> None:
+        """Let Doctor read the store anew by itself after a failure, as the service does."""
+        story = self._story
+
+        def act() -> None:
+            assert story._tasks is not None
+            story.doctor.do(story._tasks, story.doctor.situation.stay_ready())
+
+        story.note(self._second, act)
+
     def do(self, action: Callable[[], object]) -> None:
         """Let anything else happen, at once."""
 

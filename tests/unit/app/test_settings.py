@@ -111,3 +111,24 @@ def test_an_override_is_checked_like_the_file() -> None:
     """What the command line sets is no more allowed than what the file sets."""
     with pytest.raises(RejectedError):
         Settings().with_overrides(listen="0.0.0.0:80")
+
+
+@pytest.mark.requirement("G44")
+def test_an_operator_may_define_levels_of_service_availability() -> None:
+    """[HA 6.1.1] Sub-levels beside those that ship; a name that ships may be given other figures."""
+    levels = parse_settings(
+        {
+            "service_availability_levels": {
+                "1A": {"detection": 1, "recovery": 4, "needs": ["fence"]},
+                "3": {"detection": 9, "recovery": 20},
+            }
+        }
+    ).levels
+    assert sorted(levels) == ["1", "1A", "2", "3"]
+    assert (levels["1A"].recovery, levels["1A"].needs, levels["3"].recovery) == (4, ("fence",), 20)
+
+
+def test_a_level_that_promises_nothing_is_refused() -> None:
+    with pytest.raises(RejectedError) as refused:
+        parse_settings({"service_availability_levels": {"1A": {"detection": 1, "recovery": 0}}})
+    assert refused.value.flaws[0].pointer.startswith("service_availability_levels")

@@ -31,6 +31,18 @@ MACHINE = {
     "isolation": "pending",
     "faults": [ALARM],
 }
+VNF = {
+    "owner": "red",
+    "group": "g1",
+    "machine": None,
+    "machines": 2,
+    "sal": "1",
+    "availability": 0.999,
+    "failures": 1,
+    "longest_recovery": 7.5,
+    "impact": 0.5,
+    "breaches": [{"promise": "recovery"}],
+}
 ZONE = {
     "zone_id": "az1",
     "hosts": {"total": 2, "available": 1, "down": 1, "maintenance": 0},
@@ -72,6 +84,7 @@ def lines(text: str) -> list[list[str]]:
     [
         pytest.param(["alarm", "list"], "/v1/alarms", ALARM, "critical", id="alarms"),
         pytest.param(["alarm", "list", "--all"], "/v1/alarms", ALARM, "raised", id="all alarms"),
+        pytest.param(["report"], "/v1/availability", VNF, "99.90000", id="report"),
         pytest.param(["capacity"], "/v1/capacity", ZONE, "az1", id="capacity"),
         pytest.param(["fault", "list"], "/v1/faults", MACHINE, "host down", id="faults"),
         pytest.param(

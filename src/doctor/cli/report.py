@@ -1,0 +1,66 @@
+"""``doctor report``: how available the VNFs were."""
+
+from typing import Any
+
+import click
+
+from doctor.cli.connection import connected
+from doctor.cli.output import json_option, print_list, print_table, remark
+
+
+@click.command()
+@click.option("--since", metavar="TIME", help="From this time on (RFC 3339); default: 30 days ago.")
+@click.option("--until", metavar="TIME", help="Up to this time; default: now.")
+@click.option("--group", metavar="NAME", multiple=True, help="Of this redundancy group.")
+@click.option("--owner", metavar="PROJECT", help="Of this owner (Administrator).")
+@click.option("--breached", is_flag=True, help="Only those whose level was not kept.")
+@json_option
+def report(breached: bool, as_json: bool, **query: Any) -> None:
+    """Report how available VNFs were, and whether they got what their level promises.
+
+    A VNF is a group of machines, or a machine without a group. Planned outages count as any other.
+
+    \b
+    Examples:
+      doctor report
+      doctor report --since 2026-03-01T00:00:00Z --breached
+      doctor report --json
+    """
+    with connected() as doctor:
+        found = list(doctor.items("/v1/availability", breached="true" if breached else None, **query))
+    if as_json:
+        print_list(found)
+    elif not found:
+        remark("no VNFs" + (" whose level was not kept" if breached else ""))
+    else:
+        print_table(
+            (
+                "owner",
+                "group",
+                "machine",
+                "machines",
+                "sal",
+                "available %",
+                "failures",
+                "longest s",
+                "impact",
+                "breaches",
+            ),
+            [
+                [
+                    one.get("owner"),
+                    one.get("group"),
+                    one.get("machine"),
+                    one.get("machines"),
+                    one.get("sal"),
+                    f"{100 * one['availability']:.5f}",
+                    one.get("failures"),
+                    one.get("longest_recovery"),
+                    one.get("impact"),
+                    len(one.get("breaches", ())),
+                ]
+                for one in found
+            ],
+            keep=("owner", "available %", "breaches"),
+            spare=("impact", "machines", "longest s"),
+        )

@@ -1,0 +1,120 @@
+"""One Doctor from its start to its death, wired and started as the service does it."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from doctor.drivers.controllers.embedded import EmbeddedController
+from doctor.flows.agenda import Agenda
+from doctor.flows.delivery import DeliveryFlow
+from doctor.flows.fault import FaultFlow
+from doctor.flows.policy import PolicyFlow
+from doctor.flows.situation import Situation
+from doctor.flows.subscription import SubscriptionFlow
+from doctor.flows.timelines import Timelines
+from doctor.inspector.catalogue import default_catalogue
+from doctor.kit.clock import Clock
+from doctor.model.notification import Delivery, StoredNotification
+from doctor.ports.channel import Channel
+from doctor.ports.store import Store
+from doctor.testing.simulation.loop import Process, SimLoop
+from doctor.testing.simulation.nfvi import map_of
+
+FLUSH_EVERY = 2.0
+
+Work = Callable[["Doctor"], Coroutine[Any, Any, Any]]
+
+
+class NoAnswerError(Exception):
+    """Nobody knows what became of a request."""
+
+
+class Doctor:
+    """The flows of one process. What was asked of it and is not answered when it dies never will be."""
+
+    def __init__(self, name: str, loop: SimLoop, store: Store, channel: Channel, clock: Clock) -> None:
+        self.process = Process(name)
+        self.tasks: list[asyncio.Task[Any]] = []
+        self.open_requests: dict[asyncio.Future[Any], None] = {}
+        self._loop = loop
+        self.policies = PolicyFlow(default_catalogue(), clock)
+        self.situation = Situation(store, EmbeddedController(), self.policies.default())
+        self.timelines = Timelines(store)
+        self.delivery = DeliveryFlow(store, channel, clock, self._on_delivered)
+        self.agenda = Agenda(clock)
+        self.faults = FaultFlow(self.situation, self.delivery, self.timelines, self.agenda, clock)
+        self.subscriptions = SubscriptionFlow(self.situation, self.delivery, channel, clock)
+
+    async def start(self) -> None:
+        """Take over what the store has."""
+        snapshot = await self.situation.load()
+        if snapshot.resource_map is not None:
+            self.situation.controller.replace(map_of(snapshot.resource_map))
+        await self.policies.start(self.situation, None)
+        for subscription in self.situation.subscriptions:
+            self.delivery.follow(subscription)
+        self.faults.start()
+
+    async def run(self, on_started: Callable[[], None]) -> None:
+        """Start, and run until it dies."""
+        await self.start()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.delivery.run())
+            tasks.create_task(self.situation.stay_ready())
+            tasks.create_task(self.agenda.run())
+            tasks.create_task(self._flush())
+            on_started()
+
+    async def _flush(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_EVERY)
+            self.timelines.flush()
+
+    def _on_delivered(self, notification: StoredNotification, delivery: Delivery) -> None:
+        if delivery.told and delivery.received:
+            self.timelines.told(
+                notification.fault_key,
+                notification.subscription_id,
+                notification.notification_id,
+                delivery.told,
+                delivery.received,
+            )
+
+    def begin(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Do something in this process."""
+        task = self._loop.create_task(work, context=self.process.context)
+        self.tasks.append(task)
+        return task
+
+    def ask(self, work: Work, way_back: float, *, answer_is_lost: bool) -> asyncio.Future[Any]:
+        """Take a request; its answer comes a while after it is done, or never."""
+        answer: asyncio.Future[Any] = self._loop.create_future()
+        self.open_requests[answer] = None
+        task = self.begin(work(self))
+
+        def done(task: asyncio.Task[Any]) -> None:
+            self.open_requests.pop(answer, None)
+            failed = asyncio.CancelledError() if task.cancelled() else task.exception()
+            if not answer_is_lost:
+                self._loop.outside(
+                    way_back, _answer, answer, failed, None if failed is not None else task.result()
+                )
+
+        task.add_done_callback(done)
+        return answer
+
+    def die(self) -> None:
+        """Stop for good, in the middle of whatever is under way."""
+        self.process.freeze()
+        for answer in self.open_requests:
+            _answer(answer, NoAnswerError("connection reset"), None)
+
+
+def _answer(answer: asyncio.Future[Any], failed: BaseException | None, result: Any) -> None:
+    if answer.done():
+        return
+    if failed is not None:
+        answer.set_exception(failed)
+        answer.exception()  # whoever asked may have gone
+    else:
+        answer.set_result(result)

@@ -1,0 +1,112 @@
+"""Runs seeds: one, or many on all processors."""
+
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import NamedTuple
+
+from doctor.testing.simulation.environment import controlled
+from doctor.testing.simulation.loop import SimLoop, StuckError
+from doctor.testing.simulation.mutants import MUTANTS
+from doctor.testing.simulation.trace import Line
+from doctor.testing.simulation.verdict import judge
+from doctor.testing.simulation.world import World, tidy
+
+MOST_SENTENCES = 20
+
+
+class Outcome(NamedTuple):
+    """How one run went: ``broken`` is empty when every promise held."""
+
+    seed: int
+    broken: tuple[str, ...]
+    fingerprint: str
+    virtual_seconds: float
+    events: int
+    sent: int
+    received: int
+    crashes: int
+    store_failures: int
+
+
+def run(
+    seed: int, mutant: str | None = None, on_trace: Callable[[list[Line]], None] | None = None
+) -> Outcome:
+    """Run one seed, with a planted bug if one is named."""
+    with controlled(seed) as patch:
+        if mutant is not None:
+            MUTANTS[mutant].plant(patch)
+        chance = random.Random(f"{seed}/order")
+        loop = SimLoop(chance, shuffle=chance.choice([0.0, 0.2, 1.0]))
+        world = World(seed, loop)
+        broken: list[str] = []
+
+        def check(moment: str) -> None:
+            if not broken:
+                found = dict.fromkeys(judge(world, moment))
+                broken.extend(f"{moment}: {sentence}" for sentence in list(found)[:MOST_SENTENCES])
+
+        with tidy(world):
+            try:
+                loop.run_until_complete(world.play(check))
+            except StuckError as error:
+                broken.append(f"stuck: {error}")
+            broken += [f"defect: {_defect(context)}" for context in loop.defects[:3]]
+            outcome = Outcome(
+                seed=seed,
+                broken=tuple(broken),
+                fingerprint=world.trace.fingerprint(),
+                virtual_seconds=loop.time(),
+                events=sum(len(push.events) for push in world.books.pushes),
+                sent=len(world.channel.ledger.sent),
+                received=sum(len(rows) for rows in world.channel.ledger.received.values()),
+                crashes=world.books.crashes,
+                store_failures=world.store.failures,
+            )
+            if on_trace is not None:
+                on_trace(world.trace.lines)
+    return outcome
+
+
+def _defect(context: dict[str, object]) -> str:
+    return f"{context.get('message')}: {context.get('exception')!r}"
+
+
+def run_many(seeds: Iterable[int], *, workers: int) -> Iterator[Outcome]:
+    """Run seeds side by side; the outcomes come in the order of the seeds."""
+    if workers <= 1:
+        yield from map(run, seeds)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(run, seeds, chunksize=5)
+
+
+class Hunt(NamedTuple):
+    """How a planted bug was hunted: ``seeds`` that were needed, and what gave it away; None if nothing did."""
+
+    mutant: str
+    seeds: int
+    broken: str | None
+    seconds: float
+
+
+def hunt(mutant: str, most: int, start: int = 0) -> Hunt:
+    """Run seeds until one finds a planted bug."""
+    begun = time.perf_counter()
+    for number in range(most):
+        outcome = run(start + number, mutant)
+        if outcome.broken:
+            return Hunt(mutant, number + 1, outcome.broken[0], time.perf_counter() - begun)
+    return Hunt(mutant, most, None, time.perf_counter() - begun)
+
+
+def hunt_all(most: int, *, workers: int, start: int = 0) -> Iterator[Hunt]:
+    """Hunt every planted bug."""
+    names = list(MUTANTS)
+    if workers <= 1:
+        yield from (hunt(name, most, start) for name in names)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(hunt, names, [most] * len(names), [start] * len(names))
