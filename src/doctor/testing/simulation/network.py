@@ -37,7 +37,7 @@ class Sent:
 
     tick: int
     process: str
-    endpoint_id: str
+    endpoint: Endpoint
     notification: StoredNotification
     attempt: int
 
@@ -47,7 +47,7 @@ class Receipt:
     """One message as an endpoint received it."""
 
     tick: int
-    endpoint_id: str
+    endpoint: Endpoint
     notification: StoredNotification
 
 
@@ -93,7 +93,7 @@ class SimChannel:
         key = (process.name if process else "", endpoint.endpoint_id)
         mood = "4xx" if self._is_poison(endpoint, notification) else self._mood(endpoint.endpoint_id)
         tick = self._trace.note("doctor", "sends", name, f"attempt {attempt}", "" if mood == "well" else mood)
-        sent = Sent(tick, key[0], endpoint.endpoint_id, notification, attempt)
+        sent = Sent(tick, key[0], endpoint, notification, attempt)
         self.ledger.sent.append(sent)
         if not self._is_kept(notification):
             self.ledger.not_kept.append(sent)
@@ -157,7 +157,7 @@ class SimChannel:
 
     def _receive(self, endpoint: Endpoint, notification: StoredNotification) -> None:
         tick = self._trace.note(endpoint.url, "received", f"#{notification.sequence}")
-        self.ledger.received[endpoint.endpoint_id].append(Receipt(tick, endpoint.endpoint_id, notification))
+        self.ledger.received[endpoint.endpoint_id].append(Receipt(tick, endpoint, notification))
 
     def _is_poison(self, endpoint: Endpoint, notification: StoredNotification) -> bool:
         """Tell whether an endpoint never takes this message, although it takes others [I-20]."""

@@ -37,6 +37,21 @@ class Told(NamedTuple):
     severity: str
 
 
+class Term(NamedTuple):
+    """One time of an endpoint in a subscription: what is removed and added anew is told from then on, by a way of its own.
+
+    A request of the former time may still be on its way, so that order is promised within each alone.
+    """
+
+    endpoint_id: str
+    since: int
+
+
+def term_of(endpoint: Endpoint) -> Term:
+    """Return which time of an endpoint this is."""
+    return Term(endpoint.endpoint_id, endpoint.since)
+
+
 @dataclass(frozen=True)
 class Kept:
     """What a store has: notifications by subscription in order, ends of deliveries, subscriptions and faults."""
@@ -152,19 +167,15 @@ def messages(kept: Kept, ledger: Ledger) -> Iterator[str]:
     }
     for sent in ledger.not_kept:
         yield f"I-1: #{sent.notification.sequence} was sent at tick {sent.tick} before it was kept like this"
-    first: defaultdict[str, list[int]] = defaultdict(list)
-    seen: set[tuple[str, int]] = set()
+    first: defaultdict[Term, dict[int, None]] = defaultdict(dict)
     for sent in ledger.sent:
         row = by_place.get((sent.notification.subscription_id, sent.notification.sequence))
         if row != sent.notification:
             yield f"I-4: #{sent.notification.sequence} was sent in other words or under another id than kept"
-        place = (sent.endpoint_id, sent.notification.sequence)
-        if place not in seen:
-            seen.add(place)
-            first[sent.endpoint_id].append(sent.notification.sequence)
-    for endpoint_id, sequences in first.items():
-        if sequences != sorted(sequences):
-            yield f"I-5: {endpoint_id} was sent {sequences}, out of order"
+        first[term_of(sent.endpoint)][sent.notification.sequence] = None
+    for term, sequences in first.items():
+        if [*sequences] != sorted(sequences):
+            yield f"I-5: {term.endpoint_id} was sent {[*sequences]}, out of order"
     for (process, endpoint_id), most in ledger.most_under_way.items():
         if most > 1:
             yield f"I-18: {process} had {most} requests at once under way to {endpoint_id}"
@@ -174,15 +185,15 @@ def messages(kept: Kept, ledger: Ledger) -> Iterator[str]:
         for endpoint_id, delivery in ends.items()
         if delivery.state is DeliveryState.PARKED
     }
-    for endpoint_id, receipts in ledger.received.items():
-        # What was given up may still be on its way when the next is sent.
-        news = [
-            sequence
-            for sequence in dict.fromkeys(one.notification.sequence for one in receipts)
-            if (endpoint_id, sequence) not in parked
-        ]
-        if news != sorted(news):
-            yield f"I-5: {endpoint_id} received {news}, out of order"
+    received: defaultdict[Term, dict[int, None]] = defaultdict(dict)
+    for receipts in ledger.received.values():
+        for one in receipts:
+            # What was given up may still be on its way when the next is sent.
+            if (one.endpoint.endpoint_id, one.notification.sequence) not in parked:
+                received[term_of(one.endpoint)][one.notification.sequence] = None
+    for term, sequences in received.items():
+        if [*sequences] != sorted(sequences):
+            yield f"I-5: {term.endpoint_id} received {[*sequences]}, out of order"
 
 
 def privacy(ledger: Ledger, projects: Mapping[str, str | None]) -> Iterator[str]:

@@ -47,6 +47,7 @@ class SimStore(MemoryStore):
         self.weather = weather
         self.journal: list[tuple[int, EventBatch]] = []
         self.failures = 0
+        self.refused: list[str] = []
         self._is_behind = False
         self._gathering: list[Work] = []
         self._writing: list[Work] = []
@@ -130,6 +131,7 @@ class SimStore(MemoryStore):
             self._keep(change)
         except StoreError as error:
             self._trace.note("store", "refuses", str(error))
+            self.refused.append(str(error))
             return error
         tick = self._trace.note("store", "keeps", _summary(change))
         self.journal += [(tick, batch) for batch in change.batches]
