@@ -371,14 +371,14 @@ def test_ageing_forgets_what_is_over_with_its_notes_and_nothing_that_is_open() -
     async def age() -> None:
         doctor = RunningFlows(story.store, story.channel, story.clock, story.controller, story.selector)
         await doctor.situation.load()
-        ageing = AgeingFlow(doctor.situation, story.clock, days=30)
+        ageing = AgeingFlow(doctor.situation, story.clock, doctor.silences, days=30)
         assert ageing.current.keep == dict.fromkeys(AGEING_SEVERITIES, Keep(days=30))
         await ageing.forget()
         assert len(doctor.situation.notes) == 2
         await ageing.apply({Severity.CRITICAL: Keep(count=0)}, user="root")
         again = RunningFlows(story.store, story.channel, story.clock, story.controller, story.selector)
         await again.situation.load()
-        ageing = AgeingFlow(again.situation, story.clock, days=30)
+        ageing = AgeingFlow(again.situation, story.clock, again.silences, days=30)
         assert ageing.current.keep[Severity.CRITICAL] == Keep(count=0)
         assert ageing.current.keep[Severity.MINOR] == Keep(days=30)
         await ageing.forget()

@@ -13,13 +13,8 @@ import msgspec
 from msgspec.structs import replace
 
 from doctor.model.alarm import Alarm, AlarmedFault, Transition
-from doctor.model.fault import Severity
-from doctor.model.history import HistoryEntry, Shift, Standing
-
-
-def standing_of(alarm: Alarm) -> Standing:
-    """Return what can change of an alarm."""
-    return Standing(alarm.severity, alarm.resource_state, alarm.is_root_cause)
+from doctor.model.fault import Fault, Severity
+from doctor.model.history import HistoryEntry, Shift, Silenced, Standing, standing_of
 
 
 def entry_of(
@@ -44,6 +39,47 @@ def entry_of(
         ended=ended,
         user=user,
     )
+
+
+def with_silences(
+    entries: list[HistoryEntry],
+    fault: Fault,
+    silenced: Iterable[Silenced],
+    *,
+    now: datetime,
+) -> None:
+    """Keep in the entries of a step who was not told of it. What left nothing to keep has an entry now."""
+    known = next(
+        (
+            index
+            for index, entry in enumerate(entries)
+            if entry.fault_key == fault.fault_key and entry.transition == fault.transition
+        ),
+        None,
+    )
+    if known is not None:
+        entries[known] = replace(entries[known], silenced=(*entries[known].silenced, *silenced))
+    else:
+        entries.append(
+            HistoryEntry(
+                fault_key=fault.fault_key, transition=fault.transition, time=now, silenced=tuple(silenced)
+            )
+        )
+
+
+def befores(entry: HistoryEntry | None, transition: Transition) -> dict[str, Standing]:
+    """Return how the alarms were that a step has changed, by alarm id."""
+    if entry is None:
+        return {}
+    known: dict[str, Standing] = {}
+    rest = None
+    for shift in entry.shifts:
+        if shift.alarm_ids is None:
+            rest = shift.before
+        else:
+            known.update(dict.fromkeys(shift.alarm_ids, shift.before))
+    found = ((alarm.alarm_id, known.get(alarm.alarm_id, rest)) for alarm in transition.changed)
+    return {alarm_id: before for alarm_id, before in found if before is not None}
 
 
 def _shifts(before: AlarmedFault, transition: Transition) -> tuple[Shift, ...]:

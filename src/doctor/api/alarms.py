@@ -14,6 +14,7 @@ from doctor.api.paging import Page, PageQuery, page_of, position_in
 from doctor.api.roles import READERS
 from doctor.api.wire.alarm import AlarmOut, AlarmSummary, alarm_out, summary_of
 from doctor.flows.alarm import AlarmFlow
+from doctor.flows.silence import SilenceFlow
 from doctor.flows.situation import Situation
 from doctor.kit.times import in_utc
 from doctor.model.alarm import Alarm, AlarmedFault
@@ -43,6 +44,7 @@ class AlarmQuery(PageQuery, frozen=True, kw_only=True):
     probable_cause: list[Described] = []
     ack_state: AckState | None = None
     shelved: bool | None = None
+    silenced: bool | None = None
     event_start_time: datetime | None = None
     event_end_time: datetime | None = None
     sort: Literal["raised_time", "-raised_time", "severity", "-severity"] | None = None
@@ -51,9 +53,10 @@ class AlarmQuery(PageQuery, frozen=True, kw_only=True):
 class AlarmsDoor(Owned):
     """The operations on the list of alarms."""
 
-    def __init__(self, situation: Situation, alarms: AlarmFlow) -> None:
+    def __init__(self, situation: Situation, alarms: AlarmFlow, silences: SilenceFlow) -> None:
         super().__init__(situation)
         self._alarms = alarms
+        self._silences = silences
 
     @operation("GET", "/v1/alarms", tag="Alarms", roles=READERS)
     async def list_alarms(self, call: Call[None, AlarmQuery]) -> Answer[Page[AlarmOut]]:
@@ -80,13 +83,16 @@ class AlarmsDoor(Owned):
     async def summarise_alarms(self, call: Call[None, None]) -> Answer[AlarmSummary]:
         """Count the active alarms: by severity, by state, by whether somebody has acknowledged them."""
         scope, notes = call.identity.scope, self._situation.notes
-        alarms = [
-            (alarm, notes.of(alarm.alarm_id))
+        found = [
+            (record, alarm)
             for record in self._situation.book
             for alarm in record.alarms.values()
             if scope is None or alarm.project == scope
         ]
-        return Answer(summary_of(alarms))
+        silenced = sum(1 for record, alarm in found if self._silences.over(record, alarm, scope))
+        return Answer(
+            summary_of([(alarm, notes.of(alarm.alarm_id)) for _, alarm in found], silenced=silenced)
+        )
 
     @operation("GET", "/v1/alarms/{alarm_id}", tag="Alarms", roles=READERS)
     async def get_alarm(self, call: Call[None, None]) -> Answer[AlarmOut]:
@@ -95,12 +101,15 @@ class AlarmsDoor(Owned):
         return Answer(self._out(*found, self._situation.describer(call.identity.scope)))
 
     def _out(self, record: AlarmedFault, alarm: Alarm, describer: Describer) -> AlarmOut:
-        return alarm_out(record, alarm, describer, self._situation.notes.of(alarm.alarm_id))
+        note = self._situation.notes.of(alarm.alarm_id)
+        silences = self._silences.over(record, alarm, describer.viewer)
+        return alarm_out(record, alarm, describer, note, silences)
 
     def _test(self, query: AlarmQuery, scope: str | None) -> Wanted:
         """Return what tells whether an alarm is asked for."""
         floor = severity_floor(query.min_severity)
         note_of = self._situation.notes.of
+        over = self._silences.over
         asks_for_notes = query.ack_state is not None or query.shelved is not None
 
         def wanted(record: AlarmedFault, alarm: Alarm) -> bool:
@@ -116,6 +125,7 @@ class AlarmsDoor(Owned):
                 and (query.event_start_time is None or fault.event_time >= in_utc(query.event_start_time))
                 and (query.event_end_time is None or fault.event_time <= in_utc(query.event_end_time))
                 and (not asks_for_notes or _has(note_of(alarm.alarm_id), alarm, query))
+                and (query.silenced is None or query.silenced is bool(over(record, alarm, scope)))
             )
 
         return wanted

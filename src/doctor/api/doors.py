@@ -24,6 +24,7 @@ from doctor.api.physical_resources import PhysicalResourcesDoor
 from doctor.api.policies import Policies
 from doctor.api.resource_map import ResourceMapDoor
 from doctor.api.roles import REPORTERS
+from doctor.api.silences import SilencesDoor
 from doctor.api.southbound import App, EventsAnswer, SouthboundDoor
 from doctor.api.subscriptions import SubscriptionsDoor
 from doctor.api.virtual_resources import VirtualResourcesDoor
@@ -38,6 +39,7 @@ from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.dry_run import DryRunFlow
 from doctor.flows.fault import FaultFlow
 from doctor.flows.policy import PolicyFlow
+from doctor.flows.silence import SilenceFlow
 from doctor.flows.situation import Situation
 from doctor.flows.subscription import SubscriptionFlow
 from doctor.flows.timelines import Timelines
@@ -158,6 +160,7 @@ def all_operations() -> tuple[Operation, ...]:
         AlarmsDoor,
         AlarmLifeDoor,
         AgeingDoor,
+        SilencesDoor,
         VirtualResourcesDoor,
         PhysicalResourcesDoor,
         ResourceMapDoor,
@@ -186,6 +189,7 @@ def make_doors(
     policies: PolicyFlow,
     alarms: AlarmFlow,
     ageing: AgeingFlow,
+    silences: SilenceFlow,
     clock: Clock,
     levels: Levels = SHIPPED,
     anonymous_from: Sequence[IPv4Network | IPv6Network],
@@ -207,14 +211,16 @@ def make_doors(
             SubscriptionsDoor(situation, subscriptions),
             NotificationsDoor(situation, delivery, subscriptions, timelines, clock),
             FaultsDoor(situation),
-            AlarmsDoor(situation, alarms),
+            AlarmsDoor(situation, alarms, silences),
             AlarmLifeDoor(
                 situation,
                 alarms,
+                silences,
                 AlarmHistory(situation, timelines),
                 AlarmListFlow(situation, delivery, clock),
             ),
             AgeingDoor(ageing),
+            SilencesDoor(situation, silences, clock),
             VirtualResourcesDoor(situation),
             PhysicalResourcesDoor(situation),
             ResourceMapDoor(situation, delivery, clock),

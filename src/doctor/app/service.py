@@ -91,6 +91,7 @@ class Service:
             parts.delivery.follow(subscription)
         _ = situation.pool  # counted now, and not when the first host fails
         parts.alarms.start()
+        parts.silences.start()
         parts.faults.start()
         settle_memory()
         log.info(

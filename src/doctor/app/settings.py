@@ -4,6 +4,7 @@ Errors name the path and what would be right. What belongs to a driver is read b
 """
 
 import os
+from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,13 +14,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 import yaml
 
+from doctor.flows.silence import SilenceLimits
 from doctor.model.errors import Flaw, RejectedError
 from doctor.profiler.availability import SHIPPED, Levels, ServiceAvailabilityLevel
 
 SYSTEM_DATA = Path("/var/lib/doctor")
 
 # Settings that have their name already, so that a file written for a later Doctor is refused for the right reason.
-PLANNED = (("database",), ("fencing",), ("limits",), ("auth", "keystone"))
+PLANNED = (("database",), ("fencing",), ("auth", "keystone"))
 
 
 class TlsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -69,6 +71,18 @@ class LevelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     needs: list[str] = []
 
 
+class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much one may ask for: how many hours a silence lasts, and how many silences a project has."""
+
+    silence_hours: Annotated[float, msgspec.Meta(gt=0, le=8784)] = 168
+    silences_per_project: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 100
+
+    @property
+    def of_silences(self) -> SilenceLimits:
+        """Return them as the flow takes them."""
+        return SilenceLimits(timedelta(hours=self.silence_hours), self.silences_per_project)
+
+
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is written to standard error, and how."""
 
@@ -90,6 +104,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     policy: Path | None = None
     endpoints: dict[str, Any] = {}
     service_availability_levels: dict[str, LevelSettings] = {}
+    limits: LimitSettings = LimitSettings()
     retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()
 

@@ -15,6 +15,7 @@ from doctor.flows.alarm import AlarmFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow
 from doctor.flows.policy import PolicyFlow
+from doctor.flows.silence import SilenceFlow
 from doctor.flows.situation import Situation
 from doctor.flows.subscription import SubscriptionFlow
 from doctor.flows.timelines import Timelines
@@ -49,6 +50,7 @@ class Parts(NamedTuple):
     policies: PolicyFlow
     agenda: Agenda
     alarms: AlarmFlow
+    silences: SilenceFlow
     ageing: AgeingFlow
     monitors: list[Monitor]
     doors: App
@@ -87,7 +89,8 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     subscriptions = SubscriptionFlow(situation, delivery, channel, clock)
     tokens = TokenFlow(situation, clock)
     alarms = AlarmFlow(situation, faults, delivery, agenda, clock)
-    ageing = AgeingFlow(situation, clock, days=settings.retention.days)
+    silences = SilenceFlow(situation, delivery, agenda, clock, settings.limits.of_silences)
+    ageing = AgeingFlow(situation, clock, silences, days=settings.retention.days)
     doors = make_doors(
         situation=situation,
         faults=faults,
@@ -98,6 +101,7 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         policies=policies,
         alarms=alarms,
         ageing=ageing,
+        silences=silences,
         clock=clock,
         levels=settings.levels,
         anonymous_from=settings.anonymous_networks,
@@ -117,6 +121,7 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         policies=policies,
         agenda=agenda,
         alarms=alarms,
+        silences=silences,
         ageing=ageing,
         monitors=_monitors(settings),
         doors=doors,

@@ -6,6 +6,7 @@ from datetime import timedelta
 import msgspec
 import structlog
 
+from doctor.flows.silence import SilenceFlow
 from doctor.flows.situation import ALARM_MEMO, SETTING_MEMO, Situation
 from doctor.kit.clock import Clock
 from doctor.model.ageing import AGEING_SEVERITIES, Ageing, Keep
@@ -20,10 +21,11 @@ AGEING = "ageing"  # the name of the setting
 class AgeingFlow:
     """Knows how long what is kept. Without a word of the Administrator it is what the settings say."""
 
-    def __init__(self, situation: Situation, clock: Clock, *, days: float) -> None:
-        """Take ``days`` from the settings: for events and timelines always, for the rest until told otherwise."""
+    def __init__(self, situation: Situation, clock: Clock, silences: SilenceFlow, *, days: float) -> None:
+        """Take ``days`` from the settings: for events, timelines, silences always, for the rest until told otherwise."""
         self._situation = situation
         self._clock = clock
+        self._silences = silences
         self._days = days
 
     @property
@@ -60,7 +62,8 @@ class AgeingFlow:
         before = now - timedelta(days=self._days)
         gone = await self._situation.store.prune(before=before, faults=self.current.limits(now))
         notes = await self._forget_notes()
-        log.info("store.pruned", gone=gone, notes=notes)
+        silences = await self._silences.forget(before)
+        log.info("store.pruned", gone=gone, notes=notes, silences=silences)
 
     async def _forget_notes(self) -> int:
         situation = self._situation

@@ -16,11 +16,12 @@ from doctor.alarms import notes
 from doctor.flows.agenda import Agenda
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow
+from doctor.flows.hush import Hush
 from doctor.flows.situation import ALARM_MEMO, Situation
 from doctor.flows.telling import written
 from doctor.kit.clock import Clock
 from doctor.model.alarm import Alarm, AlarmedFault, Transition
-from doctor.model.alarm_note import AlarmNote
+from doctor.model.alarm_note import AlarmNote, Shelving
 from doctor.model.errors import Flaw, Reason, RejectedError
 from doctor.model.identity import Identity
 from doctor.model.notification import StoredNotification
@@ -53,6 +54,7 @@ class AlarmFlow:
         self._delivery = delivery
         self._agenda = agenda
         self._clock = clock
+        self._hush = Hush(situation)
 
     def start(self) -> None:
         """Plan the ends of the shelvings that the store knows."""
@@ -148,16 +150,28 @@ class AlarmFlow:
             self._situation.notes.put(after)
             change.memos.append(_memo(after))
             if found is not None and note.shelving is not None and notes.has_moved(note.shelving, found[1]):
-                change.notifications += self._told_now(*found, after, now)
+                change.notifications += self._told_now(*found, note.shelving, after, change, now)
+        change.notifications += self._hush.let_go(change, now)
         if change.memos:
             await self._situation.keep(change)
             self._delivery.dispatch(change.notifications)
         self._plan()
 
     def _told_now(
-        self, record: AlarmedFault, alarm: Alarm, note: AlarmNote, now: datetime
+        self,
+        record: AlarmedFault,
+        alarm: Alarm,
+        shelving: Shelving,
+        note: AlarmNote,
+        change: Change,
+        now: datetime,
     ) -> list[StoredNotification]:
+        """Write that an alarm has changed meanwhile, unless a silence says when that is told."""
         situation = self._situation
+        unheard = situation.unheard.get(record.fault.fault_key)
+        is_owed = unheard is not None and alarm.alarm_id in unheard.owners
+        if is_owed or self._hush.owe(record, alarm, notes.known_of(shelving), change, now):
+            return []
         transition = Transition(record=record, changed=(alarm,))
         describer = situation.describer(alarm.project)
         return [

@@ -4,7 +4,7 @@ Almost all of it is derived: from the record of the fault, the note of the alarm
 subscriptions as they are now. Ids are made from content, so it is known under which id somebody would have been told.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -12,11 +12,12 @@ from msgspec.structs import replace
 
 from doctor.alarms.history import Moment, MomentKind, moments_of
 from doctor.flows.alarm import occasion_of
+from doctor.flows.hush import occasion_of as late_occasion_of
 from doctor.flows.situation import Situation
 from doctor.flows.timelines import Timelines
 from doctor.model.alarm import Alarm, AlarmedFault
 from doctor.model.alarm_note import ActKind, AlarmNote
-from doctor.model.history import Happening, HistoryItem
+from doctor.model.history import Happening, HistoryEntry, HistoryItem, Side, Silenced
 from doctor.model.notification import Delivery, DeliveryState, NotificationType
 from doctor.model.subscription import Subscription
 from doctor.notifier.message import notification_id_of
@@ -40,6 +41,7 @@ class _Occasion(NamedTuple):
     transition: int
     alarm: Alarm
     occasion: str = ""
+    project: str | None = None  # of an occasion: for whose subscriptions it is one
 
 
 class AlarmHistory:
@@ -59,7 +61,9 @@ class AlarmHistory:
         if note is not None:
             items += _acts(note)
             occasions += _ends_of_shelving(note, moments)
-        items += await self._told(record, alarm, occasions[-MOST_TOLD:], note, scope)
+        occasions += _ends_of_silences(history.entries, alarm, moments)
+        past = _Past(note, history.entries, alarm, moments[0].transition, scope)
+        items += await self._told(record, alarm, occasions[-MOST_TOLD:], past, scope)
         return sorted(items, key=lambda item: item.time)  # stable: what happened stands before who was told
 
     async def _told(
@@ -67,7 +71,7 @@ class AlarmHistory:
         record: AlarmedFault,
         alarm: Alarm,
         occasions: list[_Occasion],
-        note: AlarmNote | None,
+        past: "_Past",
         scope: str | None,
     ) -> list[HistoryItem]:
         concerned = self._concerned(alarm, scope)
@@ -81,7 +85,7 @@ class AlarmHistory:
         sent = {row.notification_id: row for row in rows}
         items: list[HistoryItem] = []
         for occasion in occasions:
-            items += self._on(occasion, record, concerned, ids, sent, note)
+            items += self._on(occasion, record, concerned, ids, sent, past)
         for notification_id in others:
             if notification_id in sent:
                 items += _ends(sent[notification_id], None, None)
@@ -94,7 +98,7 @@ class AlarmHistory:
         concerned: list[Subscription],
         ids: dict[tuple[_Occasion, str], str],
         sent: dict[str, Outgoing],
-        note: AlarmNote | None,
+        past: "_Past",
     ) -> Iterator[HistoryItem]:
         """Say who was told of one thing, and who was not."""
         anybody = False
@@ -105,22 +109,24 @@ class AlarmHistory:
                 yield from _ends(row, subscription, occasion.kind)
                 continue
             if subscription.created > occasion.time or (
-                occasion.occasion and subscription.project != occasion.alarm.project
+                occasion.occasion and subscription.project != occasion.project
             ):
                 continue
             anybody = True
-            is_shelved = not occasion.occasion and _was_shelved(note, occasion.time)
+            is_shelved = not occasion.occasion and _was_shelved(past.note, occasion.time)
             why = why_unheard(
                 subscription, occasion.kind, record.fault, occasion.alarm, is_shelved=is_shelved
             )
             if occasion.occasion and why is None:
                 continue  # nothing had changed meanwhile
+            silenced = past.silenced(occasion, subscription) if why is None else None
             yield HistoryItem(
                 time=occasion.time,
                 what=Happening.NOT_TOLD,
                 notification_type=occasion.kind,
                 subscription_id=subscription.subscription_id,
-                reason=why or Unheard.UNKNOWN,
+                reason=why or (Unheard.UNKNOWN if silenced is None else past.words_for(silenced)),
+                silence_id=None if silenced is None else past.id_of(silenced),
             )
         if not anybody and not occasion.occasion:
             yield HistoryItem(
@@ -144,6 +150,54 @@ class AlarmHistory:
         timeline = await self._timelines.recall(record.fault.fault_key)
         told = timeline.consumers if timeline else ()
         return [one.notification_id for one in told if one.notification_id not in known]
+
+
+class _Past:
+    """What people and silences have done to an alarm, as far as the viewer may know (a project, or None for all)."""
+
+    def __init__(
+        self,
+        note: AlarmNote | None,
+        entries: Sequence[HistoryEntry],
+        alarm: Alarm,
+        born: int,
+        scope: str | None,
+    ) -> None:
+        """Take what is kept; ``born`` is the step of the fault in which the alarm was raised."""
+        self.note = note
+        self._scope = scope
+        self._late = {one.side for entry in entries for one in entry.late if alarm.alarm_id in one.raised}
+        self._silenced = {
+            (entry.transition, one.side): one
+            for entry in entries
+            for one in entry.silenced
+            if one.alarm_ids is None or alarm.alarm_id in one.alarm_ids
+        }
+        self._born = born
+
+    def silenced(self, occasion: _Occasion, subscription: Subscription) -> Silenced | None:
+        """Return the silence that kept something from a subscription, None if none did."""
+        side = Side.ADMINISTRATOR if subscription.project is None else Side.OWNER
+        found = self._silenced.get((occasion.transition, side))
+        is_end = occasion.kind is NotificationType.FAULT_CLEARED
+        if found is None and is_end and side not in self._late:
+            return self._silenced.get(
+                (self._born, side)
+            )  # who was never told of the beginning is not told of the end
+        return found
+
+    def words_for(self, silenced: Silenced) -> str:
+        """Return why somebody was not told. What the Administrator writes is not meant for owners."""
+        if self._is_hidden(silenced):
+            return Unheard.SILENCED
+        return f"silenced by {silenced.owner} because {silenced.reason}"
+
+    def id_of(self, silenced: Silenced) -> str | None:
+        """Return the id of a silence that the viewer can ask for."""
+        return None if self._is_hidden(silenced) else silenced.silence_id
+
+    def _is_hidden(self, silenced: Silenced) -> bool:
+        return self._scope is not None and silenced.project is None
 
 
 def _id(record: AlarmedFault, occasion: _Occasion, subscription: Subscription) -> str:
@@ -188,7 +242,30 @@ def _ends_of_shelving(note: AlarmNote, moments: list[Moment]) -> Iterator[_Occas
                 last.transition,
                 last.alarm,
                 occasion_of(note, act.shelving),
+                last.alarm.project,
             )
+
+
+def _ends_of_silences(
+    entries: Iterable[HistoryEntry], alarm: Alarm, moments: list[Moment]
+) -> Iterator[_Occasion]:
+    """Return when somebody may have been told what silences had withheld."""
+    for entry in entries:
+        for late in entry.late:
+            for kind, alarm_ids in (
+                (NotificationType.FAULT, late.raised),
+                (NotificationType.FAULT_CHANGED, late.changed),
+            ):
+                if alarm.alarm_id in alarm_ids:
+                    before = [one for one in moments if one.time <= entry.time] or moments[:1]
+                    yield _Occasion(
+                        entry.time,
+                        kind,
+                        entry.transition,
+                        before[-1].alarm,
+                        late_occasion_of(entry),
+                        None if late.side is Side.ADMINISTRATOR else alarm.project,
+                    )
 
 
 def _was_shelved(note: AlarmNote | None, time: datetime) -> bool:

@@ -20,6 +20,7 @@ from doctor.alarms.history import entry_of
 from doctor.flows.agenda import Agenda
 from doctor.flows.capacity import capacity_notifications
 from doctor.flows.delivery import DeliveryFlow
+from doctor.flows.hush import Hush
 from doctor.flows.judgement import OWN, Judgement
 from doctor.flows.memory import Expected, Key
 from doctor.flows.situation import Situation
@@ -101,6 +102,7 @@ class FaultFlow:
         self._delivery = delivery
         self._timelines = timelines
         self._clock = clock
+        self._hush = Hush(situation)
         self._judgement = Judgement(situation, clock, agenda, self._calm, self._silence, self._lull)
         situation.on_restored(self._catch_up)
         delivery.keep = situation.keep
@@ -563,7 +565,13 @@ class FaultFlow:
     def _notify(self, transition: Transition, outlooks: Outlooks, step: Step) -> None:
         """Write the notifications of a transition, each with the next number of its subscription."""
         situation = self._situation
-        for telling in tellings(transition, situation.subscriptions, situation.notes.shelved):
+        news = self._hush.heard(transition, step.change, step.now)
+        for telling in tellings(
+            news.owners,
+            situation.subscriptions,
+            situation.notes.shelved,
+            administrator=news.administrator,
+        ):
             describer = situation.describer(telling.subscription.project, outlooks)
             step.change.notifications.append(
                 written(situation, telling, transition.record, describer, now=step.now)

@@ -8,6 +8,7 @@ else is judged, and the one who asked was answered with an error [I-29].
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -22,17 +23,24 @@ from doctor.model.capacity import Pool
 from doctor.model.errors import StoreError
 from doctor.model.identity import Token
 from doctor.model.resource_map import ResourceMap
+from doctor.model.silence import Silence, Tally, Unheard
 from doctor.model.subscription import Subscription
 from doctor.notifier.matching import Subscriptions
 from doctor.notifier.message import Describer, Outlooks
+from doctor.notifier.silences import Silences
 from doctor.ports.controller import Controller
 from doctor.ports.store import Change, Snapshot, Store, StoredPolicy
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 RECENT_EVENTS = 200_000
 ALARM_MEMO = "alarm"  # the kind of the notes of alarms, by alarm_id
 SETTING_MEMO = "setting"  # the kind of what the Administrator has set while Doctor ran, by name
+SILENCE_MEMO = "silence"  # the kind of silences, by silence_id
+TALLY_MEMO = "silence tally"  # the kind of what silences have withheld, by silence_id
+UNHEARD_MEMO = "unheard"  # the kind of what silences withhold of open faults, by fault_key
 MEND_EVERY = 0.5
 
 
@@ -49,6 +57,8 @@ class Situation:
         self.book = AlarmBook()
         self.subscriptions = Subscriptions()
         self.notes = AlarmNotes()
+        self.silences = Silences()
+        self.unheard: dict[str, Unheard] = {}
         self.settings: dict[str, bytes] = {}
         self.intake = Intake()
         self._public_url = public_url
@@ -190,6 +200,13 @@ class Situation:
         self.subscriptions = Subscriptions((*snapshot.subscriptions, *self._fixed))
         kept = snapshot.memos.get(ALARM_MEMO, {}).values()
         self.notes = AlarmNotes(msgspec.msgpack.decode(note, type=AlarmNote) for note in kept)
+        self.silences = Silences(
+            (_decoded(one, Silence) for one in snapshot.memos.get(SILENCE_MEMO, {}).values()),
+            {key: _decoded(one, Tally) for key, one in snapshot.memos.get(TALLY_MEMO, {}).items()},
+        )
+        self.unheard = {
+            key: _decoded(one, Unheard) for key, one in snapshot.memos.get(UNHEARD_MEMO, {}).items()
+        }
         self.settings = dict(snapshot.memos.get(SETTING_MEMO, {}))
         self._sequences = dict(snapshot.sequences)
         self.tokens = {token.sha256: token for token in snapshot.tokens}
@@ -206,6 +223,10 @@ class Situation:
         self._readings += 1
         self._stale = False
         return snapshot
+
+
+def _decoded(record: bytes, kind: type[T]) -> T:
+    return msgspec.msgpack.decode(record, type=kind)
 
 
 def _dashed(digits: str) -> str:

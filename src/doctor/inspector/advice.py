@@ -6,7 +6,7 @@ from itertools import islice
 from doctor.inspector.coverage import covers, size_of
 from doctor.inspector.document import MAX_FLAWS, escaped, shown, suggestion
 from doctor.inspector.propagation_advice import SUPPLIER_TYPES, propagation_advice
-from doctor.inspector.words import is_literal
+from doctor.kit.pattern import is_literal
 from doctor.model.fault import SEVERITY_WORDS, Severity
 from doctor.model.policy import Catalogue, Condition, Equals, FailurePolicy, FaultRule, Glob, OneOf
 

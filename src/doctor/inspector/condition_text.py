@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from doctor.inspector.document import Place
-from doctor.inspector.words import is_literal
+from doctor.kit.pattern import is_literal
 from doctor.model.fault import Severity, severity_of
 from doctor.model.policy import Condition, Equals, Glob, Matcher, OneOf, Range
 

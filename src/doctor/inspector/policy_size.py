@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from doctor.inspector.words import is_literal
+from doctor.kit.pattern import is_literal
 from doctor.model.policy import Condition, FailurePolicy, Glob, OneOf
 
 MAX_PATTERNS = 1_000  # different ones; an event may be held against all of them

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from doctor.inspector.condition import Compiled, Details, EventTest, compiled, look_up, read_details, steps
 from doctor.inspector.impact import by_supplier
-from doctor.inspector.words import is_literal, pattern
+from doctor.kit.pattern import is_literal, pattern
 from doctor.model.event import RawEvent
 from doctor.model.fault import SEVERITY_WORDS, Severity
 from doctor.model.policy import Absence, Condition, FailurePolicy, FaultRule, Grade, IgnoreRule

@@ -67,33 +67,39 @@ class Telling(NamedTuple):
 
 
 def tellings(
-    transition: Transition, subscriptions: Subscriptions, shelved: Collection[str] = ()
+    transition: Transition,
+    subscriptions: Subscriptions,
+    shelved: Collection[str] = (),
+    *,
+    administrator: Transition | None = None,
 ) -> Iterator[Telling]:
     """Return what each subscription is to be told of a transition: one notification for all that one cause did.
 
     An alarm that ever was bad enough counts as bad enough: who heard of it once hears of it until its end. Of
     ``shelved`` alarms (by id) the owner hears the end but no changes; the Administrator goes on hearing of those
-    of others.
+    of others. ``administrator`` is the transition as he hears it, if that is another one than the owners hear.
     """
-    for kind, alarms in (
-        (NotificationType.FAULT, transition.raised),
-        (NotificationType.FAULT_CHANGED, transition.changed),
-        (NotificationType.FAULT_CLEARED, transition.cleared),
+    above = transition if administrator is None else administrator
+    for kind, alarms, seen in (
+        (NotificationType.FAULT, transition.raised, above.raised),
+        (NotificationType.FAULT_CHANGED, transition.changed, above.changed),
+        (NotificationType.FAULT_CLEARED, transition.cleared, above.cleared),
     ):
-        if alarms:
+        if alarms or seen:
             quiet = shelved if kind is NotificationType.FAULT_CHANGED else ()
-            yield from _told(kind, alarms, transition, subscriptions, quiet)
+            yield from _told(kind, alarms, seen, transition, subscriptions, quiet)
 
 
 def _told(
     kind: NotificationType,
+    owned: tuple[Alarm, ...],
     alarms: tuple[Alarm, ...],
     transition: Transition,
     subscriptions: Subscriptions,
     quiet: Collection[str],
 ) -> Iterator[Telling]:
     fault = transition.record.fault
-    for project, own in _by_project(alarms).items():
+    for project, own in _by_project(owned).items():
         if project is not None:
             if quiet:
                 own = tuple(alarm for alarm in own if alarm.alarm_id not in quiet)

@@ -73,7 +73,7 @@ class Describer:
         outlooks: Outlooks | None = None,
     ) -> None:
         self.public_url = public_url
-        self._viewer = viewer
+        self.viewer = viewer
         self.resources = resources
         self.book = book
         self._digest = _digest_for(viewer, secret)
@@ -124,7 +124,7 @@ class Describer:
         fault = record.fault
         is_open = alarm.cleared_time is None
         severity = alarm.severity if is_open else Severity.CLEARED
-        everything = self._viewer is None
+        everything = self.viewer is None
         is_own = alarm.resource_id == fault.resource_id
         return FaultInfo(
             alarm_id=alarm.alarm_id,
@@ -147,7 +147,7 @@ class Describer:
     def _correlated(self, record: AlarmedFault, alarm: Alarm) -> tuple[str, ...]:
         """Return the faults that belong to an alarm: its root cause, as far as the viewer knows of it."""
         root = self.book.root_cause(record.fault)
-        if self._viewer is None:
+        if self.viewer is None:
             above = () if root is None else (root.fault.fault_key,)
             return above + _own_and_derived(record, alarm)
         known = None if root is None else root.alarms.get(alarm.resource_id)
@@ -164,13 +164,13 @@ class Describer:
         if host is None:
             return b"null"
         ref = encode(_ref(self._digest, host))
-        return ref if self._viewer is not None else b'%b,"physical_resource_id":%b' % (ref, encode(host))
+        return ref if self.viewer is not None else b'%b,"physical_resource_id":%b' % (ref, encode(host))
 
     def _location(self, host: str | None, outlook: Outlook) -> Location:
         return Location(
             zone_id=outlook.zone_id,
             host_ref=None if host is None else _ref(self._digest, host),
-            physical_resource_id=host if self._viewer is None else None,
+            physical_resource_id=host if self.viewer is None else None,
         )
 
     def outlook(self, host: str | None) -> Outlook:

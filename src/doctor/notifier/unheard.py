@@ -21,6 +21,7 @@ class Unheard(StrEnum):
     RESOURCE_TYPE = "the subscription asks for other types of resource"
     SEVERITY = "the subscription asks for worse alarms only"
     SHELVED = "the alarm was shelved"
+    SILENCED = "silenced by the Administrator"
     PENDING = "not received yet"
     PARKED = "given up"
     UNKNOWN = "the subscription was another one then, or what was sent is no longer kept"

@@ -34,6 +34,7 @@ from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import Accepted, FaultFlow, Reported
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.resource_map import replace_map
+from doctor.flows.silence import SilenceFlow
 from doctor.flows.situation import Situation
 from doctor.flows.subscription import EndpointWish, SubscriptionFlow
 from doctor.flows.timelines import Timelines
@@ -51,7 +52,9 @@ from doctor.model.notification import (
     StoredNotification,
 )
 from doctor.model.resource_map import ResourceMap
+from doctor.model.silence import Audience, Silence, SilenceMatcher
 from doctor.model.subscription import SubscribeFilter, Subscription
+from doctor.notifier.silence_life import SilenceOrder
 from doctor.ports.store import Store
 from doctor.testing.channel import Answer, Attempt, FakeChannel
 from doctor.testing.clock import START, LoopClock
@@ -202,6 +205,7 @@ class RunningFlows:
         self.faults = FaultFlow(self.situation, self.delivery, self.timelines, self.agenda, clock)
         self.subscriptions = SubscriptionFlow(self.situation, self.delivery, channel, clock)
         self.alarms = AlarmFlow(self.situation, self.faults, self.delivery, self.agenda, clock)
+        self.silences = SilenceFlow(self.situation, self.delivery, self.agenda, clock)
         self.alarm_history = AlarmHistory(self.situation, self.timelines)
         self.alarm_list = AlarmListFlow(self.situation, self.delivery, clock)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -222,6 +226,7 @@ class RunningFlows:
         for subscription in self.situation.subscriptions:
             self.delivery.follow(subscription)
         self.alarms.start()
+        self.silences.start()
         self.do(tasks, self.delivery.run())
         self.faults.start()
         self.do(tasks, self.agenda.run())
@@ -256,6 +261,7 @@ class Scenario:
         self.channel = FakeChannel(self.clock)
         self.controller = EmbeddedController(resources)
         self.subscriptions: dict[str, Subscription] = {}
+        self.silences: dict[str, Silence] = {}
         self.answers: list[Accepted] = []
         self.selector = _selector(policy, self.clock)
         self._doctor: RunningFlows | None = None
@@ -496,6 +502,50 @@ class Moment:
             ]
             end = None if until is None else START + timedelta(seconds=until)
             await story.doctor.alarms.act(_identity("somebody", project), alarm.alarm_id, action, until=end)
+
+        story.note(self._second, act)
+
+    def silence(
+        self,
+        *resource_id: str,
+        project: str | None = None,
+        audience: Audience | None = None,
+        start: float | None = None,
+        until: float,
+        name: str = "",
+        everything: bool = False,
+        matcher: SilenceMatcher | None = None,
+    ) -> None:
+        """Let somebody of a project (the Administrator without one) ask not to be told of resources.
+
+        ``matcher`` says more of what is meant. It begins in the second ``start``, or now. The story finds it by ``name`` in
+        `Scenario.silences`.
+        """
+        story = self._story
+        order = SilenceOrder(
+            matcher=matcher or SilenceMatcher(resource_id=resource_id),
+            audience=audience,
+            owner=name or "somebody",
+            reason="planned work",
+            start=None if start is None else START + timedelta(seconds=start),
+            end=START + timedelta(seconds=until),
+            duration=None,
+            everything=everything,
+        )
+
+        async def act() -> None:
+            made, _ = await story.doctor.silences.create(_identity("somebody", project), order)
+            story.silences[name] = made
+
+        story.note(self._second, act)
+
+    def end_silence(self, name: str = "") -> None:
+        """Let its author end a silence."""
+        story = self._story
+
+        async def act() -> None:
+            silence = story.silences[name]
+            await story.doctor.silences.end(_identity("somebody", silence.project), silence.silence_id)
 
         story.note(self._second, act)
 

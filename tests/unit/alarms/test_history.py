@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from doctor.alarms.history import MomentKind, entry_of, moments_of, standing_of
+from doctor.alarms.history import MomentKind, entry_of, moments_of
 from doctor.alarms.lifecycle import cleared, settled
 from doctor.model.alarm import Alarm, AlarmedFault, Transition
 from doctor.model.fault import ResourceState, Severity
-from doctor.model.history import HistoryEntry
+from doctor.model.history import HistoryEntry, standing_of
 from doctor.model.resource import PhysicalResource, VirtualResource
 from doctor.model.resource_map import ResourceMap
 from tests.unit.model.nfvis import SEVERITIES, STATES, at, fault_on, long_lists

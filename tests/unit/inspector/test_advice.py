@@ -14,7 +14,7 @@ from doctor.inspector.catalogue import default_catalogue
 from doctor.inspector.condition import compiled, read_details
 from doctor.inspector.coverage import covers
 from doctor.inspector.policy_text import parse_policy
-from doctor.inspector.words import pattern
+from doctor.kit.pattern import pattern
 from doctor.model.errors import RejectedError
 from doctor.model.event import RawEvent
 from doctor.model.fault import Severity

@@ -1,0 +1,207 @@
+"""What silences leave of what happened, for the owners and for the Administrator, and what is told when they are over.
+
+In comes a transition of a fault; out goes the transition as each of the two hears it. Beginnings and changes of covered
+alarms are withheld. An end is told to whoever was told of the beginning, silence or not, and to nobody else. What
+somebody does not know of an alarm that is still open is remembered: it is told as soon as nothing covers the alarm any
+more, as it is then.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
+
+from doctor.model.alarm import Alarm, AlarmedFault, Transition
+from doctor.model.history import Late, Side, Silenced, Standing, standing_of
+from doctor.model.silence import Silence, Unheard
+from doctor.notifier.silences import Coverage
+
+NOTHING = Unheard()
+
+
+class News(NamedTuple):
+    """A transition as the owners hear it, and as the Administrator does."""
+
+    owners: Transition
+    administrator: Transition
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nobody has anything to hear."""
+        return not any(one.raised or one.changed or one.cleared for one in self)
+
+    def by_side(self) -> Iterator[tuple[Side, Transition]]:
+        """Return what each of the two hears."""
+        return zip((Side.OWNER, Side.ADMINISTRATOR), self, strict=True)
+
+
+class Withheld(NamedTuple):
+    """What one silence withholds; ``alarms`` are the ids of those of which somebody knew all until now."""
+
+    silence: Silence
+    news: News
+    alarms: frozenset[str]
+
+
+class Heard(NamedTuple):
+    """What is told now, what is to be remembered as not told, and which silence it is that withholds it."""
+
+    news: News
+    unheard: Unheard
+    withheld: tuple[Withheld, ...] = ()
+
+
+def hear(
+    transition: Transition, unheard: Unheard, coverage: Coverage, before: Mapping[str, Standing]
+) -> Heard:
+    """Decide what is heard of a transition. ``before`` is how the changed alarms were, by alarm id."""
+    record = transition.record
+    owners = _Part(Side.OWNER, unheard.owners, coverage)
+    administrator = _Part(Side.ADMINISTRATOR, unheard.administrator, coverage)
+    for part in (owners, administrator):
+        part.sift(transition, before)
+    withheld = tuple(
+        Withheld(
+            silence,
+            News(owners.withheld[key].of(record), administrator.withheld[key].of(record)),
+            frozenset(owners.new[key] | administrator.new[key]),
+        )
+        for key, silence in (owners.silences | administrator.silences).items()
+    )
+    return Heard(
+        News(owners.told.of(record), administrator.told.of(record)),
+        Unheard(owners=owners.unheard, administrator=administrator.unheard),
+        withheld,
+    )
+
+
+def overdue(
+    record: AlarmedFault, unheard: Unheard, coverage: Coverage, shelved: Collection[str] = ()
+) -> tuple[News, Unheard]:
+    """Return what can be told at last of an open fault, and what still cannot.
+
+    Of ``shelved`` alarms owners do not hear changes: those stay until the alarm is back.
+    """
+    owed = unheard.owners.keys() | unheard.administrator.keys()
+    alarms = {alarm.alarm_id: alarm for alarm in record.alarms.values() if alarm.alarm_id in owed}
+    told = {side: _Alarms() for side in Side}
+    left: dict[Side, dict[str, Standing | None]] = {side: {} for side in Side}
+    for side, debts in ((Side.OWNER, unheard.owners), (Side.ADMINISTRATOR, unheard.administrator)):
+        for alarm_id, known in debts.items():
+            alarm = alarms.get(alarm_id)
+            if alarm is None or standing_of(alarm) == known:
+                continue
+            is_aside = side is Side.OWNER and known is not None and alarm_id in shelved
+            if is_aside or coverage.of(alarm).by(side) is not None:
+                left[side][alarm_id] = known
+            elif known is None:
+                told[side].raised.append(alarm)
+            else:
+                told[side].changed.append(alarm)
+    news = News(told[Side.OWNER].of(record), told[Side.ADMINISTRATOR].of(record))
+    return news, Unheard(owners=left[Side.OWNER], administrator=left[Side.ADMINISTRATOR])
+
+
+def silenced_of(transition: Transition, withheld: Withheld) -> Iterator[Silenced]:
+    """Return what is kept of a silence in the history of a fault: who it kept from hearing of which alarms."""
+    silence = withheld.silence
+    for side, part in withheld.news.by_side():
+        alarms = (*part.raised, *part.changed, *part.cleared)
+        if not alarms:
+            continue
+        everything = len(alarms) == sum(1 for _ in _concerning(side, transition))
+        yield Silenced(
+            side,
+            silence.silence_id,
+            silence.project,
+            silence.owner,
+            silence.reason,
+            None if everything else _ids(alarms),
+        )
+
+
+def late_of(news: News) -> Iterator[Late]:
+    """Return what is kept in the history of a fault of what is told when silences are over."""
+    for side, part in news.by_side():
+        if part.raised or part.changed:
+            yield Late(side, _ids(part.raised), _ids(part.changed))
+
+
+def _ids(alarms: tuple[Alarm, ...]) -> tuple[str, ...]:
+    return tuple(alarm.alarm_id for alarm in alarms)
+
+
+def _concerning(side: Side, transition: Transition) -> Iterator[Alarm]:
+    for alarms in (transition.raised, transition.changed, transition.cleared):
+        for alarm in alarms:
+            if side is Side.ADMINISTRATOR or alarm.project is not None:
+                yield alarm
+
+
+class _Alarms:
+    """Some of the alarms of a transition."""
+
+    def __init__(self) -> None:
+        self.raised: list[Alarm] = []
+        self.changed: list[Alarm] = []
+        self.cleared: list[Alarm] = []
+
+    def of(self, record: AlarmedFault) -> Transition:
+        return Transition(
+            record=record,
+            raised=tuple(self.raised),
+            changed=tuple(self.changed),
+            cleared=tuple(self.cleared),
+        )
+
+
+class _Part:
+    """What the owners, or the Administrator, are told of a transition and what they are not.
+
+    ``withheld`` and ``new`` are by silence: what it withholds, and of which alarms until now all was known.
+    """
+
+    def __init__(self, side: Side, unheard: Mapping[str, Standing | None], coverage: Coverage) -> None:
+        self._side = side
+        self._coverage = coverage
+        self.told = _Alarms()
+        self.unheard = dict(unheard)
+        self.silences: dict[str, Silence] = {}
+        self.withheld: defaultdict[str, _Alarms] = defaultdict(_Alarms)
+        self.new: defaultdict[str, set[str]] = defaultdict(set)
+
+    def sift(self, transition: Transition, before: Mapping[str, Standing]) -> None:
+        """Take the transition apart. What is physical is no owner's, and stays with what is told: it reaches none."""
+        for alarm in transition.raised:
+            silence = self._covered(alarm)
+            if silence is None:
+                self.told.raised.append(alarm)
+            else:
+                self._owe(alarm, None, silence)
+                self.withheld[silence.silence_id].raised.append(alarm)
+        for alarm in transition.changed:
+            silence = self._covered(alarm)
+            is_owed = alarm.alarm_id in self.unheard
+            if silence is not None:
+                if not is_owed:
+                    self._owe(alarm, before.get(alarm.alarm_id), silence)
+                self.withheld[silence.silence_id].changed.append(alarm)
+            elif is_owed and self.unheard.pop(alarm.alarm_id) is None:
+                self.told.raised.append(alarm)
+            else:
+                self.told.changed.append(alarm)
+        for alarm in transition.cleared:
+            is_known = alarm.alarm_id not in self.unheard or self.unheard.pop(alarm.alarm_id) is not None
+            if is_known:
+                self.told.cleared.append(alarm)
+            elif (silence := self._covered(alarm)) is not None:
+                self.withheld[silence.silence_id].cleared.append(alarm)
+
+    def _covered(self, alarm: Alarm) -> Silence | None:
+        silence = self._coverage.of(alarm).by(self._side)
+        if silence is not None:
+            self.silences[silence.silence_id] = silence
+        return silence
+
+    def _owe(self, alarm: Alarm, known: Standing | None, silence: Silence) -> None:
+        self.unheard[alarm.alarm_id] = known
+        self.new[silence.silence_id].add(alarm.alarm_id)
