@@ -42,6 +42,7 @@ def alarm() -> None:
     "--ack/--no-ack", "acknowledged", default=None, help="Only those that are, or are not, acknowledged."
 )
 @click.option("--shelved/--not-shelved", default=None, help="Only those that are, or are not, shelved.")
+@click.option("--silenced/--not-silenced", default=None, help="Only those that are, or are not, silenced.")
 @click.option("--since", metavar="TIME", help="Only of faults that a monitor saw then or later.")
 @click.option("--until", metavar="TIME", help="Only of faults that a monitor saw then or before.")
 @click.option("--sort", type=click.Choice(SORTS), help="In this order; a minus is descending.")
@@ -57,6 +58,7 @@ def list_alarms(
     probable_cause: str | None,
     acknowledged: bool | None,
     shelved: bool | None,
+    silenced: bool | None,
     since: str | None,
     until: str | None,
     sort: str | None,
@@ -90,6 +92,7 @@ def list_alarms(
         "probable_cause": probable_cause,
         "ack_state": None if acknowledged is None else "acknowledged" if acknowledged else "unacknowledged",
         "shelved": shelved,
+        "silenced": silenced,
         "event_start_time": since,
         "event_end_time": until,
         "sort": sort,

@@ -33,6 +33,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "notification": ("doctor.cli.notification:notification", "What was told; follow it live."),
     },
     "Administer": {
+        "silence": ("doctor.cli.silence:silence", "What is not told for a while, such as of planned work."),
         "policy": ("doctor.cli.policy:policy", "The failure policy: what counts as which fault."),
         "token": ("doctor.cli.token:token", "Who may ask Doctor, and what."),
         "completion": ("doctor.cli.completion:completion", "Let the shell complete `doctor` commands."),

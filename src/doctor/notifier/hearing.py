@@ -7,7 +7,7 @@ more, as it is then.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from doctor.model.alarm import Alarm, AlarmedFault, Transition
@@ -108,7 +108,8 @@ def silenced_of(transition: Transition, withheld: Withheld) -> Iterator[Silenced
         alarms = (*part.raised, *part.changed, *part.cleared)
         if not alarms:
             continue
-        everything = len(alarms) == sum(1 for _ in _concerning(side, transition))
+        step = (*transition.raised, *transition.changed, *transition.cleared)
+        everything = len(alarms) == sum(1 for _ in _concerning(side, step))
         yield Silenced(
             side,
             silence.silence_id,
@@ -130,11 +131,9 @@ def _ids(alarms: tuple[Alarm, ...]) -> tuple[str, ...]:
     return tuple(alarm.alarm_id for alarm in alarms)
 
 
-def _concerning(side: Side, transition: Transition) -> Iterator[Alarm]:
-    for alarms in (transition.raised, transition.changed, transition.cleared):
-        for alarm in alarms:
-            if side is Side.ADMINISTRATOR or alarm.project is not None:
-                yield alarm
+def _concerning(side: Side, alarms: Iterable[Alarm]) -> Iterable[Alarm]:
+    """Return the alarms that one of the two is told of: what is physical is no owner's."""
+    return alarms if side is Side.ADMINISTRATOR else (one for one in alarms if one.project is not None)
 
 
 class _Alarms:
@@ -170,15 +169,15 @@ class _Part:
         self.new: defaultdict[str, set[str]] = defaultdict(set)
 
     def sift(self, transition: Transition, before: Mapping[str, Standing]) -> None:
-        """Take the transition apart. What is physical is no owner's, and stays with what is told: it reaches none."""
-        for alarm in transition.raised:
+        """Take the transition apart."""
+        for alarm in _concerning(self._side, transition.raised):
             silence = self._covered(alarm)
             if silence is None:
                 self.told.raised.append(alarm)
             else:
                 self._owe(alarm, None, silence)
                 self.withheld[silence.silence_id].raised.append(alarm)
-        for alarm in transition.changed:
+        for alarm in _concerning(self._side, transition.changed):
             silence = self._covered(alarm)
             is_owed = alarm.alarm_id in self.unheard
             if silence is not None:
@@ -189,7 +188,7 @@ class _Part:
                 self.told.raised.append(alarm)
             else:
                 self.told.changed.append(alarm)
-        for alarm in transition.cleared:
+        for alarm in _concerning(self._side, transition.cleared):
             is_known = alarm.alarm_id not in self.unheard or self.unheard.pop(alarm.alarm_id) is not None
             if is_known:
                 self.told.cleared.append(alarm)
