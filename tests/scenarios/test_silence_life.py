@@ -43,7 +43,10 @@ PEOPLE = {
 HOST_OF = {"vm-1": "compute-1", "vm-2": "compute-2", "vm-3": "compute-1"}
 OWNER_OF = {"vm-1": "red", "vm-2": "red", "vm-3": "blue"}
 WHICH = st.integers(0, 9)
-EXAMPLES = 300 if os.environ.get("DOCTOR_SOAK") else 60
+SAID = st.tuples(
+    st.sampled_from(["compute-1", "compute-1", "compute-2"]), st.sampled_from(["critical", "minor", "up"])
+)
+EXAMPLES = 300 if os.environ.get("DOCTOR_SOAK") else 100
 
 
 class SilenceLife(RuleBasedStateMachine):
@@ -88,7 +91,10 @@ class SilenceLife(RuleBasedStateMachine):
         self.flow.start()
         self.do(self.agenda.due(clock.now()))
 
-    @rule(host=st.sampled_from(["compute-1", "compute-2"]), said=st.sampled_from(["critical", "minor", "up"]))
+    @rule(said=SAID)
+    def monitor_says(self, said: tuple[str, str]) -> None:
+        self.monitor(*said)
+
     def monitor(self, host: str, said: str) -> None:
         """Let the monitor say how a host is."""
         self.reports += 1
@@ -124,6 +130,34 @@ class SilenceLife(RuleBasedStateMachine):
         )
         made, _ = self.do(self.flow.create(PEOPLE[who], order))
         self.silences[made.silence_id] = made
+
+    @rule(
+        who=st.sampled_from(sorted(PEOPLE)),
+        audience=st.sampled_from([Audience.ADMINISTRATOR, Audience.EVERYBODY]),
+        before=st.lists(SAID, max_size=2),
+        within=st.lists(SAID, min_size=2, max_size=4),
+        then=st.sampled_from(["wait", "end", "restart", "go on"]),
+    )
+    def planned_work(
+        self,
+        who: str,
+        audience: Audience,
+        before: list[tuple[str, str]],
+        within: list[tuple[str, str]],
+        then: str,
+    ) -> None:
+        """What else would take chance too long to find."""
+        for said in before:
+            self.monitor(*said)
+        self.silence(who, "vm-*" if who != "noc" else "compute-*", audience, 0, 50)
+        for said in within:
+            self.monitor(*said)
+        if then == "wait":
+            self.wait(60)
+        elif then == "end":
+            self.end(len(self.silences) - 1)
+        elif then == "restart":
+            self.restart()
 
     @precondition(lambda self: self.silences)
     @rule(which=WHICH)
@@ -223,4 +257,4 @@ def matches(pattern: str, resource_id: str) -> bool:
 
 
 TestSilenceLife = SilenceLife.TestCase
-TestSilenceLife.settings = settings(max_examples=EXAMPLES, stateful_step_count=30, deadline=None)
+TestSilenceLife.settings = settings(max_examples=EXAMPLES, stateful_step_count=20, deadline=None)
