@@ -12,6 +12,7 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
+from doctor.alarms import lifecycle
 from doctor.alarms.notes import AlarmNotes
 from doctor.flows.memory import Memory
 from doctor.inspector.intake import Intake
@@ -80,6 +81,10 @@ class Situation:
         """Return the id of the resource that a Monitor calls by this name; of one that no map knows, the name."""
         found = self.resources.find(name)
         return name if found is None else found.id
+
+    def fault_key(self, event_id: str, resource_id: str, fault_type: str) -> str:
+        """Return the name of the fault that begins by an event."""
+        return lifecycle.fault_key_of(event_id, resource_id, fault_type, secret=self.secret)
 
     @property
     def pool(self) -> Pool:
