@@ -232,6 +232,31 @@ def test_the_final_state_is_told_although_doctor_died() -> None:
     assert told(story, "red")[-1] == (60.0, "fault", "host down")
 
 
+def fan_flaps(changes: int, times: int) -> Scenario:
+    """Tell of a host with two lesser faults and a fan that comes and goes so often, the first few of it told."""
+    story = story_by(f"{LESSER}\ndamping: {{changes: {changes}, within: PT60S, hold: PT30S}}")
+    story.at(0.1).push(down("lab.disk", HOST))
+    story.at(0.2).push(down("lab.nic", HOST))
+    for number in range(times):
+        report = up if number % 2 else down
+        story.at(1.0 + number).push(report("lab.fan", HOST))
+    return story
+
+
+def test_what_follows_from_a_folded_fault_is_told_with_it() -> None:
+    """[I-9, D 3.3.2] The fan has ended up broken, and is the third."""
+    story = fan_flaps(changes=4, times=5)
+    story.run(until=60.0)
+    assert told(story, "red")[-1] == (35.0, "fault", "host degraded")
+
+
+def test_what_followed_from_a_folded_fault_ends_with_it() -> None:
+    """[I-9, D 3.3.2] The fan has ended up well, and two are too few."""
+    story = fan_flaps(changes=3, times=4)
+    story.run(until=60.0)
+    assert told(story, "red")[-1] == (34.0, "fault_cleared", "host degraded")
+
+
 def test_without_damping_every_change_is_told() -> None:
     """[design 4]"""
     story = story_by("faults: [{name: host-down, when: {type: compute.host.down}}]\ndamping: off")

@@ -171,7 +171,6 @@ class FaultFlow:
             and not self._judgement.folds(key, step.now, step.change, event, event_id)
         ):
             self._begin(event, event_id, verdict, resource_id, step)
-            self._conclusions.draw(resource_id, event_id, step)
 
     def _begin(
         self,
@@ -182,6 +181,7 @@ class FaultFlow:
         step: Step,
         more: dict[str, Any] | None = None,
     ) -> None:
+        """Begin a fault, and what follows from it."""
         situation = self._situation
         fault = diagnosis.fault_of(
             verdict,
@@ -194,6 +194,7 @@ class FaultFlow:
             more=more,
         )
         self._settlement.open(fault, step)
+        self._conclusions.draw(resource_id, event_id, step)
 
     def _repeat(
         self, record: AlarmedFault, verdict: Raise, event: RawEvent, event_id: str, step: Step
@@ -229,8 +230,12 @@ class FaultFlow:
             if is_over or self._judgement.folds(key, step.now, step.change, None):
                 continue
             if record is not None:
-                self._settlement.end(record, step)
-                self._conclusions.draw(subject, record.fault.fault_key, step)
+                self._finish(record, step)
+
+    def _finish(self, record: AlarmedFault, step: Step) -> None:
+        """End a fault, and what followed from it."""
+        self._settlement.end(record, step)
+        self._conclusions.draw(record.fault.resource_id, record.fault.fault_key, step)
 
     def _notify(self, transition: Transition, outlooks: Outlooks, step: Step) -> None:
         """Write the notifications of a transition, each with the next number of its subscription."""
@@ -267,8 +272,7 @@ class FaultFlow:
     def _end_by_hand(self, fault_key: str, step: Step) -> None:
         record = self._situation.book.fault(fault_key)
         if record is not None:
-            self._settlement.end(record, step)
-            self._conclusions.draw(record.fault.resource_id, fault_key, step)
+            self._finish(record, step)
 
     async def _by_itself(self, decide: Callable[[Step], None], *, user: str = "") -> None:
         """Do what no event has brought about, but a person or the time, as durably as what an event has."""
@@ -302,7 +306,7 @@ class FaultFlow:
         count = {"folded_changes": folded.flapping.folded}
         if not isinstance(verdict, Raise) or folded.event is None:
             if record is not None:
-                self._settlement.end(record, step)
+                self._finish(record, step)
         elif record is None:
             self._begin(folded.event, folded.event_id, verdict, key[0], step, count)
         else:
