@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from doctor.flows.alarm import AlarmAction
 from doctor.model.resource import PhysicalResource, VirtualResource
 from doctor.model.resource_map import ResourceMap
 from doctor.testing.scenario import Report, Scenario, down, host_down, host_up, up
@@ -173,6 +174,23 @@ def test_fewer_do_not(faults: list[tuple[float, str]]) -> None:
     assert told(story, "red") == []
 
 
+@pytest.mark.parametrize("second", [pytest.param(4.0, id="at-once"), pytest.param(400.0, id="much-later")])
+def test_an_aggregated_fault_that_is_cleared_by_hand_stays_so(second: float) -> None:
+    """[D 5.5.3] The lesser ones are still there; the next one makes it anew."""
+    story = story_by(LESSER)
+    for at, kind in ((1.0, "lab.fan"), (2.0, "lab.disk"), (3.0, "lab.nic")):
+        story.at(at).push(down(kind, HOST))
+
+    async def clear() -> None:
+        record = story.doctor.situation.book.open_fault(HOST, "host degraded")
+        assert record is not None
+        await story.doctor.faults.clear(record.fault.fault_key, user="somebody")
+
+    story.note(second, clear)
+    story.run(until=500.0)
+    assert told(story, "red")[-1] == (second, "fault_cleared", "host degraded")
+
+
 # --- flapping ---
 
 FLAPPING = """
@@ -255,6 +273,31 @@ def test_what_followed_from_a_folded_fault_ends_with_it() -> None:
     story = fan_flaps(changes=3, times=4)
     story.run(until=60.0)
     assert told(story, "red")[-1] == (34.0, "fault_cleared", "host degraded")
+
+
+def test_what_was_cleared_by_hand_stays_so_although_it_came_and_went() -> None:
+    """[I-9, D 5.5.3] What was folded before says nothing any more; the next report does, at once."""
+    story = story_by(FLAPPING.replace("changes: 4", "changes: 3"))
+    flap(story, 5)
+    story.at(6.0).act(AlarmAction.CLEAR, HOST)
+    story.at(100.0).push(host_down(HOST, seen=100.0))
+    story.run(until=120.0)
+    assert told(story, "red")[-3:] == [
+        (3.0, "fault", "host down"),
+        (6.0, "fault_cleared", "host down"),
+        (100.0, "fault", "host down"),
+    ]
+
+
+def test_a_clear_by_hand_of_what_was_folded_survives_a_restart() -> None:
+    """[I-7]"""
+    story = story_by(FLAPPING.replace("changes: 4", "changes: 3"))
+    flap(story, 5)
+    story.at(6.0).act(AlarmAction.CLEAR, HOST)
+    story.at(7.0).crash()
+    story.at(8.0).start()
+    story.run(until=120.0)
+    assert told(story, "red")[-1] == (6.0, "fault_cleared", "host down")
 
 
 def test_without_damping_every_change_is_told() -> None:

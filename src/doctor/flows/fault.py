@@ -270,8 +270,18 @@ class FaultFlow:
         await self._by_itself(lambda step: self._end_by_hand(fault_key, step), user=user)
 
     def _end_by_hand(self, fault_key: str, step: Step) -> None:
-        record = self._situation.book.fault(fault_key)
-        if record is not None:
+        """Take a person's word that a fault is over, whatever was folded, and whatever would follow from others."""
+        situation = self._situation
+        record = situation.book.fault(fault_key)
+        if record is None:
+            return
+        fault = record.fault
+        situation.memory.fold((fault.resource_id, fault.fault_type), None, step.change)
+        if fault.is_derived:
+            self._settlement.end(
+                record, step
+            )  # what it was concluded from is still there, and would raise it at once
+        else:
             self._finish(record, step)
 
     async def _by_itself(self, decide: Callable[[Step], None], *, user: str = "") -> None:
