@@ -8,7 +8,8 @@ from doctor.flows.judgement import Judgement
 from doctor.flows.settlement import Settlement
 from doctor.flows.situation import Situation
 from doctor.flows.step import Step
-from doctor.inspector import aggregation, suspicion
+from doctor.inspector import aggregation, foundation, suspicion
+from doctor.model.alarm import AlarmedFault
 
 
 class Conclusions:
@@ -36,6 +37,17 @@ class Conclusions:
             storm is None or suspicion.is_calm(domain, situation.book, situation.resources, storm)
         ):
             self._settlement.end(record, step)
+
+    @property
+    def unfounded(self) -> list[AlarmedFault]:
+        """Return the derived faults that no rule of the policy stands behind any more."""
+        return foundation.unfounded(self._situation.book, self._situation.selector.policy)
+
+    def let_go(self, step: Step) -> None:
+        """End what no rule of the policy stands behind any more: nothing else would."""
+        for record in self.unfounded:
+            why = f"the failure policy has no rule {record.fault.rule} any more"
+            self._settlement.end(record, step, why=why)
 
     def _aggregate(self, resource_id: str, event_id: str, step: Step) -> None:
         """Raise or end what the lesser faults of a resource are together."""

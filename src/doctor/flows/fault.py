@@ -39,6 +39,7 @@ from doctor.notifier.message import Outlooks
 
 MOST_TYPES = 10_000  # of events that no rule names, to be counted one by one
 OTHER = "other"
+LET_GO = "let go of what no rule stands behind"
 
 
 class Reported(NamedTuple):
@@ -75,10 +76,12 @@ class FaultFlow:
         self._delivery = delivery
         self._timelines = timelines
         self._clock = clock
+        self._agenda = agenda
         self._judgement = Judgement(situation, clock, agenda, self._calm, self._silence, self._lull)
         self._settlement = Settlement(situation, clock, self._notify)
         self._conclusions = Conclusions(situation, self._settlement, self._judgement)
         situation.on_restored(self._catch_up)
+        situation.on_policy(self._look_back)
         delivery.keep = situation.keep
 
     def _catch_up(self) -> None:
@@ -88,6 +91,7 @@ class FaultFlow:
     def start(self) -> None:
         """Put on the agenda what was due when Doctor ended."""
         self._judgement.resume()
+        self._look_back()
 
     async def accept(self, reports: Iterable[Reported]) -> list[Accepted]:
         """Judge reports in their order, and return when all that follows from them is durable.
@@ -296,6 +300,11 @@ class FaultFlow:
             raise
         await situation.keep(step.change)
         self._tell(step)
+
+    def _look_back(self) -> None:
+        """See whether the policy that is in force now stands behind what was concluded before."""
+        if self._conclusions.unfounded:
+            self._agenda.at(self._clock.now(), LET_GO, lambda _: self._by_itself(self._conclusions.let_go))
 
     async def _calm(self, key: Key) -> None:
         """Tell how a fault that came and went has ended up."""

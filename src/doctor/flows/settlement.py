@@ -62,9 +62,12 @@ class Settlement:
         fault = replace(record.fault, explains=symptoms)
         self._settle(record, fault, {fault.fault_key: impact.known_reach(record)}, step)
 
-    def end(self, record: AlarmedFault, step: Step) -> None:
-        """End a fault and its alarms."""
+    def end(self, record: AlarmedFault, step: Step, *, why: str = "") -> None:
+        """End a fault and its alarms; ``why`` is kept in its details, if that is not plain."""
         fault = record.fault
+        if why:
+            fault = replace(fault, details=fault.details | {"cleared_because": why})
+            record = replace(record, fault=fault)
         self._settle(record, None, self._reaches(fault.fault_key, None), step)
         step.cleared_faults.append(fault.fault_key)
         log.info(
@@ -73,6 +76,7 @@ class Settlement:
             resource_id=fault.resource_id,
             fault_type=fault.fault_type,
             **({"user": step.user} if step.user else {}),
+            **({"why": why} if why else {}),
         )
 
     def _reaches(self, fault_key: str, fault: Fault | None) -> dict[str, impact.Reach]:

@@ -65,6 +65,7 @@ class Situation:
         self._readings = 0
         self.setting = asyncio.Lock()  # who changes a setting does it one after the other
         self._on_restored: list[Callable[[], None]] = []
+        self._on_policy: list[Callable[[], None]] = []
         self._unsure: list[tuple[Callable[[Snapshot], bool], Callable[[], None]]] = []
 
     @property
@@ -141,6 +142,17 @@ class Situation:
     def on_restored(self, restored: Callable[[], None]) -> None:
         """Have this called whenever the store was read anew: it may have kept what it said it had not [I-22]."""
         self._on_restored.append(restored)
+
+    def judge_by(self, selector: Selector, policy: StoredPolicy) -> None:
+        """Judge the very next event by a policy that is kept."""
+        self.policy = policy
+        self.selector = selector
+        for changed in self._on_policy:
+            changed()
+
+    def on_policy(self, changed: Callable[[], None]) -> None:
+        """Have this called whenever another policy is in force."""
+        self._on_policy.append(changed)
 
     async def stay_ready(self) -> None:
         """Mend memory soon after a failure, also when nobody reports anything."""

@@ -41,6 +41,11 @@ class Relieved(NamedTuple):
     record: AlarmedFault
 
 
+def suspected_type(supplier_type: str) -> str:
+    """Return the type of the fault that is suspected of a resource of this type."""
+    return f"suspected {supplier_type} fault"
+
+
 class _Test(NamedTuple):
     fault_type: str
     rule: str
@@ -64,7 +69,7 @@ def judged(
             if found is not None and found.type == rule.supplier_type:
                 below = _below(supplier, rule.kind, resources)
                 least = max(rule.at_least, ceil(rule.share * len(below)))
-                test = _Test(f"suspected {found.type} fault", rule.name, rule.severity, least, rule.within)
+                test = _Test(suspected_type(found.type), rule.name, rule.severity, least, rule.within)
                 yield from _verdict(supplier, below, test, book, now)
     if storm is not None and getattr(resources.get(resource_id), "type", None) == HOST:
         yield from _storms(resource_id, book, resources, storm, now)
