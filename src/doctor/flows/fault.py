@@ -37,8 +37,6 @@ from doctor.model.event import EventBatch, RawEvent
 from doctor.notifier.matching import tellings
 from doctor.notifier.message import Outlooks
 
-MOST_TYPES = 10_000  # of events that no rule names, to be counted one by one
-OTHER = "other"
 LET_GO = "let go of what no rule stands behind"
 
 
@@ -115,7 +113,7 @@ class FaultFlow:
     def _take(self, report: Reported, step: Step) -> Accepted:
         """Judge the events of one report that are news."""
         situation = self._situation
-        is_news, rules_for, counts = situation.intake.is_news, situation.selector.rules_for, situation.counts
+        is_news, rules_for = situation.intake.is_news, situation.selector.rules_for
         step.accepted = report.received
         ids = stable_ids("event", [event.identity for event in report.events])
         news = []
@@ -126,7 +124,7 @@ class FaultFlow:
                 if rules_for(event.type) is not None:
                     self._judge(event, event_id, step)
                 else:
-                    counts[event.type if event.type in counts or len(counts) < MOST_TYPES else OTHER] += 1
+                    situation.unnamed.count(event.type)
         batch = EventBatch(
             received_time=report.received,
             source=report.source,

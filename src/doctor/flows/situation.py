@@ -6,7 +6,6 @@ else is judged, and the one who asked was answered with an error [I-29].
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 
 import msgspec
@@ -17,6 +16,7 @@ from doctor.alarms.notes import AlarmNotes
 from doctor.flows.memory import Memory
 from doctor.inspector.intake import Intake
 from doctor.inspector.selection import Selector
+from doctor.inspector.unnamed import UnnamedTypes
 from doctor.model.alarm_book import AlarmBook
 from doctor.model.alarm_note import AlarmNote
 from doctor.model.capacity import Pool
@@ -56,7 +56,7 @@ class Situation:
         self.memory = Memory()
         self.tokens: dict[str, Token] = {}
         self.secret = b""
-        self.counts: Counter[str] = Counter()
+        self.unnamed = UnnamedTypes()
         self._sequences: dict[str, int] = {}
         self._fixed: tuple[Subscription, ...] = ()
         self._pool: tuple[ResourceMap, AlarmBook, Pool] | None = None
@@ -144,7 +144,8 @@ class Situation:
         self._on_restored.append(restored)
 
     def judge_by(self, selector: Selector, policy: StoredPolicy) -> None:
-        """Judge the very next event by a policy that is kept."""
+        """Judge the very next event by a policy that is kept; what it does not name is counted anew."""
+        self.unnamed = UnnamedTypes()
         self.policy = policy
         self.selector = selector
         for changed in self._on_policy:
