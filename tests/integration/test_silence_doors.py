@@ -9,6 +9,7 @@ import pytest
 
 from doctor.model.identity import Role
 from doctor.testing.running import RunningDoctor
+from doctor.testing.scenario import without_damping
 from tests.integration.test_alarm_doors import RESOURCES, event
 from tests.integration.test_doors import Door
 
@@ -22,7 +23,10 @@ def in_hours(hours: float) -> str:
 
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    with RunningDoctor(tmp_path_factory.mktemp("silences"), limits={"silence_hours": 48}) as doctor:
+    folder = tmp_path_factory.mktemp("silences")
+    policy = folder / "policy.yaml"
+    policy.write_text(without_damping())
+    with RunningDoctor(folder, policy=str(policy), limits={"silence_hours": 48}) as doctor:
         door = Door(doctor)
         assert door.ask("PUT", "/v1/resource-map", RESOURCES)[0] == 200
         yield door

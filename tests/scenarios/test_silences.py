@@ -369,14 +369,14 @@ def test_what_is_withheld_is_counted() -> None:
     story.at(5.0).push(milder())
     seen: list[tuple[int, int, int]] = []
 
-    def look() -> None:
+    async def look() -> None:
         silence = story.silences[""]
         tally = story.doctor.situation.silences.tally(silence.silence_id)
-        covered = story.doctor.silences.covered([silence])[silence.silence_id]
+        covered = (await story.doctor.silences.covered([silence]))[silence.silence_id]
         seen.append((tally.notifications, tally.alarms, covered))
 
-    story.at(1.5).do(look)
-    story.at(6.0).do(look)
+    story.note(1.5, look)
+    story.note(6.0, look)
     story.run(until=10.0)
     assert seen == [(0, 0, 0), (8, 3, 3)]
 

@@ -65,7 +65,7 @@ class SilencesDoor:
         `audience` `everybody` what owners are told too. `warnings` say what the matcher does not find.
         """
         silence, doubts = await self._silences.create(call.identity, order_of(call.body))
-        alarms = self._silences.covered([silence])[silence.silence_id]
+        alarms = (await self._silences.covered([silence]))[silence.silence_id]
         tally = self._situation.silences.tally(silence.silence_id)
         answer = silence_made(silence, self._clock.now(), tally, alarms, doubts)
         return Answer(answer, 201, {"Location": f"/v1/silences/{silence.silence_id}"})
@@ -77,7 +77,7 @@ class SilencesDoor:
         states = _STATES[query.state]
         rows = [one for one in self._silences.all(call.identity) if one.state(now) in states]
         order = Order(query.sort, query.cursor, _KEYS, lambda one: one.silence_id)
-        counts = self._silences.covered(rows)
+        counts = await self._silences.covered(rows)
         return Answer(
             await sorted_page(
                 rows, query, order, lambda _: True, lambda one: self._shown(one, counts[one.silence_id])
@@ -87,13 +87,13 @@ class SilencesDoor:
     @operation("GET", "/v1/silences/{silence_id}", tag="Silences", roles=READERS)
     async def get_silence(self, call: Call[None, None]) -> Answer[SilenceOut]:
         """Show a silence, also one that is over, with all that was done to it and what it has withheld."""
-        return Answer(self._counted(self._silences.get(call.identity, call.path["silence_id"])))
+        return Answer(await self._counted(self._silences.get(call.identity, call.path["silence_id"])))
 
     @operation("PATCH", "/v1/silences/{silence_id}", tag="Silences", roles=OWNERS)
     async def change_silence(self, call: Call[SilencePatch, None]) -> Answer[SilenceOut]:
         """Change the end, the reason or the owner of a silence that is not over, or the start of a planned one."""
         changed = await self._silences.change(call.identity, call.path["silence_id"], edit_of(call.body))
-        return Answer(self._counted(changed))
+        return Answer(await self._counted(changed))
 
     @operation(
         "DELETE",
@@ -104,10 +104,10 @@ class SilencesDoor:
     )
     async def end_silence(self, call: Call[None, None]) -> Answer[SilenceOut]:
         """End a silence before its time, or cancel one that is planned. It stays in the list of those that are over."""
-        return Answer(self._counted(await self._silences.end(call.identity, call.path["silence_id"])))
+        return Answer(await self._counted(await self._silences.end(call.identity, call.path["silence_id"])))
 
-    def _counted(self, silence: Silence) -> SilenceOut:
-        return self._shown(silence, self._silences.covered([silence])[silence.silence_id])
+    async def _counted(self, silence: Silence) -> SilenceOut:
+        return self._shown(silence, (await self._silences.covered([silence]))[silence.silence_id])
 
     def _shown(self, silence: Silence, alarms: int) -> SilenceOut:
         tally = self._situation.silences.tally(silence.silence_id)

@@ -31,6 +31,7 @@ from doctor.ports.store import Change, Memo
 log = structlog.get_logger(__name__)
 
 TURN = "silences"
+CHUNK = 500  # faults between two looks at what else there is to do
 
 
 class SilenceLimits(NamedTuple):
@@ -155,13 +156,15 @@ class SilenceFlow:
         found = cover if scope is None else (cover.owner,)
         return tuple({one.silence_id: one for one in found if one is not None}.values())
 
-    def covered(self, silences: Sequence[Silence]) -> dict[str, int]:
+    async def covered(self, silences: Sequence[Silence]) -> dict[str, int]:
         """Count the open alarms that each of some silences keeps from somebody now."""
         counts = dict.fromkeys((one.silence_id for one in silences), 0)
         now = self._clock.now()
         if not any(one.state(now) is SilenceState.ACTIVE for one in silences):
             return counts
-        for record in self._situation.book:
+        for number, record in enumerate(list(self._situation.book), 1):
+            if number % CHUNK == 0:
+                await asyncio.sleep(0)  # so that a fault that comes meanwhile need not wait
             coverage = self._hush.coverage(record, now)
             for alarm in record.alarms.values() if coverage else ():
                 for silence_id in {one.silence_id for one in coverage.of(alarm) if one is not None}:
