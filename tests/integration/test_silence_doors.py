@@ -44,8 +44,10 @@ def blue(door: Door) -> str:
 
 @pytest.fixture(autouse=True)
 def loud_again(door: Door) -> Iterator[None]:
-    """End all silences behind each test, and mend the host."""
+    """End all silences behind each test, and all subscriptions, and mend the host."""
     yield
+    for one in door.ask("GET", "/v1/subscriptions")[1]["items"]:
+        assert door.ask("DELETE", f"/v1/subscriptions/{one['subscription_id']}")[0] == 204
     for one in door.ask("GET", "/v1/silences")[1]["items"]:
         assert door.ask("DELETE", f"/v1/silences/{one['silence_id']}")[0] == 200
     report(door, "up")

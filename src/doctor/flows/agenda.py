@@ -34,6 +34,10 @@ class Agenda:
         self._plans[key] = (moment, action)
         self._changed.set()
 
+    def has(self, key: str) -> bool:
+        """Tell whether an action of this key is planned."""
+        return key in self._plans
+
     def cancel(self, key: str) -> None:
         """Give up an action; one that is not planned is no error."""
         self._plans.pop(key, None)

@@ -22,6 +22,7 @@ from doctor.flows.conclusion import Conclusions
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.hush import Hush
 from doctor.flows.judgement import OWN, Judgement
+from doctor.flows.lookout import Lookout
 from doctor.flows.memory import Expected, Key
 from doctor.flows.settlement import Settlement
 from doctor.flows.situation import Situation
@@ -30,6 +31,7 @@ from doctor.flows.telling import written
 from doctor.flows.timelines import Timelines
 from doctor.inspector import diagnosis
 from doctor.inspector.selection import Clear, Ignored, Raise, Unnamed
+from doctor.inspector.vantage import MONITOR_ISOLATED
 from doctor.kit.clock import Clock
 from doctor.kit.ids import stable_ids
 from doctor.model.alarm import AlarmedFault, Transition
@@ -80,6 +82,7 @@ class FaultFlow:
         self._judgement = Judgement(situation, clock, agenda, self._calm, self._silence, self._lull)
         self._settlement = Settlement(situation, clock, self._notify)
         self._conclusions = Conclusions(situation, self._settlement, self._judgement)
+        self.lookout = Lookout(situation, agenda, clock, self._settlement, self._judge, self._by_itself)
         situation.on_restored(self._catch_up)
         situation.on_policy(self._look_back)
         delivery.keep = situation.keep
@@ -91,6 +94,7 @@ class FaultFlow:
     def start(self) -> None:
         """Put on the agenda what was due when Doctor ended."""
         self._judgement.resume()
+        self.lookout.start()
         self._look_back()
 
     async def accept(self, reports: Iterable[Reported]) -> list[Accepted]:
@@ -122,7 +126,7 @@ class FaultFlow:
         for event, event_id in zip(report.events, ids, strict=True):
             new = is_news(event_id)
             news.append(new)
-            if new:
+            if new and (event.sight is None or self.lookout.passes(event, event_id, event.sight, step)):
                 if rules_for(event.type) is not None:
                     self._judge(event, event_id, step)
                 else:
@@ -287,6 +291,8 @@ class FaultFlow:
             return
         fault = record.fault
         situation.memory.fold((fault.resource_id, fault.fault_type), None, step.change)
+        if fault.fault_type == MONITOR_ISOLATED:
+            self.lookout.overrule(fault.resource_id)
         if fault.is_derived:
             self._settlement.end(
                 record, step

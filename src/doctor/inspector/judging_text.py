@@ -1,4 +1,6 @@
-"""Reads how several events make one fault: `confirm`, `aggregate`, `absence`, `damping`, `suspect`, `storm`."""
+"""Reads how several events make one fault: `confirm`, `aggregate`, `absence`, `damping`, `suspect`, `storm`,
+`self_isolation`.
+"""
 
 from datetime import timedelta
 
@@ -15,6 +17,7 @@ from doctor.model.policy import (
     FaultRule,
     Patience,
     RecommendedAction,
+    SelfIsolation,
     Storm,
     Subject,
     Suspicion,
@@ -27,6 +30,7 @@ RAISE_KEYS = ("fault_type", "severity", "state", "probable_cause", "recommended_
 ABSENCE_KEYS = ("name", "expect", "every", "same", "raise")
 SUSPECT_KEYS = ("name", "of", "kind", "at_least", "share", "within", "severity")
 STORM_KEYS = ("hosts", "share", "within", "calm")
+SELF_ISOLATION_KEYS = ("hosts", "share", "within", "settle")
 DAMPING_KEYS = ("changes", "within", "hold")
 
 
@@ -148,6 +152,22 @@ def read_storm(place: Place) -> Storm | None:
         share=_share(section.at("share"), default.share),
         within=section.at("within").duration(default.within),
         calm=section.at("calm").duration(default.calm),
+    )
+
+
+def read_self_isolation(place: Place) -> SelfIsolation | None:
+    """Read when silence is that of the monitor itself; `off` believes every monitor."""
+    default = SelfIsolation()
+    if not place.is_given:
+        return default
+    if place.value == "off":
+        return None
+    section = place.section(SELF_ISOLATION_KEYS)
+    return SelfIsolation(
+        hosts=section.at("hosts").count(default.hosts, least=2),
+        share=_share(section.at("share"), default.share),
+        within=section.at("within").duration(default.within),
+        settle=section.at("settle").duration(default.settle),
     )
 
 

@@ -20,6 +20,7 @@ from doctor.inspector.judging_text import (
     read_absences,
     read_aggregations,
     read_damping,
+    read_self_isolation,
     read_storm,
     read_suspicions,
 )
@@ -58,7 +59,7 @@ LEVELS = ("status", "severity")
 
 SECTIONS = (
     *("version", "description", "faults", "ignore", "confirm", "aggregate", "absence", "damping"),
-    *("suspect", "storm", "propagate"),
+    *("suspect", "storm", "self_isolation", "propagate"),
 )
 LATER_SECTIONS = ("zones",)
 RULE_KEYS = (
@@ -101,6 +102,7 @@ def parse_policy(text: str, catalogue: Catalogue) -> PolicyReport:
         damping=read_damping(top.at("damping")),
         suspect=read_suspicions(top.at("suspect")),
         storm=read_storm(top.at("storm")),
+        self_isolation=read_self_isolation(top.at("self_isolation")),
         propagate=tuple(_propagation(each) for each in top.at("propagate").sections(PROPAGATION_KEYS)),
     )
     for pointer, detail in excesses(policy):

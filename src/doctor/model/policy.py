@@ -8,6 +8,7 @@
     ├── damping     Damping: how a fault that comes and goes is told
     ├── suspect     Suspicion: failures that point at what they have in common
     ├── storm       Storm: many hosts of one failure domain at once
+    ├── self_isolation  SelfIsolation: when silence is our own
     └── propagate   Propagation: what a fault does to whatever depends on the faulty resource
 
 The fault catalogue is beside it: what is known of the event types that ship, and what a rule need not repeat.
@@ -252,6 +253,20 @@ class Storm(msgspec.Struct, frozen=True, kw_only=True):
     calm: timedelta = timedelta(seconds=60)
 
 
+class SelfIsolation(msgspec.Struct, frozen=True, kw_only=True):
+    """When it is Doctor's own monitor that is cut off, rather than hosts that have died [I-13].
+
+    More than ``share`` of the hosts that a monitor has seen fell silent within the window, and all its canaries with
+    them. Without canaries it takes ``hosts`` to look at, and most failure domains that are unrelated. When it sees again
+    hosts have ``settle`` to answer before they are believed to be dead.
+    """
+
+    hosts: int = 5
+    share: float = 0.5
+    within: timedelta = timedelta(seconds=10)
+    settle: timedelta = timedelta(seconds=2)
+
+
 class FailurePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """The failure policy as a whole. The first fault rule that takes an event is the one that counts."""
 
@@ -264,6 +279,7 @@ class FailurePolicy(msgspec.Struct, frozen=True, kw_only=True):
     damping: Damping = Damping()
     suspect: tuple[Suspicion, ...] = ()
     storm: Storm | None = None
+    self_isolation: SelfIsolation | None = SelfIsolation()
     propagate: tuple[Propagation, ...] = ()
 
 
