@@ -57,18 +57,55 @@ class Telling(NamedTuple):
     alarms: tuple[Alarm, ...]
 
 
+VIM_RESOURCES = frozenset(("control_node", "vim_service"))
+VIM_SERVICE_FAILURE = "VIM service failure"  # as the fault catalogue calls what vim.service.failure reports
+
+
 def tellings(transition: Transition, subscriptions: Subscriptions) -> Iterator[Telling]:
     """Return what each subscription is to be told of a transition: one notification for all that one cause did.
 
-    An alarm that ever was bad enough counts as bad enough: who heard of it once hears of it until its end.
+    An alarm that ever was bad enough counts as bad enough: who heard of it once hears of it until its end. To a patient
+    subscription changes and ends are returned whether it wants to hear of them or not: what is kept from it depends on
+    them.
     """
     for kind, alarms in (
         (NotificationType.FAULT, transition.raised),
         (NotificationType.FAULT_CHANGED, transition.changed),
         (NotificationType.FAULT_CLEARED, transition.cleared),
+        (NotificationType.CORRECTION, transition.corrected),
     ):
         if alarms:
             yield from _told(kind, alarms, transition, subscriptions)
+    if is_of_the_vim(transition.record.fault):
+        yield from _told_of_the_vim(transition, subscriptions)
+
+
+def is_of_the_vim(fault: Fault) -> bool:
+    """Tell whether a fault concerns everybody who uses the VIM: a control node or a service failed [HA 5.2]."""
+    return fault.resource_type in VIM_RESOURCES or fault.fault_type == VIM_SERVICE_FAILURE
+
+
+def _told_of_the_vim(transition: Transition, subscriptions: Subscriptions) -> Iterator[Telling]:
+    """Return who is told of a failure of the VIM: whoever asked for it by name, whatever runs where."""
+    fault = transition.record.fault
+    news = (
+        (transition.raised, lambda one: True),
+        (transition.changed, lambda one: one.change),
+        ((*transition.cleared, *transition.corrected), lambda one: one.clear),
+    )
+    for alarms, wants in news:
+        root = tuple(alarm for alarm in alarms if alarm.is_root_cause)
+        for subscription in subscriptions if root else ():
+            asked = subscription.filter
+            hears_of_it_anyway = subscription.project is None and EventKind.FAULT in asked.event
+            if (
+                EventKind.VIM in asked.event
+                and not hears_of_it_anyway
+                and wants(subscription)
+                and _is_of_a_kind(asked, fault)
+                and root[0].worst_severity >= asked.min_severity
+            ):
+                yield Telling(subscription, NotificationType.VIM, root)
 
 
 def _told(
@@ -82,6 +119,8 @@ def _told(
                 if matching:
                     yield Telling(subscription, kind, matching)
     for subscription in subscriptions.of(None):
+        if fault.resource_id == subscription.subscription_id:
+            continue  # that its own endpoints are away: told to them it would be the next thing to fail
         matching = _matching(subscription, kind, alarms, fault)
         if matching:
             yield Telling(subscription, kind, matching)
@@ -97,10 +136,11 @@ def _by_project(alarms: tuple[Alarm, ...]) -> dict[str | None, tuple[Alarm, ...]
 def _matching(
     subscription: Subscription, kind: NotificationType, alarms: tuple[Alarm, ...], fault: Fault
 ) -> tuple[Alarm, ...]:
-    if kind is NotificationType.FAULT_CLEARED and not subscription.clear:
-        return ()
-    if kind is NotificationType.FAULT_CHANGED and not subscription.change:
-        return ()
+    if not subscription.is_patient:
+        if kind is NotificationType.FAULT_CLEARED and not subscription.clear:
+            return ()
+        if kind is NotificationType.FAULT_CHANGED and not subscription.change:
+            return ()
     asked = subscription.filter
     if not _fault_matches(asked, fault):
         return ()
@@ -115,10 +155,21 @@ def _matching(
 
 
 def _fault_matches(asked: SubscribeFilter, fault: Fault) -> bool:
+    return EventKind.FAULT in asked.event and _is_of_a_kind(asked, fault)
+
+
+def _is_of_a_kind(asked: SubscribeFilter, fault: Fault) -> bool:
+    return (not asked.fault_type or fault.fault_type in asked.fault_type) and (
+        not asked.probable_cause or fault.probable_cause in asked.probable_cause
+    )
+
+
+def is_heard(asked: SubscribeFilter, fault: Fault, alarm: Alarm) -> bool:
+    """Tell whether a filter lets an alarm through, or did when it was worse."""
     return (
-        EventKind.FAULT in asked.event
-        and (not asked.fault_type or fault.fault_type in asked.fault_type)
-        and (not asked.probable_cause or fault.probable_cause in asked.probable_cause)
+        _fault_matches(asked, fault)
+        and resource_matches(asked, alarm.resource_id, alarm.resource_type)
+        and alarm.worst_severity >= asked.min_severity
     )
 
 

@@ -5,7 +5,8 @@ as the Consumer reads it. Owners get an abstraction (no host names, no details o
 everything [D 3.3.4].
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from hashlib import blake2b
@@ -24,14 +25,24 @@ from doctor.model.notification import (
     Notification,
     NotificationType,
     PhysicalResourceInfo,
+    VimInfo,
     VirtualResourceInfo,
 )
-from doctor.model.resource import HostStatus, Isolation, MaintenanceState, PhysicalResource
+from doctor.model.resource import HOST, HostStatus, Isolation, MaintenanceState, PhysicalResource
 from doctor.model.resource_map import ResourceMap
-from doctor.model.subscription import Subscription
+from doctor.model.subscription import Acknowledge, Subscription
 
 encode = msgspec.json.Encoder().encode
 
+CORRECTED = "the resource map was wrong or is another one now: this fault does not concern you"
+MEANING = (
+    "As long as it lasts, its part of the cloud may not start, move or heal machines, and may be late in telling of"
+    " faults. What runs goes on running."
+)
+
+_SERVICE = re.compile(
+    r"[a-z][a-z0-9]*([-_ ][a-z0-9]+){0,4}"
+)  # nova-compute, and not nova-compute@host.example
 _PLACE = "\x1fhere\x1f"  # no id has control characters
 _PLACE_WRITTEN = encode(_PLACE)
 _LOCATION = b'"location":'  # of no text, where the quotes would be escaped
@@ -46,6 +57,7 @@ class Outlook(NamedTuple):
 
 
 Outlooks = dict[str, Outlook]
+Isolations = Mapping[str, Isolation]  # of the hosts whose isolation is known, by id
 Place = tuple[
     Outlook, bytes
 ]  # how the host of a machine is, and the location in JSON as one viewer may know it
@@ -64,7 +76,7 @@ class Describer:
 
     Made for one answer or one step of a flow: it remembers each host that it has described. Links begin with
     ``public_url``; without one they are paths. ``outlooks`` is what the describers for several viewers remember
-    together.
+    together; ``isolations`` is how far the isolation of faulty hosts got.
     """
 
     def __init__(
@@ -76,6 +88,7 @@ class Describer:
         *,
         public_url: str = "",
         outlooks: Outlooks | None = None,
+        isolations: Isolations | None = None,
     ) -> None:
         self.public_url = public_url
         self._viewer = viewer
@@ -83,6 +96,7 @@ class Describer:
         self.book = book
         self._digest = _digest_for(viewer, secret)
         self._outlooks: Outlooks = {} if outlooks is None else outlooks
+        self._isolations: Isolations = {} if isolations is None else isolations
         self._places: dict[str | None, Place] = {}
 
     def virtual(
@@ -99,6 +113,23 @@ class Describer:
             host_status=outlook.host_status,
             location=self._location(host, outlook),
             isolation=outlook.isolation,
+            faults=faults,
+        )
+
+    def former(
+        self, resource_id: str, resource_type: str, faults: tuple[FaultInfo, ...]
+    ) -> VirtualResourceInfo:
+        """Return a resource that may have been the viewer's once: how it is now, and where, is then its own affair."""
+        machine = self.resources.virtual.get(resource_id)
+        if self._viewer is None or (machine is not None and machine.owner == self._viewer):
+            return self.virtual(resource_id, resource_type, faults)
+        return VirtualResourceInfo(
+            virtual_resource_id=resource_id,
+            virtual_resource_type=resource_type,
+            virtual_resource_state=ResourceState.NORMAL,
+            host_status=NOWHERE.host_status,
+            location=self._location(None, NOWHERE),
+            isolation=NOWHERE.isolation,
             faults=faults,
         )
 
@@ -119,7 +150,7 @@ class Describer:
             firmware_version=resource.firmware_version,
             hypervisor_version=resource.hypervisor_version,
             update_status=resource.update_status,
-            isolation=_isolation(state),
+            isolation=self.isolation_of(resource_id),
             metadata=resource.metadata,
             faults=faults,
         )
@@ -148,6 +179,15 @@ class Describer:
             fault_details=fault.details if everything and alarm.is_root_cause else {},
         )
 
+    def isolation_of(self, resource_id: str | None) -> Isolation:
+        """Return whether a host can still do harm; of whatever is no host nobody cuts off anything."""
+        if resource_id is None or not is_out(self.book.state_of(resource_id)):
+            return Isolation.NOT_REQUIRED
+        resource = self.resources.physical.get(resource_id)
+        if resource is not None and resource.type != HOST:
+            return Isolation.NOT_REQUIRED
+        return self._isolations.get(resource_id, Isolation.PENDING)
+
     def place(self, host: str | None) -> Place:
         """Return where a machine on this host is."""
         place = self._places.get(host)
@@ -171,7 +211,8 @@ class Describer:
             resource = self.resources.physical.get(host)
             state = self.book.state_of(host)
             zone_id = resource.zone_id if resource else None
-            outlook = _shared(Outlook(zone_id, host_status(state), _isolation(state)))
+            isolation = self.isolation_of(host)
+            outlook = _shared(Outlook(zone_id, host_status(state, isolation), isolation))
             self._outlooks[host] = outlook
         return outlook
 
@@ -245,13 +286,26 @@ def write(
     *,
     sequence: int,
     now: datetime,
+    others: Iterable[tuple[AlarmedFault, Alarm]] = (),
+    occasion: str = "",
 ) -> tuple[str, bytes]:
-    """Return id and body of the FaultNotification [D 5.5.1]: what one cause did to the resources of a subscription."""
+    """Return id and body of the FaultNotification [D 5.5.1]: what one cause did to the resources of a subscription.
+
+    ``others`` are alarms of other faults that are told with it. ``occasion`` is what it is told for when that is not a
+    transition of the fault.
+    """
     fault = record.fault
     virtual: list[bytes] = []
     physical: list[PhysicalResourceInfo] = []
     writer = MachineWriter(describer, record)
     fault_id = fault.fault_key
+    alarms = tuple(alarms)
+    if others or kind is NotificationType.CORRECTION:
+        pairs = [*((record, alarm) for alarm in alarms), *others]
+        virtual, physical = _together(pairs, describer)
+        if subscription.project is not None and pairs:
+            fault_id = (alarms or [alarm for _, alarm in pairs])[-1].fault_id
+        alarms = ()
     for alarm in alarms:
         if alarm.project is None:
             told = (describer.fault(record, alarm),)
@@ -260,8 +314,7 @@ def write(
             virtual.append(writer.write(alarm))
             if subscription.project is not None:
                 fault_id = alarm.fault_id
-    notification_id = notification_id_of(subscription.subscription_id, fault, kind)
-    doors = f"{describer.public_url}/v1"
+    notification_id = notification_id_of(subscription.subscription_id, fault, kind, occasion)
     message = _Written(
         notification_id=notification_id,
         subscription_id=subscription.subscription_id,
@@ -271,18 +324,113 @@ def write(
         sent_time=now,
         physical_resource_info=tuple(physical),
         virtual_resource_info=msgspec.Raw(b"[%b]" % b",".join(virtual)) if virtual else (),
-        links={
-            "instructions": f"{doors}/instructions",
-            "faults": f"{doors}/faults?fault_id={fault_id}",
-            "handled": f"{doors}/notifications/{notification_id}/handled",
-        },
+        reason=CORRECTED if kind is NotificationType.CORRECTION else "",
+        links=_links(subscription, notification_id, fault_id, describer),
     )
     return notification_id, encode(message)
 
 
-def notification_id_of(subscription_id: str, fault: Fault, kind: NotificationType) -> str:
+def write_vim(
+    subscription: Subscription,
+    alarm: Alarm,
+    record: AlarmedFault,
+    describer: Describer,
+    *,
+    sequence: int,
+    now: datetime,
+) -> tuple[str, bytes]:
+    """Return id and body of the notice that a control node or a service of the VIM failed, or is back [HA 5.2].
+
+    It goes to whoever asked for it, so that it says nothing of hosts and addresses.
+    """
+    fault = record.fault
+    severity = alarm.severity if alarm.cleared_time is None else Severity.CLEARED
+    fault_id = stable_id("project-fault", fault.fault_key, subscription.project or "")
+    notification_id = notification_id_of(subscription.subscription_id, fault, NotificationType.VIM)
+    message = Notification(
+        notification_id=notification_id,
+        subscription_id=subscription.subscription_id,
+        sequence=sequence,
+        notification_type=NotificationType.VIM,
+        event_time=fault.event_time,
+        sent_time=now,
+        vim=VimInfo(
+            alarm_id=stable_id("vim-alarm", alarm.alarm_id, subscription.project or ""),
+            fault_id=fault_id,
+            service=service_name(fault, describer.resources),
+            service_type="control_node" if fault.resource_type == "control_node" else "vim_service",
+            meaning=MEANING,
+            alarm_state=alarm.alarm_state,
+            severity=int(severity),
+            perceived_severity=severity.perceived,
+            probable_cause=fault.probable_cause,
+            recommended_action=fault.recommended_action,
+            since=alarm.raised_time,
+            changed_time=alarm.changed_time,
+            cleared_time=alarm.cleared_time,
+        ),
+        links=_links(subscription, notification_id, fault_id, describer),
+    )
+    return notification_id, encode(message)
+
+
+def write_heartbeat(subscription_id: str, *, sequence: int, now: datetime) -> tuple[str, bytes]:
+    """Return id and body of the notice that there was nothing to tell since the notification of this sequence."""
+    notification_id = stable_id("heartbeat", subscription_id, str(sequence), now.isoformat())
+    message = Notification(
+        notification_id=notification_id,
+        subscription_id=subscription_id,
+        sequence=sequence,
+        notification_type=NotificationType.HEARTBEAT,
+        event_time=now,
+        sent_time=now,
+    )
+    return notification_id, encode(message)
+
+
+def service_name(fault: Fault, resources: ResourceMap) -> str:
+    """Return what failed as everybody may know it: what a Monitor calls the service, unless that names a place."""
+    said = fault.details.get("service")
+    if isinstance(said, str) and _SERVICE.fullmatch(said) and resources.find(said) is None:
+        return said
+    return "control node" if fault.resource_type == "control_node" else "VIM service"
+
+
+def _together(
+    pairs: Iterable[tuple[AlarmedFault, Alarm]], describer: Describer
+) -> tuple[list[bytes], list[PhysicalResourceInfo]]:
+    """Describe resources with alarms of several faults, each resource once."""
+    told: dict[str, tuple[Alarm, list[FaultInfo]]] = {}
+    for record, alarm in pairs:
+        told.setdefault(alarm.resource_id, (alarm, []))[1].append(describer.fault(record, alarm))
+    virtual: list[bytes] = []
+    physical: list[PhysicalResourceInfo] = []
+    for resource_id, (alarm, faults) in told.items():
+        if alarm.project is None:
+            physical.append(describer.physical(resource_id, alarm.resource_type, tuple(faults)))
+        else:
+            virtual.append(encode(describer.former(resource_id, alarm.resource_type, tuple(faults))))
+    return virtual, physical
+
+
+def _links(
+    subscription: Subscription, notification_id: str, fault_id: str, describer: Describer
+) -> dict[str, str]:
+    doors = f"{describer.public_url}/v1"
+    links = {
+        "instructions": f"{doors}/instructions",
+        "faults": f"{doors}/faults?fault_id={fault_id}",
+        "handled": f"{doors}/notifications/{notification_id}/handled",
+    }
+    if subscription.acknowledge is Acknowledge.EXPLICIT:
+        links["acknowledge"] = f"{doors}/notifications/{notification_id}/acknowledge"
+    return links
+
+
+def notification_id_of(subscription_id: str, fault: Fault, kind: NotificationType, occasion: str = "") -> str:
     """Return the id that every repeat of this notification carries: it is made from what is told."""
-    return stable_id("notification", subscription_id, fault.fault_key, str(fault.transition), kind)
+    more = (occasion,) if occasion else ()
+    return stable_id("notification", subscription_id, fault.fault_key, str(fault.transition), kind, *more)
 
 
 def host_ref(secret: bytes, viewer: str | None, host: str) -> str:
@@ -307,9 +455,9 @@ def _shared(outlook: Outlook) -> Outlook:
     return outlook
 
 
-def host_status(state: ResourceState) -> HostStatus:
+def host_status(state: ResourceState, isolation: Isolation = Isolation.PENDING) -> HostStatus:
     """Return what an owner may know of a host in this state: a dead host is UNKNOWN until it is isolated."""
-    return _HOST_STATUS[state]
+    return HostStatus.DOWN if is_out(state) and isolation is Isolation.ISOLATED else _HOST_STATUS[state]
 
 
 _HOST_STATUS = {
@@ -320,9 +468,9 @@ _HOST_STATUS = {
 }
 
 
-def _isolation(state: ResourceState) -> Isolation:
-    out = state is ResourceState.DOWN or state is ResourceState.ERROR
-    return Isolation.PENDING if out else Isolation.NOT_REQUIRED
+def is_out(state: ResourceState) -> bool:
+    """Tell whether something in this state serves nobody."""
+    return state is ResourceState.DOWN or state is ResourceState.ERROR
 
 
 def _correlated(record: AlarmedFault, alarm: Alarm) -> tuple[str, ...]:
