@@ -17,6 +17,7 @@ from doctor.api.wire.resource_map import (
     VirtualResourceIn,
     resource_map_of,
 )
+from doctor.flows.fault import FaultFlow
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.resource_map import replace_map
 from doctor.flows.situation import Situation
@@ -98,9 +99,15 @@ class Admin:
     """The operations of the Administrator."""
 
     def __init__(
-        self, situation: Situation, timelines: Timelines, tokens: TokenFlow, policies: PolicyFlow
+        self,
+        situation: Situation,
+        faults: FaultFlow,
+        timelines: Timelines,
+        tokens: TokenFlow,
+        policies: PolicyFlow,
     ) -> None:
         self._situation = situation
+        self._faults = faults
         self._timelines = timelines
         self._tokens = tokens
         self._policies = policies
@@ -175,12 +182,13 @@ class Admin:
     async def put_resource_map(self, call: Call[ResourceMapIn, None]) -> Answer[Loaded]:
         """Replace the resource map of the embedded controller, whole.
 
-        It is used for the very next event; open faults stay as they were judged.
+        It is used for the very next event. What open faults reach is judged anew: who was told of a machine that is
+        not affected, or not theirs any more, gets a `correction`.
         """
         version = self._situation.resources.version + 1
         # A million machines take seconds: in a thread, faults are told meanwhile.
         resources = await asyncio.to_thread(resource_map_of, call.body, version=version)
-        await replace_map(self._situation, resources, call.raw)
+        await replace_map(self._faults, resources, call.raw)
         return Answer(
             Loaded(
                 version=version,

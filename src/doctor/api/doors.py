@@ -10,6 +10,7 @@ import msgspec
 from doctor import __version__
 from doctor.api.admin import Admin
 from doctor.api.application import make_application, token_in
+from doctor.api.deliveries import Deliveries
 from doctor.api.docs import Documentation
 from doctor.api.northbound import Northbound
 from doctor.api.openapi import openapi_document
@@ -17,9 +18,11 @@ from doctor.api.operation import Answer, Call, Operation, operation, operations_
 from doctor.api.roles import REPORTERS
 from doctor.api.southbound import App, EventsAnswer, SouthboundDoor
 from doctor.api.wire.event import AnyEvents
+from doctor.flows.acknowledgement import AcknowledgementFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow
 from doctor.flows.policy import PolicyFlow
+from doctor.flows.replay import ReplayFlow
 from doctor.flows.situation import Situation
 from doctor.flows.subscription import SubscriptionFlow
 from doctor.flows.timelines import Timelines
@@ -129,7 +132,7 @@ class EventDoors:
 
 def all_operations() -> tuple[Operation, ...]:
     """Return the operations of all doors, without a running Doctor: only to be looked at."""
-    return operations_of(EventDoors, Northbound, Admin, Basics, Documentation)
+    return operations_of(EventDoors, Northbound, Deliveries, Admin, Basics, Documentation)
 
 
 def document() -> dict[str, Any]:
@@ -143,6 +146,8 @@ def make_doors(
     faults: FaultFlow,
     delivery: DeliveryFlow,
     subscriptions: SubscriptionFlow,
+    acknowledgements: AcknowledgementFlow,
+    replays: ReplayFlow,
     tokens: TokenFlow,
     timelines: Timelines,
     policies: PolicyFlow,
@@ -160,7 +165,8 @@ def make_doors(
         operations_of(
             EventDoors(),
             Northbound(situation, delivery, subscriptions, timelines, clock),
-            Admin(situation, timelines, tokens, policies),
+            Deliveries(situation, subscriptions, acknowledgements, replays),
+            Admin(situation, faults, timelines, tokens, policies),
             Basics(situation),
         ),
         authenticate=identify,

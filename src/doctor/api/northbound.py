@@ -6,6 +6,7 @@ Administrator sees all. What is somebody else's is answered like what does not e
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
@@ -15,12 +16,15 @@ from doctor.api.paging import Page, PageQuery, page_of, position_in
 from doctor.api.roles import OWNERS, READERS
 from doctor.api.wire.alarm import AlarmOut, alarm_out
 from doctor.api.wire.subscription import (
+    HeldOut,
     SubscribeRequest,
     SubscribeResponse,
     SubscriptionOut,
     SubscriptionPatch,
     TestResults,
+    WaitingOut,
     filter_of,
+    policy_of,
     shown,
     tested,
     warnings_of,
@@ -41,9 +45,11 @@ from doctor.model.resource import VirtualResource
 from doctor.model.subscription import Subscription
 from doctor.notifier.matching import alarm_matches, resource_matches
 from doctor.notifier.message import Describer
+from doctor.notifier.restraint import Restraint
 
 STORE_PAGE = 100
 STREAM_PAGE = 100
+MOST_HELD_SHOWN = 100
 Described = Annotated[str, msgspec.Meta(max_length=255)]
 
 
@@ -149,8 +155,7 @@ class Northbound:
             filter_of(given.subscribe_filter),
             wishes_of(given.endpoints),
             resource_ids=given.subscribe_filter.virtual_resource_id,
-            clear=given.policy.clear,
-            change=given.policy.change,
+            policy=policy_of(given.policy),
         )
         page = self._state_of(subscription, given.subscribe_filter.virtual_resource_id)
         answer = SubscribeResponse(
@@ -193,8 +198,7 @@ class Northbound:
             asked=None if asked is msgspec.UNSET else filter_of(asked),
             wishes=None if endpoints is msgspec.UNSET else wishes_of(endpoints),
             resource_ids=[] if asked is msgspec.UNSET else asked.virtual_resource_id,
-            clear=None if policy is msgspec.UNSET else policy.clear,
-            change=None if policy is msgspec.UNSET else policy.change,
+            policy=None if policy is msgspec.UNSET else policy_of(policy),
         )
         return Answer(self._shown(updated))
 
@@ -419,7 +423,23 @@ class Northbound:
     # --- what they share ---
 
     def _shown(self, subscription: Subscription) -> SubscriptionOut:
-        return shown(subscription, sequence=self._situation.last_sequence(subscription.subscription_id))
+        situation, key = self._situation, subscription.subscription_id
+        restraint = situation.restraints.get(key, Restraint())
+        held = [
+            HeldOut(
+                alarm_id=alarm_id,
+                resource_id=found[1].resource_id,
+                isolation=situation.describer(subscription.project).isolation_of(host),
+            )
+            for alarm_id, host in islice(restraint.held.items(), MOST_HELD_SHOWN)
+            if (found := situation.book.alarm(alarm_id)) is not None
+        ]
+        unacknowledged = sum(owner == key for owner, _ in situation.open.values())
+        return shown(
+            subscription,
+            sequence=situation.last_sequence(key),
+            waiting=WaitingOut(held=len(restraint.held), unacknowledged=unacknowledged, first_held=held),
+        )
 
     def _resource(self, resource: VirtualResource, describer: Describer) -> VirtualResourceOut:
         info = _info(describer, resource.id, self._alarms_on(resource.id), resource.type)

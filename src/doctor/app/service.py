@@ -116,6 +116,8 @@ class Service:
         async with asyncio.TaskGroup() as tasks:
             background = [
                 tasks.create_task(parts.delivery.run(), name="delivery"),
+                tasks.create_task(parts.acknowledgements.run(), name="acknowledgements"),
+                tasks.create_task(parts.outages.run(), name="outages"),
                 tasks.create_task(_every(FLUSH_EVERY, parts.timelines.flush), name="timelines"),
                 tasks.create_task(self._prune(parts), name="retention"),
                 *(

@@ -17,7 +17,8 @@ from msgspec.structs import replace
 
 from doctor.alarms import lifecycle
 from doctor.flows.delivery import DeliveryFlow
-from doctor.flows.situation import Situation
+from doctor.flows.notices import Notices
+from doctor.flows.situation import ISOLATION, Situation
 from doctor.flows.timelines import Timelines
 from doctor.inspector import impact
 from doctor.inspector.selection import Clear, Ignored, Raise, Unnamed
@@ -28,10 +29,10 @@ from doctor.model.alarm import AlarmedFault, Transition
 from doctor.model.checkpoint import Checkpoint, Timeline
 from doctor.model.event import EventBatch, RawEvent
 from doctor.model.fault import Fault
-from doctor.model.notification import StoredNotification
-from doctor.notifier.matching import Telling, tellings
-from doctor.notifier.message import Describer, Outlooks, write
-from doctor.ports.store import Change
+from doctor.model.resource import Isolation
+from doctor.model.resource_map import ResourceMap
+from doctor.notifier.message import Outlooks, is_out
+from doctor.ports.store import Change, Memo
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +67,7 @@ class FaultFlow:
         self._delivery = delivery
         self._timelines = timelines
         self._clock = clock
+        self._notices = Notices(situation)
 
     async def accept(
         self, events: Sequence[RawEvent], *, source: str, body: bytes, received: datetime
@@ -228,41 +230,88 @@ class FaultFlow:
                 transitions.append(lifecycle.cleared(record, now=step.now))
             else:
                 transitions.append(lifecycle.settled(record, fault, reach, resources, now=step.now))
+        self._publish(transitions, step)
+
+    def _publish(self, transitions: Sequence[Transition], step: Step) -> None:
+        """Take over into memory what was decided, and write what it tells."""
+        situation = self._situation
         for transition in transitions:
             situation.book.apply(transition)
             step.change.faults.append(transition.record)
+        if situation.isolations:
+            self._forget_isolations(step)
         outlooks: Outlooks = {}
         for transition in transitions:
-            self._notify(transition, outlooks, step)
+            self._notices.of(transition, outlooks, step)
 
-    def _notify(self, transition: Transition, outlooks: Outlooks, step: Step) -> None:
-        """Write the notifications of a transition, each with the next number of its subscription."""
-        for telling in tellings(transition, self._situation.subscriptions):
-            describer = self._situation.describer(telling.subscription.project, outlooks)
-            step.change.notifications.append(self._written(telling, transition.record, describer, step))
+    async def replace_map(self, resources: ResourceMap, document: bytes) -> None:
+        """Use another resource map for the very next event, and put right what was told by the one before [I-24].
 
-    def _written(
-        self, telling: Telling, record: AlarmedFault, describer: Describer, step: Step
-    ) -> StoredNotification:
-        subscription = telling.subscription
-        sequence = self._situation.next_sequence(subscription.subscription_id)
-        notification_id, body = write(
-            subscription,
-            telling.kind,
-            telling.alarms,
-            record,
-            describer,
-            sequence=sequence,
-            now=step.now,
-        )
-        return StoredNotification(
-            notification_id=notification_id,
-            subscription_id=subscription.subscription_id,
-            sequence=sequence,
-            fault_key=record.fault.fault_key,
-            created=step.now,
-            body=body,
-        )
+        The map and what follows from it are kept together, or neither is.
+
+        Raises:
+            RejectedError: the map belongs to a cloud.
+            StoreError: it could not be kept; the map before stays.
+        """
+        situation = self._situation
+        await situation.ready()
+        before = situation.resources
+        situation.controller.replace(resources)
+        step = Step(self._clock.now(), self._clock.now())
+        step.change.resource_map = document
+        try:
+            self._correct(before, step)
+            for subscription in list(situation.subscriptions):
+                if subscription.is_patient:
+                    self._notices.regroup(subscription, subscription, step)
+            await situation.keep(step.change)
+        except BaseException:
+            situation.controller.replace(before)
+            situation.doubt()
+            raise
+        self._tell(step)
+
+    def _correct(self, before: ResourceMap, step: Step) -> None:
+        """Bring all open faults to the map as it is now."""
+        situation = self._situation
+        transitions = []
+        reached = impact.all_reaches(situation.resources, situation.selector.propagation, situation.book)
+        for record in situation.book:
+            fault = record.fault
+            subject = fault.resource_id
+            if subject in before.virtual and subject not in situation.resources.virtual:
+                transitions.append(lifecycle.withdrawn(record, now=step.now))
+                step.cleared_faults.append(fault.fault_key)
+                continue
+            reach = reached[fault.fault_key]
+            transition = lifecycle.corrected(record, reach, situation.resources, now=step.now)
+            if transition is not None:
+                transitions.append(transition)
+        self._publish(transitions, step)
+
+    def _forget_isolations(self, step: Step) -> None:
+        """A host that serves again is no longer isolated; if it dies once more, that is a new case."""
+        situation = self._situation
+        for host in [one for one in situation.isolations if not is_out(situation.book.state_of(one))]:
+            del situation.isolations[host]
+            step.change.memos.append(Memo(kind=ISOLATION, key=host, record=None))
+
+    async def isolation_changed(self, host: str, isolation: Isolation) -> None:
+        """Take over how far the isolation of a faulty host got, and tell those who waited for it.
+
+        Whoever fences says so here; as long as nobody does a dead host stays `pending`.
+
+        Raises:
+            StoreError: nothing was kept; say it again.
+        """
+        situation = self._situation
+        await situation.ready()
+        step = Step(self._clock.now(), self._clock.now())
+        situation.isolations[host] = isolation
+        step.change.memos.append(Memo(kind=ISOLATION, key=host, record=isolation.encode()))
+        self._notices.of_release(f"isolation of {host}", step)
+        await situation.keep(step.change)
+        self._delivery.dispatch(step.change.notifications)
 
     def _timeline(self, fault: Fault, step: Step, judged: datetime) -> Timeline:
         checkpoints = {Checkpoint.DETECTED: fault.event_time, Checkpoint.ACCEPTED: step.accepted}

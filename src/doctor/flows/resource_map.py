@@ -4,23 +4,20 @@ import gc
 
 import structlog
 
-from doctor.flows.situation import Situation
+from doctor.flows.fault import FaultFlow
 from doctor.model.resource_map import ResourceMap
-from doctor.ports.store import Change
 
 log = structlog.get_logger(__name__)
 
 
-async def replace_map(situation: Situation, resources: ResourceMap, document: bytes) -> None:
-    """Replace the map of the embedded controller whole. Open faults stay as they were judged.
+async def replace_map(faults: FaultFlow, resources: ResourceMap, document: bytes) -> None:
+    """Replace the map of the embedded controller whole. What open faults do is judged anew, and corrected.
 
     Raises:
         RejectedError: the map belongs to a cloud.
         StoreError: it could not be kept; the map before stays.
     """
-    await situation.ready()
-    await situation.keep(Change(resource_map=document))
-    situation.controller.replace(resources)
+    await faults.replace_map(resources, document)
     settle_memory()
     log.info(
         "resource_map.replaced",

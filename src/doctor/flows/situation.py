@@ -8,6 +8,7 @@ else is judged, and the one who asked was answered with an error [I-29].
 import asyncio
 from collections import Counter
 
+import msgspec
 import structlog
 
 from doctor.inspector.intake import Intake
@@ -15,16 +16,21 @@ from doctor.inspector.selection import Selector
 from doctor.model.alarm_book import AlarmBook
 from doctor.model.errors import StoreError
 from doctor.model.identity import Token
+from doctor.model.resource import Isolation
 from doctor.model.resource_map import ResourceMap
 from doctor.model.subscription import Subscription
 from doctor.notifier.matching import Subscriptions
 from doctor.notifier.message import Describer, Outlooks
+from doctor.notifier.restraint import Restraint
 from doctor.ports.controller import Controller
 from doctor.ports.store import Change, Snapshot, Store, StoredPolicy
 
 log = structlog.get_logger(__name__)
 
 RECENT_EVENTS = 200_000
+RESTRAINT = "restraint"  # memo: what a subscription was not told yet, by its id
+OPEN = "unacknowledged"  # memo: a notification that waits for its acknowledgement, by its id
+ISOLATION = "isolation"  # memo: how far the isolation of a faulty host got, by its id
 
 
 class Situation:
@@ -43,6 +49,9 @@ class Situation:
         self._public_url = public_url
         self.tokens: dict[str, Token] = {}
         self.secret = b""
+        self.restraints: dict[str, Restraint] = {}
+        self.isolations: dict[str, Isolation] = {}
+        self.open: dict[str, tuple[str, int]] = {}
         self.counts: Counter[str] = Counter()
         self._sequences: dict[str, int] = {}
         self._fixed: tuple[Subscription, ...] = ()
@@ -69,6 +78,7 @@ class Situation:
             self.secret,
             public_url=self._public_url,
             outlooks=outlooks,
+            isolations=self.isolations,
         )
 
     def next_sequence(self, subscription_id: str) -> int:
@@ -129,6 +139,16 @@ class Situation:
         self._sequences = dict(snapshot.sequences)
         self.tokens = {token.sha256: token for token in snapshot.tokens}
         self.policy = snapshot.policy
+        kept = snapshot.memos
+        self.restraints = {
+            key: msgspec.msgpack.decode(record, type=Restraint)
+            for key, record in kept.get(RESTRAINT, {}).items()
+        }
+        self.open = {
+            key: msgspec.msgpack.decode(record, type=tuple[str, int])
+            for key, record in kept.get(OPEN, {}).items()
+        }
+        self.isolations = {key: Isolation(record.decode()) for key, record in kept.get(ISOLATION, {}).items()}
         self.intake = Intake()
         ids = snapshot.event_ids.hex()
         for start in range(0, len(ids), 32):
