@@ -23,6 +23,7 @@ from doctor.ports.store import Change, Memo
 log = structlog.get_logger(__name__)
 
 ACKNOWLEDGE_WITHIN = 30.0
+CLOSE_ENOUGH = 0.001  # seconds: timers may come a hair too early
 
 
 class AcknowledgementFlow:
@@ -52,7 +53,7 @@ class AcknowledgementFlow:
         while True:
             self._sooner.clear()
             now = self._clock.monotonic()
-            while self._due and self._due[0][0] <= now:
+            while self._due and self._due[0][0] <= now + CLOSE_ENOUGH:
                 _, _, notification_id, since = heappop(self._due)
                 await self._repeat(notification_id, since)
             try:

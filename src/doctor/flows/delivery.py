@@ -40,6 +40,7 @@ UNREACHABLE_AFTER = (
     3.0  # seconds from the first attempt that failed: a restart of the other side is no outage
 )
 REPLAY_TRIES = 3
+CLOSE_ENOUGH = 0.001  # seconds: timers may come a hair too early
 
 OnDelivered = Callable[[StoredNotification, Delivery], None]
 HeartbeatOf = Callable[[str], StoredNotification]  # of a subscription, by its id
@@ -297,7 +298,7 @@ class DeliveryFlow:
     async def _beats(self, lane: "Lane", every: float) -> None:
         while not lane.closed.is_set():
             silence = self._clock.monotonic() - lane.sent
-            if silence < every:
+            if silence < every - CLOSE_ENOUGH:
                 await lane.pause(every - silence)
                 continue
             lane.sent += every
