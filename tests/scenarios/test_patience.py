@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from doctor.model.errors import RejectedError
-from doctor.model.resource import Isolation, PhysicalResource, VirtualResource
+from doctor.model.resource import Isolation, PhysicalResource, Relation, VirtualResource
 from doctor.model.resource_map import ResourceMap
 from doctor.model.subscription import Aggregate, SubscribeFilter, TellingPolicy, When
 from doctor.testing.scenario import Scenario, down, host_down, host_up, up
@@ -285,3 +285,53 @@ def test_a_filter_that_lets_nothing_through_holds_nothing_back() -> None:
     story.at(2.0).isolate("compute-1")
     story.want("patient").hears_nothing()
     story.play()
+
+
+def test_a_patient_subscriber_too_may_want_neither_ends_nor_changes() -> None:
+    story = Scenario(pool())
+    story.at(0.0).subscribe("patient", project="red", when=When.ISOLATED, clear=False, change=False)
+    story.at(1.0).push(down("compute.chassis.degraded", "compute-1", severity="warning"))
+    story.want("patient").between(1.0, 1.5).gets("vm-1 is normal (warning)")
+    story.at(2.0).push(up("compute.chassis.degraded", "compute-1"))
+    story.at(3.0).push(down("compute.disk.aging", "compute-2", severity="warning"))
+    story.run()
+    assert {one.kind for one in story.heard("patient")} == {"fault"}
+
+
+def test_an_administrator_may_wait_for_isolation_and_hears_of_a_switch_at_once() -> None:
+    """Nobody isolates a switch."""
+    resources = ResourceMap(
+        [PhysicalResource(id="compute-1"), PhysicalResource(id="switch-a", type="switch")],
+        [VirtualResource(id="vm-1", host="compute-1", owner="red")],
+        [Relation("switch-a", "connects", "compute-1")],
+    )
+    story = Scenario(resources)
+    story.at(0.0).subscribe("operator", project=None, when=When.ISOLATED)
+    story.at(1.0).push(down("network.switch.down", "switch-a"))
+    story.want("operator").between(1.0, 1.5).gets("switch-a is down (warning)")
+    story.at(2.0).isolate("compute-1")
+    story.want("operator").between(2.0, 2.5).gets("compute-1 is error", "vm-1 is error")
+    story.play()
+
+
+def test_what_changes_while_it_waits_is_told_as_it_is_then() -> None:
+    """The switch comes back while the host, which is dead by now, still waits to be isolated."""
+    resources = ResourceMap(
+        [
+            PhysicalResource(id="compute-1"),
+            *(PhysicalResource(id=f"switch-{n}", type="switch") for n in "ab"),
+        ],
+        [VirtualResource(id="vm-1", host="compute-1", owner="red")],
+        [Relation(f"switch-{n}", "connects", "compute-1") for n in "ab"],
+    )
+    story = Scenario(resources)
+    story.at(0.0).subscribe("patient", project="red", when=When.ISOLATED)
+    story.at(1.0).push(host_down("compute-1"))
+    story.at(2.0).push(down("network.switch.down", "switch-a"))
+    story.at(3.0).push(down("network.switch.down", "switch-b"))
+    story.at(4.0).push(up("network.switch.down", "switch-b"))
+    story.at(5.0).push(host_up("compute-1"))
+    story.run()
+    heard = story.heard("patient")
+    assert heard
+    assert heard[-1].at == 5.0

@@ -12,7 +12,7 @@ from doctor.testing.scenario import Scenario, host_down, host_up
 from tests.scenarios.fallible_store import FallibleStore
 from tests.scenarios.nfvi import small_nfvi
 
-EXPLICIT = {"acknowledge": Acknowledge.EXPLICIT}
+EXPLICIT = Acknowledge.EXPLICIT
 AWAY = Failed("connection refused")
 
 
@@ -22,7 +22,7 @@ AWAY = Failed("connection refused")
 def test_what_is_not_acknowledged_is_sent_again_until_it_is() -> None:
     """[design 5, I-4] Every 30 s at first, the same bytes under the same id."""
     story = Scenario(small_nfvi())
-    story.at(0.0).subscribe("vnfm", project="red", **EXPLICIT)
+    story.at(0.0).subscribe("vnfm", project="red", acknowledge=EXPLICIT)
     story.at(1.0).push(host_down("compute-1"))
     story.at(70.0).acknowledge("vnfm", 1)
     for second in (1.0, 31.0, 61.0):
@@ -36,7 +36,7 @@ def test_what_is_not_acknowledged_is_sent_again_until_it_is() -> None:
 def test_the_next_notification_does_not_wait_for_an_acknowledgement() -> None:
     """[design 5] First deliveries keep their order."""
     story = Scenario(small_nfvi())
-    story.at(0.0).subscribe("vnfm", project="red", **EXPLICIT)
+    story.at(0.0).subscribe("vnfm", project="red", acknowledge=EXPLICIT)
     story.at(1.0).push(host_down("compute-1"))
     story.at(2.0).push(host_up("compute-1"))
     story.at(3.0).acknowledge("vnfm", 2)
@@ -49,7 +49,7 @@ def test_the_next_notification_does_not_wait_for_an_acknowledgement() -> None:
 
 def test_what_is_acknowledged_in_time_is_sent_once() -> None:
     story = Scenario(small_nfvi())
-    story.at(0.0).subscribe("vnfm", project="red", **EXPLICIT)
+    story.at(0.0).subscribe("vnfm", project="red", acknowledge=EXPLICIT)
     story.at(1.0).push(host_down("compute-1"))
     story.at(2.0).acknowledge("vnfm", 1)
     story.at(2.5).acknowledge("vnfm", 1)
@@ -59,7 +59,7 @@ def test_what_is_acknowledged_in_time_is_sent_once() -> None:
 
 def test_what_was_open_is_open_after_a_restart() -> None:
     story = Scenario(small_nfvi())
-    story.at(0.0).subscribe("vnfm", project="red", **EXPLICIT)
+    story.at(0.0).subscribe("vnfm", project="red", acknowledge=EXPLICIT)
     story.at(1.0).push(host_down("compute-1"))
     story.at(10.0).crash()
     story.at(20.0).start()
@@ -73,7 +73,7 @@ def test_what_was_open_is_open_after_a_restart() -> None:
 
 def test_who_asks_for_acknowledgements_no_more_is_told_once() -> None:
     story = Scenario(small_nfvi())
-    story.at(0.0).subscribe("vnfm", project="red", **EXPLICIT)
+    story.at(0.0).subscribe("vnfm", project="red", acknowledge=EXPLICIT)
     story.at(1.0).push(host_down("compute-1"))
     story.at(2.0).update("vnfm", policy=TellingPolicy())
     story.want("vnfm").between(1.0, 1.5).gets("vm-1 is error")
@@ -82,7 +82,7 @@ def test_who_asks_for_acknowledgements_no_more_is_told_once() -> None:
 
 def test_a_repeat_that_fails_is_repeated_later() -> None:
     story = Scenario(small_nfvi())
-    story.at(0.0).subscribe("vnfm", project="red", **EXPLICIT)
+    story.at(0.0).subscribe("vnfm", project="red", acknowledge=EXPLICIT)
     story.at(1.0).push(host_down("compute-1"))
     story.at(30.0).answer("vnfm", AWAY)
     story.at(70.0).acknowledge("vnfm", 1)
@@ -92,7 +92,7 @@ def test_a_repeat_that_fails_is_repeated_later() -> None:
 
 def test_nothing_is_sent_again_to_who_is_gone() -> None:
     story = Scenario(small_nfvi())
-    story.at(0.0).subscribe("vnfm", project="red", **EXPLICIT)
+    story.at(0.0).subscribe("vnfm", project="red", acknowledge=EXPLICIT)
     story.at(1.0).push(host_down("compute-1"))
     story.at(2.0).unsubscribe("vnfm")
     story.run(until=100.0)

@@ -75,8 +75,6 @@ def restrain(subscription: Subscription, restraint: Restraint, news: News, look:
     held = restraint.held
     if subscription.when is When.ISOLATED:
         held, told = _by_isolation(held, told, look)
-    elif held:  # it asked for isolation before
-        told, held = _with(told, _released(held, look.book, lambda _: True)), {}
     return Outcome(Restraint(group, held), tuple(_wanted(subscription, told)))
 
 
@@ -128,9 +126,7 @@ def regrouped(
 def _open_alarms_of_members(subscription: Subscription, look: Look) -> Iterator[Alarm]:
     wish, project = subscription.aggregate, subscription.project
     assert wish is not None
-    if project is None:
-        return
-    for resource_id in look.resources.owned_by(project):
+    for resource_id in look.resources.owned_by(project or ""):
         if aggregate.is_member(wish, project, look.resources.virtual[resource_id]):
             for record in look.book.on(resource_id):
                 if is_heard(subscription.filter, record.fault, record.alarms[resource_id]):

@@ -54,6 +54,12 @@ def test_everything_is_optional() -> None:
             "not supported by this version",
             id="planned-inside",
         ),
+        pytest.param(
+            {"limits": {"subscriptions_per_project": 0}},
+            "limits.subscriptions_per_project",
+            ">= 1",
+            id="no-subscriptions-at-all",
+        ),
         pytest.param(["listen"], "", "Expected `object`", id="a-list"),
     ],
 )
@@ -111,3 +117,9 @@ def test_an_override_is_checked_like_the_file() -> None:
     """What the command line sets is no more allowed than what the file sets."""
     with pytest.raises(RejectedError):
         Settings().with_overrides(listen="0.0.0.0:80")
+
+
+def test_how_much_a_project_may_ask_for_is_a_setting() -> None:
+    assert parse_settings({}).limits.of_subscriptions == (100, 10)
+    wish = {"limits": {"subscriptions_per_project": 5, "endpoints_per_subscription": 2}}
+    assert parse_settings(wish).limits.of_subscriptions == (5, 2)
