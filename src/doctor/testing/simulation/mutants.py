@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 from msgspec.structs import replace
 
 from doctor.flows import delivery as delivery_module
+from doctor.flows import fault as fault_module
 from doctor.flows.delivery import DeliveryFlow, Lane
 from doctor.flows.fault import FaultFlow, Step
 from doctor.flows.notices import Notices
@@ -453,6 +454,34 @@ def map_only_in_store(patch: Patch) -> None:
         await put_in_force(self, change, is_in_force, take_effect, take_back)
 
     patch.set(Situation, "put_in_force", put)
+
+
+@mutant
+def map_corrects_nothing(patch: Patch) -> None:
+    """Leave open faults as they were judged by the map before."""
+    patch.set(fault_module, "corrections", lambda *_parts, **_more: ())
+
+
+@mutant
+def map_not_taken_back(patch: Patch) -> None:
+    """Go on with a new resource map that could not be kept."""
+    put_in_force = Situation.put_in_force
+
+    async def put(self: Situation, change: Change, is_in_force: Any, take_effect: Any, _: Any = None) -> None:
+        await put_in_force(self, change, is_in_force, take_effect)
+
+    patch.set(Situation, "put_in_force", put)
+
+
+@mutant
+def correction_forgotten_by_owner(patch: Patch) -> None:
+    """Correct alarms, and tell nobody."""
+    notices_of = Notices.of
+
+    def silent(self: Notices, transition: Transition, outlooks: Any, draft: Draft) -> None:
+        notices_of(self, replace(transition, corrected=()), outlooks, draft)
+
+    patch.set(Notices, "of", silent)
 
 
 class _Open(asyncio.Lock):
