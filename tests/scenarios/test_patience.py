@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from doctor.model.errors import RejectedError
 from doctor.model.resource import Isolation, PhysicalResource, Relation, VirtualResource
@@ -129,13 +130,19 @@ def test_a_warning_puts_nobody_out_until_it_is_more() -> None:
     story.play()
 
 
-def test_what_waited_under_an_aggregate_that_is_given_up_is_told_by_its_end() -> None:
+def test_what_waited_for_more_of_a_group_is_told_when_that_is_given_up() -> None:
+    """[design 5] As what waited for a host; who lowers the limit hears at once of too many."""
     story = Scenario(pool())
     story.at(0.0).subscribe("vnfm", project="red", aggregate=STANDBYS)
     story.at(1.0).push(host_down("compute-1"))
+    story.at(0.0).subscribe("bolder", project="red", aggregate=STANDBYS)
     story.at(2.0).update("vnfm", policy=TellingPolicy())
+    story.want("vnfm").between(2.0, 2.5).gets("vm-1 is error")
+    story.at(2.0).update("bolder", policy=TellingPolicy(aggregate=replace(STANDBYS, more_than=0)))
+    story.want("bolder").between(2.0, 2.5).gets("vm-1 is error")
     story.at(3.0).push(host_down("compute-2"))
     story.want("vnfm").between(3.0, 3.5).gets("vm-2 is error")
+    story.want("bolder").between(3.0, 3.5).gets("vm-2 is error")
     story.play()
 
 

@@ -607,6 +607,9 @@ class FaultFlow:
     def _correct(self, before: ResourceMap, step: Step) -> None:
         """Bring all open faults to the map as it is now, and what subscriptions wait for."""
         situation = self._situation
+        patient = [one for one in situation.subscriptions if one.is_patient]
+        for subscription in patient:
+            self._notices.regroup(subscription, step, former=subscription, formerly=before)
         transitions = []
         for record, transition in corrections(situation, before, now=step.now):
             step.remember(record, transition)
@@ -614,9 +617,8 @@ class FaultFlow:
             if not transition.record.fault.is_open:
                 step.cleared_faults.append(record.fault.fault_key)
         self._publish(transitions, step)
-        for subscription in situation.subscriptions:
-            if subscription.is_patient:
-                self._notices.regroup(subscription, subscription, step)
+        for subscription in patient:
+            self._notices.settle(subscription, step)
 
     def _forget_isolations(self, step: Step) -> None:
         """A host that serves again is no longer isolated; if it dies once more, that is a new case."""
@@ -638,7 +640,7 @@ class FaultFlow:
     def _isolate(self, host: str, isolation: Isolation, step: Step) -> None:
         self._situation.isolations[host] = isolation
         step.change.memos.append(Memo(kind=ISOLATION_MEMO, key=host, record=isolation.encode()))
-        self._notices.of_isolation(host, step)
+        self._notices.of_isolation(step)
 
     def _timeline(self, fault: Fault, step: Step, judged: datetime) -> Timeline:
         checkpoints = {Checkpoint.DETECTED: fault.event_time, Checkpoint.ACCEPTED: step.accepted}

@@ -188,9 +188,10 @@ class SubscriptionFlow:
         draft = Draft(self._clock.now())
         draft.change.subscriptions.append(subscription)
         situation.subscriptions.put(subscription)
-        if subscription.is_patient or subscription_id in situation.restraints:
-            self._notices.regroup(subscription, former, draft)
-            self._notices.release(subscription, f"policy of {subscription_id}", draft)
+        if subscription.is_patient or (former is not None and former.is_patient):
+            self._notices.regroup(subscription, draft, former=former)
+            if former is not None:
+                self._notices.settle(subscription, draft)
         try:
             await situation.keep(draft.change)
         except StoreError:

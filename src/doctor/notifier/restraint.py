@@ -21,6 +21,7 @@ from doctor.notifier import aggregate
 from doctor.notifier.aggregate import Group
 from doctor.notifier.matching import hears_of
 
+NO_HOST = ""
 HARMLESS = (Isolation.NOT_REQUIRED, Isolation.ISOLATED)
 
 _FAULT = NotificationType.FAULT
@@ -90,35 +91,66 @@ def release(
 
 
 def regrouped(
-    subscription: Subscription, restraint: Restraint, former: Subscription | None, look: Look
+    subscription: Subscription,
+    restraint: Restraint,
+    former: Subscription | None,
+    formerly: ResourceMap,
+    look: Look,
 ) -> Restraint:
-    """Return how the group of a subscription stands, counted anew: its policy changed, or the resource map.
+    """Return what is held back when a subscription is new or changed (it was ``former``), or the map (``formerly``).
 
-    What is out now counts from when it was raised, unless it was known. Who was told of everything before has been
-    told of all that is open. What is not told yet is told with the next failure.
+    A group is counted anew; what is out counts from when it was raised, unless it was known. Who subscribes is not told
+    what is open already, only of a group all that are out when there are too many. Who was held back from something
+    because of a group to which it belongs no longer waits for nothing but a host. The book is from before.
     """
-    wish = subscription.aggregate
-    held = {
-        alarm.alarm_id: restraint.held[alarm.alarm_id]
+
+    def was_told(alarm: Alarm) -> bool:
+        if former is None or alarm.alarm_id in restraint.held:
+            return False
+        group = former.aggregate
+        return (
+            group is None
+            or alarm.alarm_id in restraint.group.told
+            or not aggregate.is_member(group, former.project, formerly.virtual.get(alarm.resource_id))
+        )
+
+    def is_member(alarm: Alarm) -> bool:
+        machine = look.resources.virtual.get(alarm.resource_id)
+        wish = subscription.aggregate
+        return wish is not None and aggregate.is_member(wish, subscription.project, machine)
+
+    is_grouped = subscription.aggregate is not None or (former is not None and former.aggregate is not None)
+    alarms = list(_open_alarms(subscription, formerly, look)) if is_grouped else []
+    members = [alarm for alarm in alarms if is_member(alarm)]
+    waiting = [
+        alarm
         for record, alarm in _known(look.book, restraint.held)
         if hears_of(subscription.filter, record.fault, alarm)
-    }
-    if wish is None:
-        return Restraint(Group(), held)
-    members = list(_open_alarms_of_members(subscription, look))
+    ]
+    if former is not None:
+        held = {alarm.alarm_id for alarm in waiting}
+        waiting += [
+            alarm for alarm in alarms if not (alarm.alarm_id in held or was_told(alarm) or is_member(alarm))
+        ]
     known = restraint.group.out
     out = {
         alarm.alarm_id: known.get(alarm.alarm_id) or aggregate.Failure(alarm.resource_id, alarm.raised_time)
         for alarm in members
         if alarm.resource_state.is_out
     }
-    told = restraint.group.told.intersection(alarm.alarm_id for alarm in members)
-    if former is not None and former.aggregate is None:
-        told = frozenset(alarm.alarm_id for alarm in members if alarm.alarm_id not in held)
-    exceeded = (
-        restraint.group.exceeded and len({failure.resource_id for failure in out.values()}) > wish.more_than
-    )
-    return Restraint(Group(out, told, exceeded), held)
+    told = frozenset(alarm.alarm_id for alarm in members if was_told(alarm))
+    group = Group(out, told, restraint.group.exceeded)
+    return Restraint(group, _hosts_of(waiting, look.resources))
+
+
+def recounted(subscription: Subscription, restraint: Restraint, look: Look) -> Restraint:
+    """Return what is held back when nothing happened but to the wish: too many of a group may be out by it."""
+    wish = subscription.aggregate
+    if wish is None:
+        return restraint
+    group, tell = aggregate.step(wish, restraint.group, began={}, ended=(), cleared=(), now=look.now)
+    alarms = [alarm for _, alarm in _known(look.book, tell) if alarm.alarm_id not in restraint.held]
+    return Restraint(group, restraint.held | _hosts_of(alarms, look.resources))
 
 
 def is_kept_back(
@@ -133,14 +165,19 @@ def is_kept_back(
     return aggregate.is_member(wish, subscription.project, resources.virtual.get(alarm.resource_id))
 
 
-def _open_alarms_of_members(subscription: Subscription, look: Look) -> Iterator[Alarm]:
-    wish, project = subscription.aggregate, subscription.project
-    assert wish is not None
-    for resource_id in look.resources.owned_by(project or ""):
-        if aggregate.is_member(wish, project, look.resources.virtual[resource_id]):
-            for record in look.book.on(resource_id):
-                if hears_of(subscription.filter, record.fault, record.alarms[resource_id]):
-                    yield record.alarms[resource_id]
+def _open_alarms(subscription: Subscription, formerly: ResourceMap, look: Look) -> Iterator[Alarm]:
+    """Return what is open of an owner, and heard; a group is nothing but machines."""
+    project = subscription.project or ""
+    for resource_id in dict.fromkeys((*formerly.owned_by(project), *look.resources.owned_by(project))):
+        for record in look.book.on(resource_id):
+            alarm = record.alarms[resource_id]
+            if alarm.project == subscription.project and hears_of(subscription.filter, record.fault, alarm):
+                yield alarm
+
+
+def _hosts_of(alarms: Iterable[Alarm], resources: ResourceMap) -> dict[str, str]:
+    """Return the host that each alarm waits for; one without a host waits for nothing."""
+    return {alarm.alarm_id: _host_of(alarm, resources) or NO_HOST for alarm in alarms}
 
 
 # --- the group ---
