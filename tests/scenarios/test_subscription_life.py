@@ -235,6 +235,7 @@ class SubscriptionLife(RuleBasedStateMachine):
         self.subscription, _ = self.do(asked)
         self.read = 0
         self.model = Model(policy, self.groups(), self.alarms())
+        self.look()
 
     @precondition(lambda self: self.subscription is not None)
     @rule(policy=POLICIES)
@@ -334,9 +335,10 @@ class SubscriptionLife(RuleBasedStateMachine):
         told = [one for row in self.news() for one in _told(row)]
         began = [one.alarm_id for one in told if one.kind is NotificationType.FAULT]
         assert sorted(began) == sorted(news)
-        ended = {one.alarm_id for one in told if one.kind is not NotificationType.FAULT}
         corrected = {one.alarm_id for one in told if one.kind is NotificationType.CORRECTION}
+        ended = corrected | {one.alarm_id for one in told if one.kind is NotificationType.FAULT_CLEARED}
         assert ended == (over if self.subscription.clear else over & corrected)
+        assert {one.alarm_id for one in told} <= self.model.knows | over
         assert all(one.machine in MACHINES for one in told)
 
     @invariant()
@@ -358,4 +360,6 @@ def _told(row: StoredNotification) -> list[Told]:
 
 
 TestSubscriptionLife = pytest.mark.requirement("B12", "B20", "B27", "D4", "D5")(SubscriptionLife.TestCase)
-TestSubscriptionLife.settings = settings(max_examples=EXAMPLES, stateful_step_count=30, deadline=None)
+TestSubscriptionLife.settings = settings(
+    max_examples=int(os.environ.get("N", "0")) or EXAMPLES, stateful_step_count=30, deadline=None
+)

@@ -12,7 +12,6 @@ from doctor.flows.situation import RESTRAINT_MEMO, Situation
 from doctor.flows.telling import Draft, tell
 from doctor.model.alarm import Alarm, AlarmedFault, Transition
 from doctor.model.notification import NotificationType
-from doctor.model.resource import Isolation
 from doctor.model.resource_map import ResourceMap
 from doctor.model.subscription import Subscription
 from doctor.notifier import restraint as patience
@@ -91,10 +90,7 @@ class Notices:
     def _release(
         self, subscription: Subscription, before: Restraint, counted: Restraint, draft: Draft
     ) -> None:
-        look = self._look(draft)
-        if not subscription.waits_for_isolation:
-            look = look._replace(isolation_of=_nobody_waits)
-        after, ready = patience.release(counted, look)
+        after, ready = patience.release(subscription, counted, self._look(draft))
         self._remember(subscription, before, after, draft)
         for record, alarms in ready:
             telling = Telling(subscription, NotificationType.FAULT, alarms)
@@ -161,7 +157,3 @@ class Notices:
             occasion=occasion,
         )
         tell(self._situation, subscription, notice, draft, fault_key=record.fault.fault_key)
-
-
-def _nobody_waits(resource_id: str | None) -> Isolation:
-    return Isolation.NOT_REQUIRED

@@ -190,8 +190,7 @@ class SubscriptionFlow:
         situation.subscriptions.put(subscription)
         if subscription.is_patient or (former is not None and former.is_patient):
             self._notices.regroup(subscription, draft, former=former)
-            if former is not None:
-                self._notices.settle(subscription, draft)
+            self._notices.settle(subscription, draft)
         try:
             await situation.keep(draft.change)
         except StoreError:

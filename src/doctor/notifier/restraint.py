@@ -16,7 +16,7 @@ from doctor.model.alarm_book import AlarmBook
 from doctor.model.notification import NotificationType
 from doctor.model.resource import Isolation
 from doctor.model.resource_map import ResourceMap
-from doctor.model.subscription import Subscription, When
+from doctor.model.subscription import Subscription
 from doctor.notifier import aggregate
 from doctor.notifier.aggregate import Group
 from doctor.notifier.matching import hears_of
@@ -29,6 +29,7 @@ _CHANGED = NotificationType.FAULT_CHANGED
 _OVER = (NotificationType.FAULT_CLEARED, NotificationType.CORRECTION)
 
 News = dict[NotificationType, tuple[Alarm, ...]]
+IsHarmless = Callable[[str], bool]  # a host, by its id
 IsolationOf = Callable[[str | None], Isolation]
 
 
@@ -72,16 +73,16 @@ def restrain(subscription: Subscription, restraint: Restraint, news: News, look:
     """Decide what a patient subscription is told of one transition; ``news`` is what its filter lets through."""
     group, told = _by_group(subscription, restraint.group, news, look)
     held = restraint.held
-    if subscription.when is When.ISOLATED:
-        held, told = _by_isolation(held, told, look)
+    if held or subscription.waits_for_isolation:
+        held, told = _by_isolation(held, told, look, _is_harmless_to(subscription, look))
     return Outcome(Restraint(group, held), tuple(_wanted(subscription, told)))
 
 
 def release(
-    restraint: Restraint, look: Look
+    subscription: Subscription, restraint: Restraint, look: Look
 ) -> tuple[Restraint, list[tuple[AlarmedFault, tuple[Alarm, ...]]]]:
     """Return what no longer has to wait, by fault: hosts are isolated, or it turned out that they need not be."""
-    ready = _released(restraint.held, look.book, lambda host: look.isolation_of(host) in HARMLESS)
+    ready = _released(restraint.held, look.book, _is_harmless_to(subscription, look))
     gone = {alarm.alarm_id for _, alarm in ready}
     by_fault: dict[str, tuple[AlarmedFault, list[Alarm]]] = {}
     for record, alarm in ready:
@@ -100,16 +101,18 @@ def regrouped(
     """Return what is held back when a subscription is new or changed (it was ``former``), or the map (``formerly``).
 
     A group is counted anew; what is out counts from when it was raised, unless it was known. Who subscribes is not told
-    what is open already, only of a group all that are out when there are too many. Who was held back from something
-    because of a group to which it belongs no longer waits for nothing but a host. The book is from before.
+    what is open already, but of a group if too many are out (`recounted`). What was held back because of a group to which
+    it no longer belongs waits for nothing but its host. The book is from before.
     """
 
-    def was_told(alarm: Alarm) -> bool:
-        if former is None or alarm.alarm_id in restraint.held:
+    def has_passed(alarm: Alarm) -> bool:
+        """Tell whether no group held it back: it was told, or waits for a host."""
+        if former is None:
             return False
         group = former.aggregate
         return (
             group is None
+            or alarm.alarm_id in restraint.held
             or alarm.alarm_id in restraint.group.told
             or not aggregate.is_member(group, former.project, formerly.virtual.get(alarm.resource_id))
         )
@@ -128,17 +131,14 @@ def regrouped(
         if hears_of(subscription.filter, record.fault, alarm)
     ]
     if former is not None:
-        held = {alarm.alarm_id for alarm in waiting}
-        waiting += [
-            alarm for alarm in alarms if not (alarm.alarm_id in held or was_told(alarm) or is_member(alarm))
-        ]
+        waiting += [alarm for alarm in alarms if not (has_passed(alarm) or is_member(alarm))]
     known = restraint.group.out
     out = {
         alarm.alarm_id: known.get(alarm.alarm_id) or aggregate.Failure(alarm.resource_id, alarm.raised_time)
         for alarm in members
         if alarm.resource_state.is_out
     }
-    told = frozenset(alarm.alarm_id for alarm in members if was_told(alarm))
+    told = frozenset(alarm.alarm_id for alarm in members if has_passed(alarm))
     group = Group(out, told, restraint.group.exceeded)
     return Restraint(group, _hosts_of(waiting, look.resources))
 
@@ -232,7 +232,7 @@ def _by_group(
 
 
 def _by_isolation(
-    held: dict[str, str], told: dict[NotificationType, Told], look: Look
+    held: dict[str, str], told: dict[NotificationType, Told], look: Look, is_harmless: IsHarmless
 ) -> tuple[dict[str, str], dict[NotificationType, Told]]:
     """Keep back what is on a host that may do harm, and what became of it meanwhile."""
     waiting = dict(held)
@@ -241,23 +241,32 @@ def _by_isolation(
         one = told.get(kind)
         if one is None:
             continue
-        alarms = [alarm for alarm in one.alarms if not _waits(kind, alarm, waiting, look)]
-        others = [pair for pair in one.others if not _waits(kind, pair[1], waiting, look)]
+        alarms = [alarm for alarm in one.alarms if not _waits(kind, alarm, waiting, look, is_harmless)]
+        others = [pair for pair in one.others if not _waits(kind, pair[1], waiting, look, is_harmless)]
         if alarms or others:
             passed[kind] = Told(kind, tuple(alarms), tuple(others))
-    ready = _released(waiting, look.book, lambda host: look.isolation_of(host) in HARMLESS)
+    ready = _released(waiting, look.book, is_harmless)
     for _, alarm in ready:
         del waiting[alarm.alarm_id]
     return waiting, _with(passed, ready)
 
 
-def _waits(kind: NotificationType, alarm: Alarm, waiting: dict[str, str], look: Look) -> bool:
+def _is_harmless_to(subscription: Subscription, look: Look) -> IsHarmless:
+    """Return what tells whether a subscription need not wait for a host."""
+    if not subscription.waits_for_isolation:
+        return lambda _: True
+    return lambda host: look.isolation_of(host) in HARMLESS
+
+
+def _waits(
+    kind: NotificationType, alarm: Alarm, waiting: dict[str, str], look: Look, is_harmless: IsHarmless
+) -> bool:
     if kind in _OVER:
         return waiting.pop(alarm.alarm_id, None) is not None
     if kind is _CHANGED:
         return alarm.alarm_id in waiting
     host = _host_of(alarm, look.resources)
-    if host is None or look.isolation_of(host) in HARMLESS:
+    if host is None or is_harmless(host):
         return False
     waiting[alarm.alarm_id] = host
     return True
@@ -291,7 +300,7 @@ def _known(book: AlarmBook, alarm_ids: Iterable[str]) -> Iterator[tuple[AlarmedF
 
 
 def _released(
-    held: dict[str, str], book: AlarmBook, is_harmless: Callable[[str], bool]
+    held: dict[str, str], book: AlarmBook, is_harmless: IsHarmless
 ) -> list[tuple[AlarmedFault, Alarm]]:
     return list(_known(book, (alarm_id for alarm_id, host in held.items() if is_harmless(host))))
 
