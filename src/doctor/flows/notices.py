@@ -9,7 +9,8 @@ from functools import partial
 import msgspec
 
 from doctor.flows.situation import RESTRAINT_MEMO, Situation
-from doctor.flows.telling import Draft, tell
+from doctor.flows.step import Draft
+from doctor.flows.telling import tell
 from doctor.model.alarm import Alarm, AlarmedFault, Transition
 from doctor.model.notification import NotificationType
 from doctor.model.resource_map import ResourceMap

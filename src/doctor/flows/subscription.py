@@ -11,7 +11,7 @@ from doctor.flows.acknowledgement import AcknowledgementFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.notices import Notices
 from doctor.flows.situation import RESTRAINT_MEMO, Situation
-from doctor.flows.telling import Draft
+from doctor.flows.step import Draft
 from doctor.kit.clock import Clock
 from doctor.kit.ids import stable_id
 from doctor.model.errors import Flaw, Reason, RejectedError, StoreError
