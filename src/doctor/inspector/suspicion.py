@@ -58,7 +58,7 @@ def judged(
 ) -> Iterator[Suspected | Relieved]:
     """Return what is to be suspected, and of what no longer, after a fault came or went on a resource."""
     for rule in suspicions:
-        for supplier in _above(resource_id, (rule.kind,), resources):
+        for supplier in above(resource_id, (rule.kind,), resources):
             found = resources.get(supplier)
             if found is not None and found.type == rule.supplier_type:
                 below = _below(supplier, rule.kind, resources)
@@ -125,7 +125,8 @@ def _verdict(
         yield Suspected(supplier, test.fault_type, test.severity, test.rule, keys)
 
 
-def _above(resource_id: str, kinds: Sequence[str], resources: ResourceMap) -> Iterator[str]:
+def above(resource_id: str, kinds: Sequence[str], resources: ResourceMap) -> Iterator[str]:
+    """Return what a resource depends on by relations of these kinds; a machine depends on its host."""
     machine = resources.virtual.get(resource_id)
     if machine is not None and machine.host is not None and HOSTS in kinds:
         yield machine.host
@@ -144,7 +145,7 @@ def domains_of(resource_id: str, resources: ResourceMap) -> list[str]:
     found: dict[str, None] = {}
     level = [resource_id]
     for _ in range(MOST_LEVELS):
-        level = [above for name in level for above in _above(name, JOINS, resources) if above not in found]
+        level = [above for name in level for above in above(name, JOINS, resources) if above not in found]
         found.update(dict.fromkeys(level))
         if not level:
             break
