@@ -72,7 +72,7 @@ def judged(
     if not is_failure(fault, book):
         return
     for zone in next_zones(fault.resource_id, fault.resource_type, levels, resources):
-        level = levels[_type_of(zone, resources)]
+        level = levels[type_of(zone, resources)]
         before = probations.get(zone, Probation(last=fault.raised_time))
         failed = book.open_fault(zone, ZONE_FAULT)
         if failed is not None:
@@ -90,10 +90,10 @@ def judged(
 
 def is_failure(fault: Fault, book: AlarmBook) -> bool:
     """Tell whether a fault is the one by which its resource has failed, and the symptom of nothing else."""
-    if not _takes_out(fault) or is_symptom(fault, book):
+    if not takes_out(fault) or is_symptom(fault, book):
         return False
     first = min(
-        (record.fault for record in book.rooted_in(fault.resource_id) if _takes_out(record.fault)),
+        (record.fault for record in book.rooted_in(fault.resource_id) if takes_out(record.fault)),
         key=_age,
         default=fault,
     )
@@ -103,10 +103,11 @@ def is_failure(fault: Fault, book: AlarmBook) -> bool:
 def is_symptom(fault: Fault, book: AlarmBook) -> bool:
     """Tell whether something else is known to have brought a fault about; what is only suspected is not known."""
     cause = None if fault.cause is None else book.fault(fault.cause)
-    return cause is not None and _takes_out(cause.fault)
+    return cause is not None and takes_out(cause.fault)
 
 
-def _takes_out(fault: Fault) -> bool:
+def takes_out(fault: Fault) -> bool:
+    """Tell whether a resource has failed by a fault: it is out of service, or it is a zone that has."""
     return fault.state.is_out or fault.fault_type in CONCLUDED
 
 
@@ -124,7 +125,7 @@ def _has_counted(fault: Fault, probation: Probation, level: ZoneLevel, now: date
     return (
         (probation.since is not None and fault.raised_time <= probation.since)
         or any(failure.fault_key == fault.fault_key for failure in probation.failures)
-        or now - fault.raised_time > level.probation
+        or now - fault.raised_time >= level.probation
     )
 
 
@@ -137,11 +138,12 @@ def recent(probation: Probation, level: ZoneLevel, book: AlarmBook, now: datetim
     return tuple(
         failure
         for failure in probation.failures
-        if now - failure.time <= level.probation and not _turned_out(failure, book)
+        if now - failure.time < level.probation and not has_turned_out(failure, book)
     )
 
 
-def _turned_out(failure: Failure, book: AlarmBook) -> bool:
+def has_turned_out(failure: Failure, book: AlarmBook) -> bool:
+    """Tell whether a failure is known to be a symptom by now."""
     record = book.fault(failure.fault_key)
     return record is not None and is_symptom(record.fault, book)
 
@@ -231,7 +233,7 @@ def _zones_around(
                     if outer in seen:
                         continue
                     seen.add(outer)
-                    level = levels.get(_type_of(outer, resources))
+                    level = levels.get(type_of(outer, resources))
                     if level is not None and level.relations == kinds:
                         yield outer, level
                     if name in resources.physical or outer in resources.virtual:
@@ -239,6 +241,7 @@ def _zones_around(
             here = there
 
 
-def _type_of(name: str, resources: ResourceMap) -> str:
+def type_of(name: str, resources: ResourceMap) -> str:
+    """Return the type of a resource, nothing if no map knows it."""
     found = resources.get(name)
     return "" if found is None else found.type

@@ -47,8 +47,8 @@ class Escalation(msgspec.Struct, frozen=True, kw_only=True):
     """Parts of a zone have failed too often: from what they were to what became of it.
 
     ``level`` is what the policy said at that time. ``fault_key`` is the fault on the zone: the question while it is open
-    and after it has expired, then the failure of the zone. ``user`` is who decided, if somebody did; ``is_over`` says
-    that the fault has ended, and nothing more can happen.
+    and after it has expired, then the failure of the zone. ``raised_by`` is the event by which it became too much.
+    ``user`` is who decided, if somebody did; ``is_over`` says that the fault has ended, and nothing more can happen.
     """
 
     escalation_id: str
@@ -63,4 +63,5 @@ class Escalation(msgspec.Struct, frozen=True, kw_only=True):
     user: str = ""
     comment: str = ""
     fault_key: str
+    raised_by: str
     is_over: bool = False
