@@ -20,7 +20,7 @@ from doctor.model.alarm import AlarmedFault
 from doctor.model.fault import Severity
 from doctor.model.notification import Delivery, DeliveryState, StoredNotification
 from doctor.model.subscription import Endpoint, Subscription
-from doctor.testing.simulation.network import Ledger
+from doctor.testing.simulation.network import Ledger, Term
 from doctor.testing.simulation.nfvi import OWNERS, PHYSICAL, map_of
 
 ORDER = {"raised": 0, "changed": 1, "cleared": 2}
@@ -152,37 +152,33 @@ def messages(kept: Kept, ledger: Ledger) -> Iterator[str]:
     }
     for sent in ledger.not_kept:
         yield f"I-1: #{sent.notification.sequence} was sent at tick {sent.tick} before it was kept like this"
-    first: defaultdict[str, list[int]] = defaultdict(list)
-    seen: set[tuple[str, int]] = set()
+    first: defaultdict[Term, dict[int, None]] = defaultdict(dict)
     for sent in ledger.sent:
         row = by_place.get((sent.notification.subscription_id, sent.notification.sequence))
         if row != sent.notification:
             yield f"I-4: #{sent.notification.sequence} was sent in other words or under another id than kept"
-        place = (sent.endpoint_id, sent.notification.sequence)
-        if place not in seen:
-            seen.add(place)
-            first[sent.endpoint_id].append(sent.notification.sequence)
-    for endpoint_id, sequences in first.items():
-        if sequences != sorted(sequences):
-            yield f"I-5: {endpoint_id} was sent {sequences}, out of order"
-    for (process, endpoint_id), most in ledger.most_under_way.items():
+        first[Term.of(sent.endpoint)][sent.notification.sequence] = None
+    for term, sequences in first.items():
+        if [*sequences] != sorted(sequences):
+            yield f"I-5: {term.endpoint_id} was sent {[*sequences]}, out of order"
+    for (process, term), most in ledger.most_under_way.items():
         if most > 1:
-            yield f"I-18: {process} had {most} requests at once under way to {endpoint_id}"
+            yield f"I-18: {process} had {most} requests at once under way to {term.endpoint_id}"
     parked = {
         (endpoint_id, sequence)
         for (_, sequence), ends in kept.deliveries.items()
         for endpoint_id, delivery in ends.items()
         if delivery.state is DeliveryState.PARKED
     }
-    for endpoint_id, receipts in ledger.received.items():
-        # What was given up may still be on its way when the next is sent.
-        news = [
-            sequence
-            for sequence in dict.fromkeys(one.notification.sequence for one in receipts)
-            if (endpoint_id, sequence) not in parked
-        ]
-        if news != sorted(news):
-            yield f"I-5: {endpoint_id} received {news}, out of order"
+    received: defaultdict[Term, dict[int, None]] = defaultdict(dict)
+    for receipts in ledger.received.values():
+        for one in receipts:
+            # What was given up may still be on its way when the next is sent.
+            if (one.endpoint.endpoint_id, one.notification.sequence) not in parked:
+                received[Term.of(one.endpoint)][one.notification.sequence] = None
+    for term, sequences in received.items():
+        if [*sequences] != sorted(sequences):
+            yield f"I-5: {term.endpoint_id} received {[*sequences]}, out of order"
 
 
 def privacy(ledger: Ledger, projects: Mapping[str, str | None]) -> Iterator[str]:

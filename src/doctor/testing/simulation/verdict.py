@@ -226,6 +226,7 @@ def _subscriptions(world: World, kept: Kept) -> Iterator[str]:
 def _settings(world: World) -> Iterator[str]:
     """[I-7, I-22] Doctor runs, and the map and the policy in force are those that are kept."""
     yield from world.books.wrong
+    yield from (f"I-22: two decisions contradict each other: {refusal}" for refusal in world.store.refused)
     if world.doctor is None:
         yield "I-7: Doctor is not running, although nothing is in the way"
         return

@@ -374,6 +374,16 @@ class World:
         for loaded in self.books.maps[first:]:
             loaded.accepted = self.books.maps[-1].accepted
 
+    async def _two_policies_at_once(self, rng: random.Random) -> None:
+        """Have two people apply different policies, and then one of them another."""
+        first = len(self.books.disks)
+        await asyncio.gather(*(self.apply_policy(disks) for disks in rng.sample(DISK_SEVERITIES, 2)))
+        self._look_at_settings()
+        await asyncio.sleep(rng.choice([0.0, 1.0]))
+        await self.apply_policy(rng.choice(DISK_SEVERITIES))
+        for applied in self.books.disks[first:]:
+            applied.accepted = self.books.disks[-1].accepted
+
     async def apply_policy(self, disks: str, *, insists: bool = True) -> None:
         """Apply a policy, until that is accepted or once."""
         changing = Changing(disks, self.trace.note("operator", "applies a policy", disks))
@@ -392,7 +402,7 @@ class World:
             self._look_at_settings()
             insists = rng.random() < 0.5
             if rng.random() < 0.25:
-                await self._two_maps_at_once(rng)
+                await rng.choice([self._two_maps_at_once, self._two_policies_at_once])(rng)
                 continue
             if rng.random() < 0.6:
                 await self.load_map(self.books.maps[-1].value.changed(rng), insists=insists)
