@@ -44,8 +44,12 @@ class AlarmBook:
 
     def _open(self, record: AlarmedFault, new: Iterable[Alarm]) -> None:
         fault = record.fault
-        if fault.fault_key not in self._by_key:
+        before = self._by_key.get(fault.fault_key)
+        if before is None:
             self._rooted[fault.resource_id] = (*self._rooted.get(fault.resource_id, ()), fault.fault_key)
+        elif before.fault.explains != fault.explains:
+            for key in before.fault.explains:
+                self._explained.pop(key, None)
         self._by_key[fault.fault_key] = record
         for key in fault.explains:
             self._explained[key] = fault.fault_key
