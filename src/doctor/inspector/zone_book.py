@@ -75,7 +75,7 @@ class Present(NamedTuple):
 
 
 class ZoneBook:
-    """The zones. ``take_news`` says what has changed, to be kept."""
+    """The zones. ``take_news`` says what has changed, to be kept, and ``take_changed`` of which zones."""
 
     def __init__(
         self,
@@ -90,16 +90,28 @@ class ZoneBook:
         self._by_fault: dict[str, str] = {}  # escalations that are not over by the fault on their zone
         self._counted: dict[str, set[str]] = {}  # in which zones a fault counts
         self._news: dict[tuple[type, str], Probation | Escalation | None] = {}
+        self._changed: set[str] = set()
         for zone, probation in (probations or {}).items():
             self._put(zone, probation)
         for escalation in escalations:
             self._keep(escalation)
         self._news = {}
+        self._changed = set()
 
     @property
     def is_empty(self) -> bool:
         """Tell whether nothing is going on in any zone."""
         return not self.probations and not self._active
+
+    @property
+    def troubled(self) -> Iterable[str]:
+        """Return the zones with an escalation that is not over."""
+        return self._active.keys()
+
+    def take_changed(self) -> set[str]:
+        """Return the zones to which something has happened since the last time."""
+        changed, self._changed = self._changed, set()
+        return changed
 
     def active(self, zone: str) -> Escalation | None:
         """Return the escalation of a zone that is not over, or None."""
@@ -306,6 +318,7 @@ class ZoneBook:
                 self._counted.setdefault(failure.fault_key, set()).add(zone)
         if probation != before:
             self._news[Probation, zone] = probation
+            self._changed.add(zone)
 
     def _keep(self, escalation: Escalation) -> None:
         escalation_id, zone = escalation.escalation_id, escalation.resource_id
@@ -314,6 +327,7 @@ class ZoneBook:
             self._by_fault.pop(before.fault_key, None)
         self.escalations[escalation_id] = escalation
         self._news[Escalation, escalation_id] = escalation
+        self._changed.add(zone)
         if not escalation.is_over:
             self._by_fault[escalation.fault_key] = escalation_id
             self._active[zone] = escalation_id

@@ -11,11 +11,10 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from doctor.inspector.zone_book import Change, Duties, End, Explain, Open, Present, ZoneBook
-from doctor.inspector.zones import ZONE_FAULT, by_type
+from doctor.inspector.zones import ZONE_FAULT
 from doctor.kit.ids import SEPARATOR
 from doctor.model.alarm import Alarm, AlarmedFault, Transition
 from doctor.model.alarm_book import AlarmBook
-from doctor.model.escalation import Escalation
 from doctor.model.fault import Fault
 from doctor.model.policy import ZoneLevel
 from doctor.model.resource_map import ResourceMap
@@ -39,7 +38,7 @@ class ZoneReplay:
     """The zones in the course of a replay: faults go in, faults on zones come out."""
 
     def __init__(self, levels: Iterable[ZoneLevel]) -> None:
-        self._levels = by_type(levels)
+        self._levels = {level.type: level for level in levels}
         self._book = AlarmBook()
         self._zones = ZoneBook(lambda *parts: SEPARATOR.join(parts))
         self._due: dict[str, datetime] = {}
@@ -52,8 +51,10 @@ class ZoneReplay:
 
     def passes(self, resources: ResourceMap, now: datetime) -> Iterator[Told]:
         """Let time pass."""
-        for zone in [zone for zone, due in self._due.items() if due <= now]:
-            present = Present(self._levels, self._book, resources, self._due.pop(zone))
+        while due := [(moment, zone) for zone, moment in self._due.items() if moment <= now]:
+            moment, zone = min(due)
+            del self._due[zone]
+            present = Present(self._levels, self._book, resources, moment)
             yield from self._perform(self._zones.passes(zone, present), present)
 
     def takes(self, fault: Fault, resources: ResourceMap) -> Iterator[Told]:
@@ -78,8 +79,7 @@ class ZoneReplay:
                     done.append(replace(self._fault(fault_key), cleared_time=present.now))
                     yield self._told(done[-1], is_over=True)
             self._settle(done[-1])
-        for (_, key), news in self._zones.take_news().items():
-            zone = news.resource_id if isinstance(news, Escalation) else key
+        for zone in self._zones.take_changed():
             due = self._zones.due(zone, present)
             if due is None:
                 self._due.pop(zone, None)

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from doctor.inspector.suspicion import DOMAIN_FAULT, MOST_LEVELS, above
+from doctor.inspector.domains import MOST_LEVELS, above
+from doctor.inspector.suspicion import DOMAIN_FAULT
 from doctor.model.alarm import AlarmedFault
 from doctor.model.alarm_book import AlarmBook
 from doctor.model.escalation import Failure, Probation
@@ -49,11 +50,6 @@ class Joined(NamedTuple):
     zone: str
     probation: Probation
     record: AlarmedFault
-
-
-def by_type(levels: Iterable[ZoneLevel]) -> Levels:
-    """Return the levels of a policy as they are looked up."""
-    return {level.type: level for level in levels}
 
 
 def judged(

@@ -38,6 +38,7 @@ from doctor.flows.situation import Situation
 from doctor.flows.subscription import EndpointWish, SubscriptionFlow
 from doctor.flows.timelines import Timelines
 from doctor.inspector.catalogue import default_catalogue, default_policy_text
+from doctor.inspector.escalation import Move
 from doctor.inspector.policy_text import parse_policy
 from doctor.inspector.selection import Selector
 from doctor.model.errors import RejectedError, StoreError
@@ -496,6 +497,17 @@ class Moment:
             ]
             end = None if until is None else START + timedelta(seconds=until)
             await story.doctor.alarms.act(_identity("somebody", project), alarm.alarm_id, action, until=end)
+
+        story.note(self._second, act)
+
+    def decide(self, move: Move, zone: str, *, user: str = "somebody") -> None:
+        """Let the Administrator decide whether a zone has failed."""
+        story = self._story
+
+        async def act() -> None:
+            asked = story.doctor.situation.zones.active(zone)
+            assert asked is not None
+            await story.doctor.faults.decide(asked.escalation_id, move, user=user)
 
         story.note(self._second, act)
 

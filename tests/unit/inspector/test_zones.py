@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doctor.inspector.zone_replay import Told, ZoneReplay
-from doctor.inspector.zones import QUESTION, ZONE_FAULT, by_type, next_zones
+from doctor.inspector.zones import QUESTION, ZONE_FAULT, Levels, next_zones
 from doctor.model.fault import EventType, Fault, ResourceState, Severity
 from doctor.model.policy import Escalate, ZoneLevel
 from doctor.model.resource import PhysicalResource, Relation, VirtualResource
@@ -25,6 +25,10 @@ def level(zone_type: str, **said: object) -> ZoneLevel:
     return ZoneLevel(
         **{"type": zone_type, "probation": timedelta(seconds=60), "escalate": Escalate.AUTOMATIC, **said}  # type: ignore[arg-type]
     )
+
+
+def by_type(*levels: ZoneLevel) -> Levels:
+    return {level.type: level for level in levels}
 
 
 def resource_map(*relations: tuple[str, str, str], machines: dict[str, str] | None = None) -> ResourceMap:
@@ -283,14 +287,14 @@ LEVELS = ("process", "virtual machine", "host", "rack", "switch", "power", "site
     ],
 )
 def test_a_failure_counts_in_the_smallest_zones_around(resource: str, zones: list[str]) -> None:
-    levels = by_type([level(name) for name in LEVELS])
+    levels = by_type(*map(level, LEVELS))
     found = NESTED.get(resource)
     assert sorted(next_zones(resource, found.type if found else "", levels, NESTED)) == sorted(zones)
 
 
 def test_what_is_virtual_does_not_count_beyond_its_host() -> None:
     """Machines come and go: a rack is not to blame for the tenants in it."""
-    levels = by_type([level("rack"), level("power")])
+    levels = by_type(level("rack"), level("power"))
     assert next_zones("vm-1", "virtual machine", levels, NESTED) == []
     assert next_zones("process-1", "process", levels, NESTED) == []
 
@@ -298,7 +302,7 @@ def test_what_is_virtual_does_not_count_beyond_its_host() -> None:
 def test_the_policy_says_what_is_within_what() -> None:
     def found(resource: str, *levels: ZoneLevel) -> list[str]:
         resource_type = resource.partition("-")[0]
-        return sorted(next_zones(resource, resource_type, by_type(levels), NESTED))
+        return sorted(next_zones(resource, resource_type, by_type(*levels), NESTED))
 
     assert found("host-1", level("nic", relations=("attaches",)), level("rack")) == ["nic-1", "rack-1"]
     assert found("host-1", level("rack", relations=("contains",))) == ["rack-1"]
@@ -316,7 +320,7 @@ def test_zones_that_are_within_each_other_both_count() -> None:
         ("switch-1", "connects", "host-1"),
     )
     levels = (level("rack", frequency=1), level("switch", frequency=1))
-    assert sorted(next_zones("host-1", "host", by_type(levels), resources)) == ["rack-1", "switch-1"]
+    assert sorted(next_zones("host-1", "host", by_type(*levels), resources)) == ["rack-1", "switch-1"]
     tale = Tale(resources, *levels)
     tale.begins("host-1", 0)
     assert sorted(tale.told) == [(0, "rack-1", ZONE_FAULT, FAILED), (0, "switch-1", ZONE_FAULT, FAILED)]
