@@ -16,6 +16,7 @@ from doctor.api.application import make_application, token_in
 from doctor.api.availability import AvailabilityDoor
 from doctor.api.capacity import CapacityDoor
 from doctor.api.docs import Documentation
+from doctor.api.escalations import EscalationsDoor
 from doctor.api.faults import FaultsDoor
 from doctor.api.notifications import NotificationsDoor
 from doctor.api.openapi import openapi_document
@@ -36,6 +37,7 @@ from doctor.flows.alarm_list import AlarmListFlow
 from doctor.flows.availability import AvailabilityFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.dry_run import DryRunFlow
+from doctor.flows.escalation import EscalationFlow
 from doctor.flows.fault import FaultFlow
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.situation import Situation
@@ -157,6 +159,7 @@ def all_operations() -> tuple[Operation, ...]:
         FaultsDoor,
         AlarmsDoor,
         AlarmLifeDoor,
+        EscalationsDoor,
         AgeingDoor,
         VirtualResourcesDoor,
         PhysicalResourcesDoor,
@@ -214,6 +217,7 @@ def make_doors(
                 AlarmHistory(situation, timelines),
                 AlarmListFlow(situation, delivery, clock),
             ),
+            EscalationsDoor(EscalationFlow(situation, faults)),
             AgeingDoor(ageing),
             VirtualResourcesDoor(situation),
             PhysicalResourcesDoor(situation),
