@@ -752,7 +752,7 @@ def _promise(holds: bool, broken: str) -> None:
 
 def without_damping() -> str:
     """Return the policy that ships, by which every change is told however often a fault comes and goes."""
-    return f"{default_policy_text()}\ndamping: off\n"
+    return default_policy_text(damping=False)
 
 
 def _selector(policy: str | None, clock: LoopClock) -> Selector:
