@@ -12,17 +12,16 @@ from math import ceil
 from typing import NamedTuple
 
 from doctor.inspector.diagnosis import UNKNOWN_RESOURCE
+from doctor.inspector.domains import above, below, domains_of, hosts_in
 from doctor.model.alarm import AlarmedFault
 from doctor.model.alarm_book import AlarmBook
 from doctor.model.fault import EventType, Fault, ResourceState, Severity
 from doctor.model.policy import RecommendedAction, Storm, Suspicion
 from doctor.model.resource import HOST
-from doctor.model.resource_map import HOSTS, ResourceMap
+from doctor.model.resource_map import ResourceMap
 
 STORM = "storm"
 DOMAIN_FAULT = "failure of a domain"
-JOINS = ("connects", "powers", "contains")  # the relations that make a failure domain
-MOST_LEVELS = 8  # of domains within domains; a map in a circle has no more
 
 
 class Suspected(NamedTuple):
@@ -64,13 +63,13 @@ def judged(
 ) -> Iterator[Suspected | Relieved]:
     """Return what is to be suspected, and of what no longer, after a fault came or went on a resource."""
     for rule in suspicions:
-        for supplier in _above(resource_id, (rule.kind,), resources):
+        for supplier in above(resource_id, (rule.kind,), resources):
             found = resources.get(supplier)
             if found is not None and found.type == rule.supplier_type:
-                below = _below(supplier, rule.kind, resources)
-                least = max(rule.at_least, ceil(rule.share * len(below)))
+                dependents = below(supplier, rule.kind, resources)
+                least = max(rule.at_least, ceil(rule.share * len(dependents)))
                 test = _Test(suspected_type(found.type), rule.name, rule.severity, least, rule.within)
-                yield from _verdict(supplier, below, test, book, now)
+                yield from _verdict(supplier, dependents, test, book, now)
     if storm is not None and getattr(resources.get(resource_id), "type", None) == HOST:
         yield from _storms(resource_id, book, resources, storm, now)
 
@@ -126,6 +125,7 @@ def fault_of(
         raised_time=now,
         details={"symptoms": len(found.symptoms)},
         is_derived=True,
+        is_confined=True,
         explains=found.symptoms,
     )
 
@@ -162,46 +162,3 @@ def _verdict(
     if len({fault.resource_id for fault in recent}) >= test.least:
         keys = tuple(fault.fault_key for fault in recent)
         yield Suspected(supplier, test.fault_type, test.severity, test.rule, keys)
-
-
-def _above(resource_id: str, kinds: Sequence[str], resources: ResourceMap) -> Iterator[str]:
-    machine = resources.virtual.get(resource_id)
-    if machine is not None and machine.host is not None and HOSTS in kinds:
-        yield machine.host
-    for relation in resources.suppliers(resource_id):
-        if relation.kind in kinds:
-            yield relation.supplier
-
-
-def _below(supplier: str, kind: str, resources: ResourceMap) -> Sequence[str]:
-    related = [relation.dependent for relation in resources.dependents(supplier) if relation.kind == kind]
-    return [*related, *resources.machines_on(supplier)] if kind == HOSTS else related
-
-
-def domains_of(resource_id: str, resources: ResourceMap) -> list[str]:
-    """Return the failure domains that a resource is in, those nearest to it first."""
-    found: dict[str, None] = {}
-    level = [resource_id]
-    for _ in range(MOST_LEVELS):
-        level = [above for name in level for above in _above(name, JOINS, resources) if above not in found]
-        found.update(dict.fromkeys(level))
-        if not level:
-            break
-    return list(found)
-
-
-def hosts_in(domain: str, resources: ResourceMap) -> list[str]:
-    """Return the hosts in a failure domain, also in those within it."""
-    found: dict[str, None] = {}
-    level = [domain]
-    for _ in range(MOST_LEVELS):
-        level = [
-            relation.dependent
-            for name in level
-            for relation in resources.dependents(name)
-            if relation.kind in JOINS and relation.dependent not in found
-        ]
-        found.update(dict.fromkeys(level))
-        if not level:
-            break
-    return [name for name in found if getattr(resources.get(name), "type", None) == HOST]
