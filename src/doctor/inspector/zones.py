@@ -146,7 +146,7 @@ def has_turned_out(failure: Failure, book: AlarmBook) -> bool:
 
 def _bounded(failures: Sequence[Failure], most: int) -> tuple[Failure, ...]:
     """Return the failures in their order, of each resource no more of the newest than could matter."""
-    ordered = sorted(failures, key=lambda failure: (failure.time, failure.fault_key))
+    ordered = sorted(failures, key=lambda failure: failure.time)
     left: dict[str, int] = {}
     kept = []
     for failure in reversed(ordered):
