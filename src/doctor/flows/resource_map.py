@@ -30,6 +30,7 @@ async def replace_map(
     async with situation.setting:
         await situation.ready()
         counted = Pool(resources, situation.book.state_of)
+        _ = resources.hosts_by_domain  # counted now, and not when the first host fails
         told = capacity_notifications(situation, differences(situation.pool, counted), now=now)
         await situation.put_in_force(
             Change(resource_map=document, notifications=told),
