@@ -5,13 +5,17 @@ from typing import Any
 
 import pytest
 
+from doctor.flows.ageing import AgeingFlow
 from doctor.inspector.escalation import Move
-from doctor.model.errors import RejectedError
+from doctor.model.ageing import Keep
+from doctor.model.errors import RejectedError, StoreError
 from doctor.model.escalation import EscalationState
+from doctor.model.fault import Severity
 from doctor.model.resource import PhysicalResource, Relation, VirtualResource
 from doctor.model.resource_map import ResourceMap
 from doctor.testing.clock import START
 from doctor.testing.scenario import Scenario, down, host_down, host_up, switch_down, switch_up, up
+from tests.scenarios.fallible_store import FallibleStore
 from tests.scenarios.nfvi import FAULTS
 
 INSTANCE = "compute.instance.down"
@@ -441,3 +445,75 @@ def test_a_deadline_that_passed_while_doctor_was_away_has_passed() -> None:
     told.at(501.0).do(lambda: found.extend(states(told)))
     told.run()
     assert found == [(EscalationState.EXPIRED, "", False)]
+
+
+def test_what_was_not_kept_does_not_count() -> None:
+    """[I-29] The third failure cannot be kept; sent again it is the third still, and the question is asked once."""
+    store = FallibleStore()
+    told = Scenario(site(), policy=POLICY + ASK, store=store)
+    told.at(0.0).subscribe("operator", project=None, asked=FAULTS)
+    for second, host in THREE[:2]:
+        told.at(second).push(host_down(host))
+    told.at(39.0).do(lambda: setattr(store, "breaks", 1))
+    told.at(40.0).push(host_down("a-3", seen=40.0)).fails()
+    told.at(45.0).push(host_down("a-3", seen=40.0))
+    told.run()
+    assert of_zones(told) == [(45.0, "fault", "rack-a", "escalation to a zone")]
+
+
+def test_a_decision_that_was_not_kept_is_none() -> None:
+    """[I-29] Asked again, and decided again."""
+    store = FallibleStore()
+    told = Scenario(site(), policy=POLICY + ASK, store=store)
+    told.at(0.0).subscribe("operator", project=None, asked=FAULTS)
+    for second, host in THREE:
+        told.at(second).push(host_down(host))
+    told.at(45.0).do(lambda: setattr(store, "breaks", 1))
+
+    async def decide() -> None:
+        asked = told.doctor.situation.zones.active("rack-a")
+        assert asked is not None
+        with pytest.raises(StoreError):
+            await told.doctor.faults.decide(asked.escalation_id, Move.APPROVE, user="alice")
+        await told.doctor.situation.ready()
+        assert told.doctor.situation.zones.active("rack-a") == asked
+
+    told.note(46.0, decide)
+    told.at(50.0).decide(Move.REJECT, "rack-a")
+    told.run()
+    assert of_zones(told)[1:] == [(50.0, "fault_cleared", "rack-a", "escalation to a zone")]
+
+
+def test_what_a_policy_has_no_level_for_any_more_is_over() -> None:
+    """And failures that counted in it are forgotten."""
+    told = story(ASK)
+    fail(told, *THREE)
+    told.at(41.0).push(host_down("b-1", seen=41.0))
+    told.at(50.0).apply_policy(POLICY)
+    found: list[object] = []
+    told.at(51.0).do(lambda: found.extend([states(told), dict(told.doctor.situation.zones.probations)]))
+    told.run()
+    assert found == [[(EscalationState.WITHDRAWN, "", True)], {}]
+    assert of_zones(told)[1:] == [(50.0, "fault_cleared", "rack-a", "escalation to a zone")]
+
+
+def test_escalations_are_forgotten_with_their_faults() -> None:
+    """[HA 5.2] Those that are over; what is open is kept."""
+    told = story(ASK)
+    fail(told, *THREE, (41.0, "b-1"), (42.0, "b-2"), (43.0, "b-3"))
+    told.at(46.0).decide(Move.REJECT, "rack-a")
+    left: list[object] = []
+
+    async def age() -> None:
+        ageing = AgeingFlow(told.doctor.situation, told.clock, days=30)
+        await ageing.forget()
+        left.append(len(told.doctor.situation.zones.escalations))
+        await ageing.apply({Severity.CRITICAL: Keep(count=0)}, user="root")
+        await ageing.forget()
+        left.extend(one.resource_id for one in told.doctor.situation.zones.escalations.values())
+        snapshot = await told.store.load(recent_events=0)
+        left.append(len(snapshot.memos["escalation"]))
+
+    told.note(50.0, age)
+    told.run()
+    assert left == [2, "rack-b", 1]

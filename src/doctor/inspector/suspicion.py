@@ -6,13 +6,13 @@ suspected of the resources above it. A suspicion takes nothing further down and 
 its own, and those that led to it hang under it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from math import ceil
 from typing import NamedTuple
 
 from doctor.inspector.diagnosis import UNKNOWN_RESOURCE
-from doctor.inspector.domains import above, below, domains_of, hosts_in
+from doctor.inspector.relations import above, below
 from doctor.model.alarm import AlarmedFault
 from doctor.model.alarm_book import AlarmBook
 from doctor.model.fault import EventType, Fault, ResourceState, Severity
@@ -69,7 +69,9 @@ def judged(
                 dependents = below(supplier, rule.kind, resources)
                 least = max(rule.at_least, ceil(rule.share * len(dependents)))
                 test = _Test(suspected_type(found.type), rule.name, rule.severity, least, rule.within)
-                yield from _verdict(supplier, dependents, test, book, now)
+                known = book.open_fault(supplier, test.fault_type)
+                failing = _failing(dependents, book, known)
+                yield from _verdict(supplier, failing, known, test, book, now)
     if storm is not None and getattr(resources.get(resource_id), "type", None) == HOST:
         yield from _storms(resource_id, book, resources, storm, now)
 
@@ -78,11 +80,20 @@ def _storms(
     host: str, book: AlarmBook, resources: ResourceMap, storm: Storm, now: datetime
 ) -> Iterator[Suspected | Relieved]:
     """Judge the domains that a host is in, from the smallest up; the first in which there is a storm is the one."""
-    for domain in domains_of(host, resources):
-        hosts = hosts_in(domain, resources)
+    recent: list[Fault] | None = None
+    for domain in resources.domains_of(host):
+        hosts = resources.hosts_by_domain[domain]
         least = max(storm.hosts, ceil(storm.share * len(hosts)))
         test = _Test(DOMAIN_FAULT, STORM, Severity.CRITICAL, least, storm.within)
-        found = list(_verdict(domain, hosts, test, book, now))
+        known = book.open_fault(domain, DOMAIN_FAULT)
+        if known is not None:
+            failing = _failing(_troubled(hosts, book), book, known)
+        else:
+            recent = _recent(book, now - storm.within) if recent is None else recent
+            if len(recent) < least:
+                continue
+            failing = [fault for fault in recent if fault.resource_id in hosts]
+        found = list(_verdict(domain, failing, known, test, book, now))
         yield from found
         if any(isinstance(one, Suspected) for one in found):
             return
@@ -90,10 +101,11 @@ def _storms(
 
 def is_calm(domain: str, book: AlarmBook, resources: ResourceMap, storm: Storm) -> bool:
     """Tell whether fewer hosts of a domain have failed than make a storm."""
-    hosts = hosts_in(domain, resources)
+    hosts = resources.hosts_by_domain.get(domain, frozenset())
     least = max(storm.hosts, ceil(storm.share * len(hosts)))
     known = book.open_fault(domain, DOMAIN_FAULT)
-    return len({fault.resource_id for fault in _failing(hosts, book, known)}) < least
+    failing = _failing(_troubled(hosts, book), book, known)
+    return len({fault.resource_id for fault in failing}) < least
 
 
 def fault_of(
@@ -130,28 +142,46 @@ def fault_of(
     )
 
 
-def _failing(names: Sequence[str], book: AlarmBook, known: AlarmedFault | None) -> list[Fault]:
+def _failing(names: Iterable[str], book: AlarmBook, known: AlarmedFault | None) -> list[Fault]:
     """Return the faults that put these resources out of service and that nothing else explains."""
-    explained = (None, known and known.fault.fault_key)
+    explained = None if known is None else known.fault.fault_key
     return [
         record.fault
         for name in names
         for record in book.rooted_in(name)
-        if record.fault.state.is_out and not record.fault.is_derived and record.fault.cause in explained
+        if _is_evidence(record.fault, explained)
     ]
 
 
+def _recent(book: AlarmBook, since: datetime) -> list[Fault]:
+    """Return the same of all resources, as far as they have begun since then, the oldest first."""
+    found = [record.fault for record in book.opened_since(since) if _is_evidence(record.fault, None)]
+    return found[::-1]
+
+
+def _is_evidence(fault: Fault, known: str | None) -> bool:
+    return fault.state.is_out and not fault.is_derived and fault.cause in (None, known)
+
+
+def _troubled(names: frozenset[str], book: AlarmBook) -> Sequence[str]:
+    """Return those of many resources that have faults of their own; most have none, or few have any."""
+    few, many = (names, book.roots) if len(names) < len(book.roots) else (book.roots, names)
+    return sorted(name for name in few if name in many)
+
+
 def _verdict(
-    supplier: str, below: Sequence[str], test: _Test, book: AlarmBook, now: datetime
+    supplier: str,
+    failing: Sequence[Fault],
+    known: AlarmedFault | None,
+    test: _Test,
+    book: AlarmBook,
+    now: datetime,
 ) -> Iterator[Suspected | Relieved]:
-    known = book.open_fault(supplier, test.fault_type)
-    failing = _failing(below, book, known)
     if known is not None:
+        symptoms = frozenset(known.fault.explains)
         if len({fault.resource_id for fault in failing}) < test.least:
             yield Relieved(known)
-        elif new := tuple(
-            fault.fault_key for fault in failing if fault.fault_key not in known.fault.explains
-        ):
+        elif new := tuple(fault.fault_key for fault in failing if fault.fault_key not in symptoms):
             yield Suspected(
                 supplier, test.fault_type, test.severity, test.rule, (*known.fault.explains, *new)
             )

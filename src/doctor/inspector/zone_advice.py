@@ -49,6 +49,11 @@ def _told(place: str, level: ZoneLevel, rules: Sequence[Propagation]) -> Iterato
             f"{place}/raise/tell",
             f"tells no owner: no rule of propagate takes a fault of a {level.type} in the state {level.state} onward",
         )
+    if level.tell is Audience.ADMINISTRATOR and level.state.is_out:
+        yield (
+            f"{place}/raise/state",
+            f"{level.state} for the {level.type} alone: what depends on it stays as it is, since owners are not told",
+        )
     if level.tell is Audience.ADMINISTRATOR and level.recommended_action is not RecommendedAction.INFORM_OAM:
         yield (
             f"{place}/raise/recommended_action",

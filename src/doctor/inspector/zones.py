@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from doctor.inspector.domains import MOST_LEVELS, above
+from doctor.inspector.relations import above
 from doctor.inspector.suspicion import DOMAIN_FAULT
 from doctor.model.alarm import AlarmedFault
 from doctor.model.alarm_book import AlarmBook
 from doctor.model.escalation import Failure, Probation
 from doctor.model.fault import Fault
 from doctor.model.policy import ZoneLevel
+from doctor.model.resource import MOST_LEVELS
 from doctor.model.resource_map import ResourceMap
 
 ZONE_FAULT = "failure of a zone"
@@ -146,7 +147,7 @@ def has_turned_out(failure: Failure, book: AlarmBook) -> bool:
 
 def _bounded(failures: Sequence[Failure], most: int) -> tuple[Failure, ...]:
     """Return the failures in their order, of each resource no more of the newest than could matter."""
-    ordered = sorted(failures, key=lambda failure: (failure.time, failure.fault_key))
+    ordered = sorted(failures, key=lambda failure: failure.time)
     left: dict[str, int] = {}
     kept = []
     for failure in reversed(ordered):

@@ -1,6 +1,7 @@
 """The open faults and their alarms, with the look-ups that the doors and the flows need."""
 
 from collections.abc import Iterable, Iterator, KeysView
+from datetime import datetime
 
 from doctor.model.alarm import Alarm, AlarmedFault, Transition
 from doctor.model.fault import Fault, ResourceState
@@ -17,7 +18,7 @@ class AlarmBook:
         self._explained: dict[str, tuple[str, ...]] = {}
         self._by_alarm: dict[str, tuple[str, str]] = {}
         self._of_project: dict[str | None, dict[str, None]] = {}
-        for record in records:
+        for record in sorted(records, key=lambda record: record.fault.raised_time):
             self._open(record, record.alarms.values())
 
     def __len__(self) -> int:
@@ -116,6 +117,13 @@ class AlarmBook:
     def rooted_in(self, resource_id: str) -> Iterator[AlarmedFault]:
         """Return the open faults of this very resource, not those that only reach it."""
         return (self._by_key[key] for key in self._rooted.get(resource_id, ()))
+
+    def opened_since(self, moment: datetime) -> Iterator[AlarmedFault]:
+        """Return the open faults that have begun at a moment or later, the newest first."""
+        for record in reversed(self._by_key.values()):
+            if record.fault.raised_time < moment:
+                return
+            yield record
 
     @property
     def roots(self) -> KeysView[str]:

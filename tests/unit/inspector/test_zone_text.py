@@ -138,6 +138,7 @@ def test_what_is_wrong_is_named_by_its_place(zones: str, pointer: str, says: str
         pytest.param("{type: rack, probation: 60, raise: {tell: owners, state: down}}", "/zones/0/raise/tell", "in the state down", id="no-propagation-of-the-state"),
         pytest.param("{type: rack, probation: 60, raise: {tell: owners, severity: indeterminate}}", "/zones/0/raise/tell", "tells no owner", id="no-propagation-of-the-severity"),
         pytest.param("{type: rack, probation: 60, raise: {recommended_action: evacuate}}", "/zones/0/raise/recommended_action", "'evacuate' is for owners", id="action-for-nobody"),
+        pytest.param("{type: rack, probation: 60, raise: {state: down}}", "/zones/0/raise/state", "stays as it is", id="state-for-nobody"),
         pytest.param("{type: rack, probation: 60, next: [rack]}", "/zones/0/next", "of its own type", id="own-type"),
         pytest.param("{type: rack, probation: 60, components: rack, distinct: 2}", "/zones/0/components", "of its own type", id="own-parts"),
         pytest.param("{type: rak, probation: 60}", "/zones/0/type", "did you mean rack?", id="type"),
