@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from doctor.drivers.controllers.embedded import EmbeddedController
 from doctor.drivers.stores.memory import MemoryStore
+from doctor.flows.acknowledgement import AcknowledgementFlow
 from doctor.flows.agenda import Agenda
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow, Reported
@@ -65,7 +66,7 @@ class SilenceLife(RuleBasedStateMachine):
         self.restart()
         self.subscribed: dict[str, Subscription] = {}
         for name, identity in PEOPLE.items():
-            asked = self.subscriptions.create(identity, FAULTS, [], resource_ids=[], clear=True, change=True)
+            asked = self.subscriptions.create(identity, FAULTS, [], resource_ids=[])
             self.subscribed[name] = self.do(asked)[0]
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
@@ -85,7 +86,8 @@ class SilenceLife(RuleBasedStateMachine):
         delivery = DeliveryFlow(self.store, channel, clock, lambda *_: None)
         self.agenda = Agenda(clock)
         self.faults = FaultFlow(self.situation, delivery, Timelines(self.store), self.agenda, clock)
-        self.subscriptions = SubscriptionFlow(self.situation, delivery, channel, clock)
+        acknowledgements = AcknowledgementFlow(self.situation, delivery, clock)
+        self.subscriptions = SubscriptionFlow(self.situation, delivery, acknowledgements, channel, clock)
         self.flow = SilenceFlow(self.situation, delivery, self.agenda, clock)
         self.do(self.situation.load())
         self.flow.start()

@@ -15,6 +15,7 @@ import msgspec
 import yaml
 
 from doctor.flows.silence import SilenceLimits
+from doctor.flows.subscription import SubscriptionLimits
 from doctor.model.errors import Flaw, RejectedError
 from doctor.profiler.availability import SHIPPED, Levels, ServiceAvailabilityLevel
 
@@ -53,7 +54,7 @@ class AdministratorEndpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=T
     """An endpoint of the Administrator; ``secret_file`` holds the ``whsec_`` secret for signing."""
 
     url: str
-    format: Literal["doctor"] = "doctor"
+    format: Literal["doctor", "cloudevents"] = "doctor"
     secret_file: Path | None = None
 
 
@@ -72,14 +73,21 @@ class LevelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How much one may ask for: how many hours a silence lasts, and how many silences a project has."""
+    """How much one project may ask for: subscriptions in all, and endpoints of each; silences, and how many hours of each."""
 
-    silence_hours: Annotated[float, msgspec.Meta(gt=0, le=8784)] = 168
+    subscriptions_per_project: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 100
+    endpoints_per_subscription: Annotated[int, msgspec.Meta(ge=1, le=100)] = 10
     silences_per_project: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 100
+    silence_hours: Annotated[float, msgspec.Meta(gt=0, le=8784)] = 168
+
+    @property
+    def of_subscriptions(self) -> SubscriptionLimits:
+        """Return those of subscriptions as the flow takes them."""
+        return SubscriptionLimits(self.subscriptions_per_project, self.endpoints_per_subscription)
 
     @property
     def of_silences(self) -> SilenceLimits:
-        """Return them as the flow takes them."""
+        """Return those of silences as the flow takes them."""
         return SilenceLimits(timedelta(hours=self.silence_hours), self.silences_per_project)
 
 

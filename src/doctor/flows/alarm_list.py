@@ -1,16 +1,21 @@
 """Tells every subscription all that is open, after state had to be restored [IFA 005, alarm list rebuilt]."""
 
 import asyncio
+from functools import partial
 
 import structlog
 
 from doctor.flows.delivery import DeliveryFlow
+from doctor.flows.hush import Hush
 from doctor.flows.situation import Situation
+from doctor.flows.step import Draft
+from doctor.flows.telling import tell
 from doctor.kit.clock import Clock
-from doctor.model.notification import StoredNotification
-from doctor.model.subscription import EventKind
+from doctor.model.alarm import Alarm, AlarmedFault
+from doctor.model.subscription import EventKind, Subscription
 from doctor.notifier.alarm_list import write_list
-from doctor.ports.store import Change
+from doctor.notifier.hearing import side_of
+from doctor.notifier.restraint import Restraint, is_kept_back
 
 log = structlog.get_logger(__name__)
 
@@ -22,6 +27,7 @@ class AlarmListFlow:
         self._situation = situation
         self._delivery = delivery
         self._clock = clock
+        self._hush = Hush(situation)
 
     async def rebuild(self, *, user: str) -> int:
         """Tell everybody who hears of faults; returns how many subscriptions that are.
@@ -41,25 +47,27 @@ class AlarmListFlow:
                 EventKind.FAULT, subscription.project
             ):
                 continue
-            now = self._clock.now()
-            sequence = situation.next_sequence(subscription_id)
-            notification_id, body = write_list(
+            draft = Draft(self._clock.now())
+            restraint = situation.restraints.get(subscription_id, Restraint())
+            write = partial(
+                write_list,
                 subscription,
                 situation.book,
                 situation.describer(subscription.project),
-                sequence=sequence,
-                now=now,
+                is_kept_back=partial(self._is_kept_back, subscription, restraint),
+                now=draft.now,
             )
-            notification = StoredNotification(
-                notification_id=notification_id,
-                subscription_id=subscription_id,
-                sequence=sequence,
-                fault_key="",
-                created=now,
-                body=body,
-            )
-            await situation.keep(Change(notifications=[notification]))
-            self._delivery.dispatch([notification])
+            tell(situation, subscription, write, draft)
+            await situation.keep(draft.change)
+            self._delivery.dispatch(draft.change.notifications)
             told += 1
         log.info("alarm_list.rebuilt", subscriptions=told, user=user)
         return told
+
+    def _is_kept_back(
+        self, subscription: Subscription, restraint: Restraint, record: AlarmedFault, alarm: Alarm
+    ) -> bool:
+        """Tell whether the subscription, or a silence, keeps an open alarm from who subscribed until later."""
+        return is_kept_back(
+            subscription, restraint, self._situation.resources, alarm
+        ) or self._hush.is_unheard(record, alarm, side_of(subscription.project))

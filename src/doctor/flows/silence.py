@@ -17,7 +17,9 @@ from msgspec.structs import replace
 from doctor.flows.agenda import Agenda
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.hush import Hush
+from doctor.flows.notices import Notices
 from doctor.flows.situation import SILENCE_MEMO, TALLY_MEMO, Situation
+from doctor.flows.step import Draft
 from doctor.kit.clock import Clock
 from doctor.model.alarm import Alarm, AlarmedFault
 from doctor.model.errors import Flaw, Reason, RejectedError
@@ -58,6 +60,7 @@ class SilenceFlow:
         self._clock = clock
         self._limits = limits
         self._hush = Hush(situation)
+        self._notices = Notices(situation)
         self._changing = asyncio.Lock()  # two who change one silence do it one after the other
         situation.on_restored(self._plan)
 
@@ -198,23 +201,24 @@ class SilenceFlow:
         situation = self._situation
         await situation.ready()
         situation.silences.put(silence)
-        change = Change(memos=[_memo(silence)])
-        await self._tell(change)
+        draft = Draft(self._clock.now())
+        draft.change.memos.append(_memo(silence))
+        await self._tell(draft)
         self._plan()
 
     async def _turn(self, now: datetime) -> None:
         """Do what is due: a silence has begun or ended."""
         await self._situation.ready()
-        await self._tell(Change())
+        await self._tell(Draft(now))
         self._plan()
 
-    async def _tell(self, change: Change) -> None:
-        change.notifications += self._hush.let_go(change, self._clock.now())
-        if change != Change():
-            await self._situation.keep(change)
-            self._delivery.dispatch(change.notifications)
-        if change.notifications:
-            log.info("silences.told", notifications=len(change.notifications))
+    async def _tell(self, draft: Draft) -> None:
+        self._notices.of_silences(draft)
+        if draft.change != Change():
+            await self._situation.keep(draft.change)
+            self._delivery.dispatch(draft.change.notifications)
+        if draft.change.notifications:
+            log.info("silences.told", notifications=len(draft.change.notifications))
 
     def _plan(self) -> None:
         """Come back when the next silence begins or ends."""

@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-from doctor.inspector.suspicion import JOINS, domains_of
 from doctor.model.event import RawEvent
 from doctor.model.fault import EventType, Fault, ResourceState, Severity
 from doctor.model.policy import RecommendedAction, SelfIsolation
+from doctor.model.resource import JOINS
 from doctor.model.resource_map import ResourceMap
 from doctor.model.vantage import VANTAGE
 
@@ -122,7 +122,7 @@ def unrelated(hosts: Collection[str], resources: ResourceMap) -> list[set[str]]:
     by_domain: dict[str, set[str]] = {}
     for host in hosts:
         nearest.update(one.supplier for one in resources.suppliers(host) if one.kind in JOINS)
-        for domain in domains_of(host, resources):
+        for domain in resources.domains_of(host):
             by_domain.setdefault(domain, set()).add(host)
     groups = {host: {host} for host in hosts}
     for domain, members in by_domain.items():

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
-from doctor.model.history import Standing
+from doctor.model.history import Side, Standing
 
 MOST_CHANGES = 100
 
@@ -99,6 +99,10 @@ class Unheard(msgspec.Struct, frozen=True, kw_only=True):
 
     owners: dict[str, Standing | None] = {}
     administrator: dict[str, Standing | None] = {}
+
+    def of(self, side: Side) -> dict[str, Standing | None]:
+        """Return what one of the two does not know."""
+        return self.owners if side is Side.OWNER else self.administrator
 
     @property
     def is_empty(self) -> bool:

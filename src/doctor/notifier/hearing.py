@@ -13,12 +13,13 @@ from typing import NamedTuple
 from doctor.model.alarm import Alarm, AlarmedFault, Transition
 from doctor.model.history import Late, Side, Silenced, Standing, standing_of
 from doctor.model.silence import Silence, Unheard
+from doctor.notifier.matching import is_of_the_vim
 from doctor.notifier.silences import Coverage
 
 NOTHING = Unheard()
 
 
-class News(NamedTuple):
+class Heard(NamedTuple):
     """A transition as the owners hear it, and as the Administrator does."""
 
     owners: Transition
@@ -27,7 +28,7 @@ class News(NamedTuple):
     @property
     def is_empty(self) -> bool:
         """Tell whether nobody has anything to hear."""
-        return not any(one.raised or one.changed or one.cleared for one in self)
+        return not any(one.raised or one.changed or one.cleared or one.corrected for one in self)
 
     def by_side(self) -> Iterator[tuple[Side, Transition]]:
         """Return what each of the two hears."""
@@ -38,21 +39,26 @@ class Withheld(NamedTuple):
     """What one silence withholds; ``alarms`` are the ids of those of which somebody knew all until now."""
 
     silence: Silence
-    news: News
+    news: Heard
     alarms: frozenset[str]
 
 
-class Heard(NamedTuple):
+class Hearing(NamedTuple):
     """What is told now, what is to be remembered as not told, and which silence it is that withholds it."""
 
-    news: News
+    news: Heard
     unheard: Unheard
     withheld: tuple[Withheld, ...] = ()
 
 
+def side_of(project: str | None) -> Side:
+    """Return as whom a project hears of alarms, or the Administrator (None)."""
+    return Side.ADMINISTRATOR if project is None else Side.OWNER
+
+
 def hear(
     transition: Transition, unheard: Unheard, coverage: Coverage, before: Mapping[str, Standing]
-) -> Heard:
+) -> Hearing:
     """Decide what is heard of a transition. ``before`` is how the changed alarms were, by alarm id."""
     record = transition.record
     owners = _Part(Side.OWNER, unheard.owners, coverage)
@@ -62,13 +68,13 @@ def hear(
     withheld = tuple(
         Withheld(
             silence,
-            News(owners.withheld[key].of(record), administrator.withheld[key].of(record)),
+            Heard(owners.withheld[key].of(record), administrator.withheld[key].of(record)),
             frozenset(owners.new[key] | administrator.new[key]),
         )
         for key, silence in (owners.silences | administrator.silences).items()
     )
-    return Heard(
-        News(owners.told.of(record), administrator.told.of(record)),
+    return Hearing(
+        Heard(owners.told.of(record), administrator.told.of(record)),
         Unheard(owners=owners.unheard, administrator=administrator.unheard),
         withheld,
     )
@@ -76,7 +82,7 @@ def hear(
 
 def overdue(
     record: AlarmedFault, unheard: Unheard, coverage: Coverage, shelved: Collection[str] = ()
-) -> tuple[News, Unheard]:
+) -> tuple[Heard, Unheard]:
     """Return what can be told at last of an open fault, and what still cannot.
 
     Of ``shelved`` alarms owners do not hear changes: those stay until the alarm is back.
@@ -97,7 +103,7 @@ def overdue(
                 told[side].raised.append(alarm)
             else:
                 told[side].changed.append(alarm)
-    news = News(told[Side.OWNER].of(record), told[Side.ADMINISTRATOR].of(record))
+    news = Heard(told[Side.OWNER].of(record), told[Side.ADMINISTRATOR].of(record))
     return news, Unheard(owners=left[Side.OWNER], administrator=left[Side.ADMINISTRATOR])
 
 
@@ -105,11 +111,10 @@ def silenced_of(transition: Transition, withheld: Withheld) -> Iterator[Silenced
     """Return what is kept of a silence in the history of a fault: who it kept from hearing of which alarms."""
     silence = withheld.silence
     for side, part in withheld.news.by_side():
-        alarms = (*part.raised, *part.changed, *part.cleared)
+        alarms = _all_of(part)
         if not alarms:
             continue
-        step = (*transition.raised, *transition.changed, *transition.cleared)
-        everything = len(alarms) == sum(1 for _ in _concerning(side, step))
+        everything = len(alarms) == sum(1 for _ in _concerning(side, _all_of(transition), transition.record))
         yield Silenced(
             side,
             silence.silence_id,
@@ -120,7 +125,7 @@ def silenced_of(transition: Transition, withheld: Withheld) -> Iterator[Silenced
         )
 
 
-def late_of(news: News) -> Iterator[Late]:
+def late_of(news: Heard) -> Iterator[Late]:
     """Return what is kept in the history of a fault of what is told when silences are over."""
     for side, part in news.by_side():
         if part.raised or part.changed:
@@ -131,9 +136,15 @@ def _ids(alarms: tuple[Alarm, ...]) -> tuple[str, ...]:
     return tuple(alarm.alarm_id for alarm in alarms)
 
 
-def _concerning(side: Side, alarms: Iterable[Alarm]) -> Iterable[Alarm]:
-    """Return the alarms that one of the two is told of: what is physical is no owner's."""
-    return alarms if side is Side.ADMINISTRATOR else (one for one in alarms if one.project is not None)
+def _all_of(transition: Transition) -> tuple[Alarm, ...]:
+    return (*transition.raised, *transition.changed, *transition.cleared, *transition.corrected)
+
+
+def _concerning(side: Side, alarms: Iterable[Alarm], record: AlarmedFault) -> Iterable[Alarm]:
+    """Return the alarms that one of the two is told of: what is physical is no owner's, but for the VIM."""
+    if side is Side.ADMINISTRATOR or is_of_the_vim(record.fault):
+        return alarms
+    return (one for one in alarms if one.project is not None)
 
 
 class _Alarms:
@@ -143,6 +154,7 @@ class _Alarms:
         self.raised: list[Alarm] = []
         self.changed: list[Alarm] = []
         self.cleared: list[Alarm] = []
+        self.corrected: list[Alarm] = []
 
     def of(self, record: AlarmedFault) -> Transition:
         return Transition(
@@ -150,6 +162,7 @@ class _Alarms:
             raised=tuple(self.raised),
             changed=tuple(self.changed),
             cleared=tuple(self.cleared),
+            corrected=tuple(self.corrected),
         )
 
 
@@ -170,14 +183,14 @@ class _Part:
 
     def sift(self, transition: Transition, before: Mapping[str, Standing]) -> None:
         """Take the transition apart."""
-        for alarm in _concerning(self._side, transition.raised):
+        for alarm in self._concerning(transition.raised, transition):
             silence = self._covered(alarm)
             if silence is None:
                 self.told.raised.append(alarm)
             else:
                 self._owe(alarm, None, silence)
                 self.withheld[silence.silence_id].raised.append(alarm)
-        for alarm in _concerning(self._side, transition.changed):
+        for alarm in self._concerning(transition.changed, transition):
             silence = self._covered(alarm)
             is_owed = alarm.alarm_id in self.unheard
             if silence is not None:
@@ -188,12 +201,20 @@ class _Part:
                 self.told.raised.append(alarm)
             else:
                 self.told.changed.append(alarm)
-        for alarm in _concerning(self._side, transition.cleared):
-            is_known = alarm.alarm_id not in self.unheard or self.unheard.pop(alarm.alarm_id) is not None
-            if is_known:
-                self.told.cleared.append(alarm)
-            elif (silence := self._covered(alarm)) is not None:
-                self.withheld[silence.silence_id].cleared.append(alarm)
+        for alarm in self._concerning(transition.cleared, transition):
+            self._over(alarm).cleared.append(alarm)
+        for alarm in self._concerning(transition.corrected, transition):
+            self._over(alarm).corrected.append(alarm)
+
+    def _concerning(self, alarms: Iterable[Alarm], transition: Transition) -> Iterable[Alarm]:
+        return _concerning(self._side, alarms, transition.record)
+
+    def _over(self, alarm: Alarm) -> _Alarms:
+        """Return where an end belongs: it is told, withheld, or nobody needs to hear of it."""
+        if alarm.alarm_id not in self.unheard or self.unheard.pop(alarm.alarm_id) is not None:
+            return self.told
+        silence = self._covered(alarm)
+        return _Alarms() if silence is None else self.withheld[silence.silence_id]
 
     def _covered(self, alarm: Alarm) -> Silence | None:
         silence = self._coverage.of(alarm).by(self._side)

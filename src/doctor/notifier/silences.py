@@ -24,7 +24,10 @@ LAST = datetime.max.replace(tzinfo=UTC)
 
 
 class Cover(NamedTuple):
-    """Which silence keeps an alarm from its owner, and which from the Administrator; None: he is told."""
+    """Which silence keeps an alarm from its owner, and which from the Administrator; None: he is told.
+
+    What is of the VIM has no owner, and everybody who asks for it is told.
+    """
 
     owner: Silence | None
     administrator: Silence | None
@@ -213,9 +216,9 @@ class Coverage:
                 continue
             if is_above or matcher.takes_subject(subject):
                 administrator = administrator or silence
-                if silence.audience is Audience.EVERYBODY and alarm.project is not None:
+                if silence.audience is Audience.EVERYBODY:
                     owner = owner or silence
-                if owner is not None or alarm.project is None:
+                if owner is not None:
                     break
         return Cover(owner, administrator)
 

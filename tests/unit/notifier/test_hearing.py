@@ -15,7 +15,7 @@ from doctor.model.history import Side, standing_of
 from doctor.model.resource import PhysicalResource, VirtualResource
 from doctor.model.resource_map import ResourceMap
 from doctor.model.silence import Audience, Silence, SilenceMatcher, Unheard
-from doctor.notifier.hearing import NOTHING, Heard, hear, late_of, overdue, silenced_of
+from doctor.notifier.hearing import NOTHING, Hearing, hear, late_of, overdue, silenced_of
 from doctor.notifier.silences import Coverage, Silences
 from tests.unit.model.nfvis import START, at, fault_on
 
@@ -67,7 +67,7 @@ def step(
     return before, lifecycle.settled(before, fault, effects, RESOURCES, now=at(second))
 
 
-def listen(pair: tuple[AlarmedFault, Transition], coverage: Coverage, unheard: Unheard = NOTHING) -> Heard:
+def listen(pair: tuple[AlarmedFault, Transition], coverage: Coverage, unheard: Unheard = NOTHING) -> Hearing:
     before, transition = pair
     was = {alarm.alarm_id: standing_of(alarm) for alarm in before.alarms.values()}
     return hear(transition, unheard, coverage, was)

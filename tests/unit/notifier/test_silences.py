@@ -98,7 +98,7 @@ def simple_cover(
                 found[Side.OWNER].add(one.silence_id)
         elif own or fits(matcher, record.fault.resource_id, resources):
             found[Side.ADMINISTRATOR].add(one.silence_id)
-            if one.audience is Audience.EVERYBODY and alarm.project is not None:
+            if one.audience is Audience.EVERYBODY:
                 found[Side.OWNER].add(one.silence_id)
     return found
 
@@ -241,7 +241,7 @@ def chain() -> tuple[AlarmBook, AlarmedFault, ResourceMap]:
 def test_what_explains_a_fault_covers_it_for_the_administrator(project: str | None, covered: bool) -> None:
     book, record, resources = chain()
     matcher = SilenceMatcher(resource_id=("switch-1",))
-    made = Silences([silence(project=project, matcher=matcher, audience=Audience.EVERYBODY)])
+    made = Silences([silence(project=project, matcher=matcher)])
     alarm = replace(record.alarms["compute-1"], project=project)
     cover = Coverage(made, record, book, resources, at(1)).of(alarm)
     assert (cover.administrator is not None) is covered
