@@ -29,6 +29,7 @@ from doctor.api.roles import REPORTERS
 from doctor.api.silences import SilencesDoor
 from doctor.api.southbound import App, EventsAnswer, SouthboundDoor
 from doctor.api.subscriptions import SubscriptionsDoor
+from doctor.api.vantages import VantagesDoor
 from doctor.api.virtual_resources import VirtualResourcesDoor
 from doctor.api.wire.event import AnyEvents
 from doctor.api.wire.journal import recorded_events
@@ -168,6 +169,7 @@ def all_operations() -> tuple[Operation, ...]:
         EscalationsDoor,
         AgeingDoor,
         SilencesDoor,
+        VantagesDoor,
         VirtualResourcesDoor,
         PhysicalResourcesDoor,
         ResourceMapDoor,
@@ -232,6 +234,7 @@ def make_doors(
             EscalationsDoor(EscalationFlow(situation, faults)),
             AgeingDoor(ageing),
             SilencesDoor(situation, silences, clock),
+            VantagesDoor(faults.lookout),
             VirtualResourcesDoor(situation),
             PhysicalResourcesDoor(situation),
             ResourceMapDoor(situation, faults),

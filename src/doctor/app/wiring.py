@@ -197,7 +197,12 @@ def _controller(settings: Settings) -> Controller:
 
 
 def _monitors(settings: Settings) -> list[Monitor]:
-    return [
-        plugins.make(plugins.MONITORS, wish, path=f"monitors[{index}]")
-        for index, wish in enumerate(settings.monitors)
-    ]
+    """Make the monitors. What two of the same name report could not be told apart."""
+    made: dict[str, Monitor] = {}
+    for index, wish in enumerate(settings.monitors):
+        monitor: Monitor = plugins.make(plugins.MONITORS, wish, path=f"monitors[{index}]")
+        if monitor.name in made:
+            flaw = Flaw(f"monitors[{index}]", f"another one is called {monitor.name!r}: set its vantage")
+            raise RejectedError("the settings are wrong", flaws=[flaw])
+        made[monitor.name] = monitor
+    return list(made.values())

@@ -29,6 +29,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "resource": ("doctor.cli.resource:resource", "The resource map: what runs where, and who owns it."),
         "capacity": ("doctor.cli.capacity:capacity", "What the zones have, and what is left of it."),
         "report": ("doctor.cli.report:report", "How available VNFs were, and which promises were not kept."),
+        "vantage": (
+            "doctor.cli.vantage:vantage",
+            "What Doctor's own monitors see, and whether they are believed.",
+        ),
         "timeline": ("doctor.cli.timeline:timeline", "Where the time went between a fault and its owner."),
     },
     "Tell and be told": {

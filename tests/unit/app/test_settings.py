@@ -1,5 +1,6 @@
 """Settings are checked before anything starts; what is wrong is named by its path."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -144,3 +145,13 @@ def test_how_much_a_project_may_ask_for_is_a_setting() -> None:
     assert parse_settings({}).limits.of_subscriptions == (100, 10)
     wish = {"limits": {"subscriptions_per_project": 5, "endpoints_per_subscription": 2}}
     assert parse_settings(wish).limits.of_subscriptions == (5, 2)
+
+
+def test_how_long_a_silence_may_be_is_a_setting() -> None:
+    assert parse_settings({}).limits.of_silences == (timedelta(days=7), 100)
+    wish = {"limits": {"silence_hours": 1.5, "silences_per_project": 3}}
+    assert parse_settings(wish).limits.of_silences == (timedelta(hours=1.5), 3)
+    for wrong in ({"silence_hours": 0}, {"silence_hours": 9999}, {"silences_per_project": 0}):
+        with pytest.raises(RejectedError) as refused:
+            parse_settings({"limits": wrong})
+        assert [flaw.pointer for flaw in refused.value.flaws] == [f"limits.{next(iter(wrong))}"]
