@@ -18,12 +18,14 @@ from msgspec.structs import replace
 from doctor.alarms import lifecycle
 from doctor.alarms.history import entry_of
 from doctor.flows.agenda import Agenda
-from doctor.flows.capacity import capacity_notifications
+from doctor.flows.capacity import tell_capacity
+from doctor.flows.correction import corrections
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.judgement import OWN, Judgement
 from doctor.flows.memory import Expected, Key
-from doctor.flows.situation import Situation
-from doctor.flows.telling import written
+from doctor.flows.notices import Notices
+from doctor.flows.situation import ISOLATION_MEMO, Situation
+from doctor.flows.telling import Draft
 from doctor.flows.timelines import Timelines
 from doctor.inspector import aggregation, correlation, impact, suspicion
 from doctor.inspector.selection import Clear, Ignored, Raise, Unnamed
@@ -31,13 +33,15 @@ from doctor.kit.clock import Clock
 from doctor.kit.ids import stable_ids
 from doctor.kit.times import in_utc
 from doctor.model.alarm import AlarmedFault, Transition
+from doctor.model.capacity import differences
 from doctor.model.checkpoint import Checkpoint, Timeline
 from doctor.model.event import EventBatch, RawEvent
 from doctor.model.fault import EventType, Fault, ResourceState
 from doctor.model.policy import RecommendedAction
-from doctor.notifier.matching import tellings
+from doctor.model.resource import Isolation
+from doctor.model.resource_map import ResourceMap
 from doctor.notifier.message import Outlooks
-from doctor.ports.store import Change
+from doctor.ports.store import Memo
 
 log = structlog.get_logger(__name__)
 
@@ -66,16 +70,16 @@ class Accepted(NamedTuple):
     news: list[bool]
 
 
-class Step:
+class Step(Draft):
     """What one call to the flow decided: what to keep, when it was decided, and by whom if not by a Monitor.
 
     ``accepted`` is when the report came of which it is just deciding.
     """
 
     def __init__(self, now: datetime, *, user: str = "") -> None:
-        self.accepted = self.now = now
+        super().__init__(now)
+        self.accepted = now
         self.user = user
-        self.change = Change()
         self.timelines: list[Timeline] = []
         self.cleared_faults: list[str] = []
 
@@ -101,6 +105,7 @@ class FaultFlow:
         self._delivery = delivery
         self._timelines = timelines
         self._clock = clock
+        self._notices = Notices(situation)
         self._judgement = Judgement(situation, clock, agenda, self._calm, self._silence, self._lull)
         situation.on_restored(self._catch_up)
         delivery.keep = situation.keep
@@ -505,13 +510,7 @@ class FaultFlow:
             else:
                 transitions.append(lifecycle.settled(record, fault, reach, resources, now=step.now))
                 step.remember(record, transitions[-1])
-        for transition in transitions:
-            situation.book.apply(transition)
-        transitions += self._explained(transitions, step)
-        step.change.faults += [transition.record for transition in transitions]
-        outlooks: Outlooks = {}
-        for transition in transitions:
-            self._notify(transition, outlooks, step)
+        self._publish(transitions, step)
         hosts = [
             alarm.resource_id
             for transition in transitions
@@ -520,7 +519,20 @@ class FaultFlow:
             if alarm.project is None
         ]
         zones = pool.settle(hosts, situation.book.state_of, changed_by=record.fault.fault_key)
-        step.change.notifications += capacity_notifications(situation, zones, now=step.now)
+        tell_capacity(situation, zones, step)
+
+    def _publish(self, transitions: list[Transition], step: Step) -> None:
+        """Take over into memory what was decided, with what it explains, and write what it tells."""
+        situation = self._situation
+        for transition in transitions:
+            situation.book.apply(transition)
+        transitions += self._explained(transitions, step)
+        step.change.faults += [transition.record for transition in transitions]
+        if situation.isolations:
+            self._forget_isolations(step)
+        outlooks: Outlooks = {}
+        for transition in transitions:
+            self._notices.of(transition, outlooks, step)
 
     def _explained(self, transitions: Sequence[Transition], step: Step) -> list[Transition]:
         """Hang symptoms under their root causes, and let go of those that have none any more."""
@@ -560,14 +572,73 @@ class FaultFlow:
         }
         return reached | {record.fault.resource_id}
 
-    def _notify(self, transition: Transition, outlooks: Outlooks, step: Step) -> None:
-        """Write the notifications of a transition, each with the next number of its subscription."""
+    async def replace_map(self, resources: ResourceMap, document: bytes) -> None:
+        """Use another resource map for the very next event, and put right what was told by the one before [I-24].
+
+        The map and what follows from it are kept together, or neither is.
+
+        Raises:
+            RejectedError: the map belongs to a cloud.
+            StoreError: it could not be kept; the map before stays.
+        """
         situation = self._situation
-        for telling in tellings(transition, situation.subscriptions, situation.notes.shelved):
-            describer = situation.describer(telling.subscription.project, outlooks)
-            step.change.notifications.append(
-                written(situation, telling, transition.record, describer, now=step.now)
+        controller = situation.controller
+        async with situation.setting:
+            await situation.ready()
+            before, pool = situation.resources, situation.pool
+            controller.replace(resources)
+            step = Step(self._clock.now())
+            step.change.resource_map = document
+            try:
+                self._correct(before, step)
+                tell_capacity(situation, differences(pool, situation.pool), step)
+            except Exception:  # a defect of ours: what memory has of this step is not kept
+                controller.replace(before)
+                situation.doubt()
+                raise
+            await situation.put_in_force(
+                step.change,
+                lambda snapshot: snapshot.resource_map == document,
+                lambda: controller.replace(resources),
+                lambda: controller.replace(before),
             )
+            self._tell(step)
+
+    def _correct(self, before: ResourceMap, step: Step) -> None:
+        """Bring all open faults to the map as it is now, and what subscriptions wait for."""
+        situation = self._situation
+        transitions = []
+        for record, transition in corrections(situation, before, now=step.now):
+            step.remember(record, transition)
+            transitions.append(transition)
+            if not transition.record.fault.is_open:
+                step.cleared_faults.append(record.fault.fault_key)
+        self._publish(transitions, step)
+        for subscription in situation.subscriptions:
+            if subscription.is_patient:
+                self._notices.regroup(subscription, subscription, step)
+
+    def _forget_isolations(self, step: Step) -> None:
+        """A host that serves again is no longer isolated; if it dies once more, that is a new case."""
+        situation = self._situation
+        for host in [one for one in situation.isolations if not situation.book.state_of(one).is_out]:
+            del situation.isolations[host]
+            step.change.memos.append(Memo(kind=ISOLATION_MEMO, key=host, record=None))
+
+    async def isolation_changed(self, host: str, isolation: Isolation) -> None:
+        """Take over how far the isolation of a faulty host got, and tell those who waited for it.
+
+        Whoever fences says so here; as long as nobody does a dead host stays `pending`.
+
+        Raises:
+            StoreError: nothing was kept; say it again.
+        """
+        await self._by_itself(lambda step: self._isolate(host, isolation, step))
+
+    def _isolate(self, host: str, isolation: Isolation, step: Step) -> None:
+        self._situation.isolations[host] = isolation
+        step.change.memos.append(Memo(kind=ISOLATION_MEMO, key=host, record=isolation.encode()))
+        self._notices.of_isolation(host, step)
 
     def _timeline(self, fault: Fault, step: Step, judged: datetime) -> Timeline:
         checkpoints = {Checkpoint.DETECTED: fault.event_time, Checkpoint.ACCEPTED: step.accepted}

@@ -22,7 +22,7 @@ from doctor.model.event import RawEvent
 from doctor.model.fault import Severity
 from doctor.model.identity import Identity, Role
 from doctor.model.notification import StoredNotification
-from doctor.model.subscription import EventKind, SubscribeFilter, Subscription
+from doctor.model.subscription import EventKind, SubscribeFilter, Subscription, TellingPolicy
 from doctor.testing.clock import LoopClock
 from doctor.testing.simulation import oracles
 from doctor.testing.simulation.loop import SimLoop, StuckError
@@ -346,7 +346,7 @@ class World:
         resources = map_of(document)
 
         async def replace(doctor: Doctor) -> None:
-            await replace_map(doctor.situation, doctor.delivery, resources, document, now=self.clock.now())
+            await replace_map(doctor.faults, resources, document)
 
         if await self._set("map", replace, insists):
             changing.accepted = self.trace.note("operator", "has the map loaded")
@@ -453,8 +453,7 @@ class World:
                 asked,
                 _wishes(name, endpoints),
                 resource_ids=[],
-                clear=kind != "no clear",
-                change=kind != "no change",
+                policy=TellingPolicy(clear=kind != "no clear", change=kind != "no change"),
             ),
         )
         tick = self.trace.note(
@@ -476,8 +475,6 @@ class World:
                 asked=None,
                 wishes=_wishes(self._names[subscription_id], endpoints),
                 resource_ids=[],
-                clear=None,
-                change=None,
             ),
         )
         self.trace.note(who, "has now", endpoints, "endpoints")
