@@ -1,6 +1,6 @@
 """All doors together: the event doors in front, the application with every other operation behind them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import tzinfo
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
@@ -12,13 +12,14 @@ from doctor.api.admin import Admin
 from doctor.api.ageing import AgeingDoor
 from doctor.api.alarm_life import AlarmLifeDoor
 from doctor.api.alarms import AlarmsDoor
-from doctor.api.application import make_application, token_in
+from doctor.api.application import make_application
 from doctor.api.availability import AvailabilityDoor
 from doctor.api.capacity import CapacityDoor
 from doctor.api.deliveries import DeliveriesDoor
 from doctor.api.docs import Documentation
 from doctor.api.escalations import EscalationsDoor
 from doctor.api.faults import FaultsDoor
+from doctor.api.identification import challenge_of, make_identify
 from doctor.api.notifications import NotificationsDoor
 from doctor.api.openapi import openapi_document
 from doctor.api.operation import Answer, Call, Operation, operation, operations_of
@@ -41,6 +42,7 @@ from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.dry_run import DryRunFlow
 from doctor.flows.escalation import EscalationFlow
 from doctor.flows.fault import FaultFlow
+from doctor.flows.grants import GrantFlow
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.replay import ReplayFlow
 from doctor.flows.situation import Situation
@@ -51,7 +53,6 @@ from doctor.inspector.replay import Recorded
 from doctor.kit.clock import Clock
 from doctor.model.errors import StoreError, TransientError
 from doctor.model.event import EventBatch
-from doctor.model.identity import Identity
 from doctor.profiler.availability import SHIPPED, Levels
 
 
@@ -191,6 +192,7 @@ def make_doors(
     acknowledgements: AcknowledgementFlow,
     replays: ReplayFlow,
     tokens: TokenFlow,
+    grants: GrantFlow | None = None,
     timelines: Timelines,
     policies: PolicyFlow,
     alarms: AlarmFlow,
@@ -201,10 +203,7 @@ def make_doors(
     anonymous_zone: tzinfo | None,
 ) -> App:
     """Return the ASGI application of a Doctor."""
-
-    def identify(headers: Iterable[tuple[bytes, bytes]]) -> Identity | None:
-        token = token_in(headers)
-        return None if token is None else tokens.identify(token)
+    identify, challenge = make_identify(tokens, grants), challenge_of(grants)
 
     def reader(batch: EventBatch) -> list[Recorded]:
         zone = anonymous_zone or batch.received_time.astimezone().tzinfo
@@ -236,8 +235,15 @@ def make_doors(
             Basics(situation),
         ),
         authenticate=identify,
+        challenge=challenge,
         version=__version__,
     )
     return SouthboundDoor(
-        application, faults, identify, clock, anonymous_from=anonymous_from, anonymous_zone=anonymous_zone
+        application,
+        faults,
+        identify,
+        clock,
+        anonymous_from=anonymous_from,
+        anonymous_zone=anonymous_zone,
+        challenge=challenge,
     )

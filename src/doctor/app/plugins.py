@@ -13,6 +13,7 @@ from doctor.model.errors import Flaw, RejectedError
 
 MONITORS = "doctor.monitors"
 CONTROLLERS = "doctor.controllers"
+CHANNELS = "doctor.channels"
 
 
 def make(group: str, settings: dict[str, Any], *, path: str) -> Any:

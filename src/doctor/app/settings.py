@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 import yaml
 
+from doctor.drivers.identities.keystone import KeystoneSettings
 from doctor.flows.subscription import SubscriptionLimits
 from doctor.model.errors import Flaw, RejectedError
 from doctor.profiler.availability import SHIPPED, Levels, ServiceAvailabilityLevel
@@ -20,7 +21,7 @@ from doctor.profiler.availability import SHIPPED, Levels, ServiceAvailabilityLev
 SYSTEM_DATA = Path("/var/lib/doctor")
 
 # Settings that have their name already, so that a file written for a later Doctor is refused for the right reason.
-PLANNED = (("database",), ("fencing",), ("auth", "keystone"))
+PLANNED = (("database",), ("fencing",))
 
 
 class TlsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -35,11 +36,13 @@ class AuthSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Who may come in.
 
     ``anonymous_events_from`` are the networks from which `/events` takes events without a token (none);
-    ``anonymous_events_timezone`` is the zone of times without one there (the server's).
+    ``anonymous_events_timezone`` is the zone of times without one there (the server's). ``keystone`` lets in users of a
+    cloud too.
     """
 
     anonymous_events_from: list[str] = []
     anonymous_events_timezone: str | None = None
+    keystone: KeystoneSettings | None = None
 
 
 class AdministratorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -52,7 +55,7 @@ class AdministratorEndpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=T
     """An endpoint of the Administrator; ``secret_file`` holds the ``whsec_`` secret for signing."""
 
     url: str
-    format: Literal["doctor", "cloudevents"] = "doctor"
+    format: Literal["doctor", "cloudevents", "aodh"] = "doctor"
     secret_file: Path | None = None
 
 
@@ -100,6 +103,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     administrator: AdministratorSettings = AdministratorSettings()
     controllers: list[dict[str, Any]] = []
     monitors: list[dict[str, Any]] = []
+    channels: list[dict[str, Any]] = []
     policy: Path | None = None
     endpoints: dict[str, Any] = {}
     service_availability_levels: dict[str, LevelSettings] = {}
@@ -230,7 +234,7 @@ def _flaws(settings: Settings) -> list[Flaw]:
         flaws.append(
             Flaw("auth.anonymous_events_timezone", "is no time zone: use a name like Europe/Berlin or UTC")
         )
-    for name in ("controllers", "monitors"):
+    for name in ("controllers", "monitors", "channels"):
         for index, driver in enumerate(getattr(settings, name)):
             if not isinstance(driver.get("driver"), str):
                 flaws.append(Flaw(f"{name}[{index}].driver", "required: the name of a driver"))

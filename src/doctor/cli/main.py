@@ -39,6 +39,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Administer": {
         "policy": ("doctor.cli.policy:policy", "The failure policy: what counts as which fault."),
         "token": ("doctor.cli.token:token", "Who may ask Doctor, and what."),
+        "cloud": ("doctor.cli.cloud:cloud", "Make Doctor known in an OpenStack cloud."),
         "completion": ("doctor.cli.completion:completion", "Let the shell complete `doctor` commands."),
     },
 }
