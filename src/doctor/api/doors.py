@@ -17,6 +17,7 @@ from doctor.api.availability import AvailabilityDoor
 from doctor.api.capacity import CapacityDoor
 from doctor.api.docs import Documentation
 from doctor.api.faults import FaultsDoor
+from doctor.api.fences import FencesDoor
 from doctor.api.notifications import NotificationsDoor
 from doctor.api.openapi import openapi_document
 from doctor.api.operation import Answer, Call, Operation, operation, operations_of
@@ -37,6 +38,8 @@ from doctor.flows.availability import AvailabilityFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.dry_run import DryRunFlow
 from doctor.flows.fault import FaultFlow
+from doctor.flows.fence_readiness import FenceReadiness
+from doctor.flows.fences import Fences
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.situation import Situation
 from doctor.flows.subscription import SubscriptionFlow
@@ -163,6 +166,7 @@ def all_operations() -> tuple[Operation, ...]:
         ResourceMapDoor,
         CapacityDoor,
         AvailabilityDoor,
+        FencesDoor,
         Admin,
         Policies,
         Basics,
@@ -186,6 +190,8 @@ def make_doors(
     policies: PolicyFlow,
     alarms: AlarmFlow,
     ageing: AgeingFlow,
+    fences: Fences,
+    fence_readiness: FenceReadiness,
     clock: Clock,
     levels: Levels = SHIPPED,
     anonymous_from: Sequence[IPv4Network | IPv6Network],
@@ -220,6 +226,7 @@ def make_doors(
             ResourceMapDoor(situation, delivery, clock),
             CapacityDoor(situation),
             AvailabilityDoor(AvailabilityFlow(situation, levels), clock),
+            FencesDoor(fences, fence_readiness),
             Admin(situation, timelines, tokens),
             Policies(situation, policies, DryRunFlow(situation, policies, clock, reader), clock),
             Basics(situation),

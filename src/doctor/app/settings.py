@@ -13,13 +13,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 import yaml
 
+from doctor.app.fencing import FencingSettings, anchored
 from doctor.model.errors import Flaw, RejectedError
 from doctor.profiler.availability import SHIPPED, Levels, ServiceAvailabilityLevel
 
 SYSTEM_DATA = Path("/var/lib/doctor")
 
 # Settings that have their name already, so that a file written for a later Doctor is refused for the right reason.
-PLANNED = (("database",), ("fencing",), ("limits",), ("auth", "keystone"))
+PLANNED = (("database",), ("limits",), ("auth", "keystone"))
 
 
 class TlsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -89,6 +90,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     monitors: list[dict[str, Any]] = []
     policy: Path | None = None
     endpoints: dict[str, Any] = {}
+    fencing: FencingSettings = FencingSettings()
     service_availability_levels: dict[str, LevelSettings] = {}
     retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()
@@ -179,6 +181,7 @@ def parse_settings(document: Any, *, folder: Path = Path()) -> Settings:
         raise RejectedError(
             "the settings are wrong", flaws=[Flaw(where.rstrip("`").lstrip("."), text)]
         ) from None
+    settings = msgspec.structs.replace(settings, fencing=anchored(settings.fencing, folder))
     flaws = _flaws(settings)
     if flaws:
         raise RejectedError("the settings are wrong", flaws=flaws)

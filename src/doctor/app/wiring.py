@@ -5,6 +5,7 @@ from typing import NamedTuple
 from doctor.api.doors import make_doors
 from doctor.api.southbound import App
 from doctor.app import plugins
+from doctor.app.fencing import read_fencing
 from doctor.app.settings import Settings
 from doctor.drivers.channels.guard import Guard, parse_endpoint_settings
 from doctor.drivers.channels.webhook import WebhookChannel, WebhookSettings
@@ -14,6 +15,8 @@ from doctor.flows.agenda import Agenda
 from doctor.flows.alarm import AlarmFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow
+from doctor.flows.fence_readiness import FenceReadiness
+from doctor.flows.fences import Fences
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.situation import Situation
 from doctor.flows.subscription import SubscriptionFlow
@@ -50,6 +53,8 @@ class Parts(NamedTuple):
     agenda: Agenda
     alarms: AlarmFlow
     ageing: AgeingFlow
+    fences: Fences
+    fence_readiness: FenceReadiness
     monitors: list[Monitor]
     doors: App
 
@@ -88,6 +93,9 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     tokens = TokenFlow(situation, clock)
     alarms = AlarmFlow(situation, faults, delivery, agenda, clock)
     ageing = AgeingFlow(situation, clock, days=settings.retention.days)
+    fencing = read_fencing(settings.fencing)
+    fences = Fences(fencing.devices, fencing.plans, clock)
+    fence_readiness = FenceReadiness(situation, fences, clock, every=fencing.check_every)
     doors = make_doors(
         situation=situation,
         faults=faults,
@@ -98,6 +106,8 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         policies=policies,
         alarms=alarms,
         ageing=ageing,
+        fences=fences,
+        fence_readiness=fence_readiness,
         clock=clock,
         levels=settings.levels,
         anonymous_from=settings.anonymous_networks,
@@ -118,7 +128,9 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         agenda=agenda,
         alarms=alarms,
         ageing=ageing,
-        monitors=_monitors(settings),
+        fences=fences,
+        fence_readiness=fence_readiness,
+        monitors=[*_monitors(settings), *([fence_readiness] if fencing.plans else [])],
         doors=doors,
     )
 

@@ -26,12 +26,14 @@ class Fence(Protocol):
     - Calls for one device may come at the same time; the device is not harmed by it, and one that hangs holds up no
       other device. Secrets are neither logged, nor part of a detail, nor of the arguments of a process.
 
-    A device says what it ``cuts`` and from which ``vantage`` it sees; what follows from that is decided elsewhere.
+    A device says what it ``cuts`` and from which ``vantage`` it sees, and whether that is ``partial``: one of several
+    that a host may have, as an outlet or a port. What follows from that is decided elsewhere.
     """
 
     kind: str
     cuts: Cut
     vantage: Vantage
+    partial: bool
 
     def check(self, plug: str) -> str | None:
         """Say why there can be no such plug, or None. It asks nobody."""

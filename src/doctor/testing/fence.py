@@ -52,6 +52,7 @@ class FakeFence:
     vantage: Vantage = Vantage.OUT_OF_BAND
     clock: Clock = field(default_factory=SystemClock)
     kind: str = "fake"
+    partial: bool = False
     mode: Mode = Mode.HONEST
     seconds: float = 0.3  # that a slow one takes
     plugs: set[str] | None = None  # None: any will do

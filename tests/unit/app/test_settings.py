@@ -47,7 +47,7 @@ def test_everything_is_optional() -> None:
         pytest.param(
             {"database": "postgresql://d"}, "database", "not supported by this version", id="planned"
         ),
-        pytest.param({"fencing": {}}, "fencing", "not supported by this version", id="planned-and-empty"),
+        pytest.param({"limits": {}}, "limits", "not supported by this version", id="planned-and-empty"),
         pytest.param(
             {"auth": {"keystone": {"cloud": "c"}}},
             "auth.keystone",

@@ -50,6 +50,7 @@ class FenceAgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     - ``secret_files``: options whose values are in files that only Doctor may read: ``{password: /etc/doctor/pdu}``.
     - ``cuts``: what the agent takes from a host; ``network`` and ``storage`` prove isolation only together.
     - ``needs_plug``: whether the agent serves many hosts, so that each must name its plug.
+    - ``partial``: whether a plug is one of several feeds or ports that a host may have; so by default with plugs.
     """
 
     agent: str
@@ -57,6 +58,7 @@ class FenceAgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     secret_files: dict[str, Path] = {}
     cuts: Cut = Cut.POWER
     needs_plug: bool = False
+    partial: bool | None = None
 
 
 class AgentFence:
@@ -72,6 +74,7 @@ class AgentFence:
     ) -> None:
         self.cuts = settings.cuts
         self.vantage = VANTAGES[settings.cuts]
+        self.partial = settings.needs_plug if settings.partial is None else settings.partial
         self._settings = settings
         self._secrets = dict(secrets or {})
         self._clock = clock or SystemClock()

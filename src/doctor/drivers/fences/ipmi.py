@@ -66,6 +66,7 @@ class IpmiFence:
     kind = "ipmi"
     cuts = Cut.POWER
     vantage = Vantage.OUT_OF_BAND
+    partial = False
 
     def __init__(self, settings: IpmiSettings, password: Secret, clock: Clock | None = None) -> None:
         self._settings = settings

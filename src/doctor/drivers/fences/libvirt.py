@@ -53,6 +53,7 @@ class LibvirtFence:
     kind = "libvirt"
     cuts = Cut.POWER
     vantage = Vantage.OUT_OF_BAND
+    partial = False
 
     def __init__(self, settings: LibvirtSettings, clock: Clock | None = None) -> None:
         self._uri = settings.uri

@@ -55,6 +55,7 @@ class ManualFence:
     kind = "manual"
     cuts = Cut.POWER
     vantage = Vantage.HUMAN
+    partial = False
 
     def __init__(self, settings: ManualSettings, clock: Clock | None = None) -> None:
         self._settings = settings

@@ -66,6 +66,7 @@ class RedfishFence:
     kind = "redfish"
     cuts = Cut.POWER
     vantage = Vantage.OUT_OF_BAND
+    partial = False
 
     def __init__(self, settings: RedfishSettings, password: Secret, clock: Clock | None = None) -> None:
         self._settings = settings

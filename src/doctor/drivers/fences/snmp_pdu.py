@@ -96,6 +96,7 @@ class SnmpPduFence:
     kind = "snmp_pdu"
     cuts = Cut.POWER
     vantage = Vantage.OUT_OF_BAND
+    partial = True
 
     def __init__(
         self, settings: SnmpSettings, credentials: Credentials, outlets: Outlets, clock: Clock | None = None

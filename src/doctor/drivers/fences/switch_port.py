@@ -49,6 +49,7 @@ class SwitchPortFence:
     kind = "switch_port"
     cuts = Cut.NETWORK
     vantage = Vantage.SWITCH_PORT
+    partial = True
 
     def __init__(self, settings: SnmpSettings, credentials: Credentials, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
