@@ -82,7 +82,6 @@ def host(*levels: tuple[Rule, tuple[Step, ...]], broken: tuple[Step, ...] = (), 
 ALL, ANY = Rule.ALL_OF, Rule.ANY_OF
 
 
-@pytest.mark.requirement("G50")
 @pytest.mark.parametrize(
     ("levels", "broken", "feeds", "readiness"),
     [
