@@ -261,6 +261,9 @@ def test_what_an_agent_cuts_says_from_where_it_sees() -> None:
             "secret_files.password",
             id="a-password-in-clear",
         ),
+        pytest.param(
+            {"agent": "fence_x", "options": {"community": "x"}}, "secret_files", id="a-community-in-clear"
+        ),
         pytest.param({"agent": "fence_x", "cuts": "hair"}, "cuts", id="cuts-what"),
         pytest.param(
             {"agent": "fence_x", "secret_files": {"password": "/nowhere"}}, "No such file", id="no-file"

@@ -15,9 +15,10 @@ from doctor.testing.fence import Mode
 from doctor.testing.running import RunningDoctor
 from tests.fences.bmc import GUID, PASSWORD, USER, Bmc
 
-pytestmark = pytest.mark.needs("ipmi_sim")
-
 CANARY = PASSWORD
+
+
+needs_bmc = pytest.mark.needs("ipmi_sim")
 
 
 @pytest.fixture
@@ -70,6 +71,7 @@ def host(doctor: RunningDoctor) -> dict[str, Any]:
     return dict(found)
 
 
+@needs_bmc
 def test_a_fence_that_would_not_work_is_an_alarm_before_it_is_needed(doctor: RunningDoctor, bmc: Bmc) -> None:
     """[I-16] Login, identity and state are asked for by itself; a BMC that hangs is told to the Administrator."""
     found = until(lambda: (one := host(doctor))["readiness"] == "ready" and one)
@@ -98,6 +100,7 @@ def test_a_fence_that_would_not_work_is_an_alarm_before_it_is_needed(doctor: Run
     assert CANARY not in doctor.log.read_text()
 
 
+@needs_bmc
 def test_it_can_be_tested_by_hand(doctor: RunningDoctor, bmc: Bmc) -> None:
     """The command answers what is now, and ends with 1 when that is not well."""
     bmc.put(on=False)
@@ -120,9 +123,36 @@ def test_it_can_be_tested_by_hand(doctor: RunningDoctor, bmc: Bmc) -> None:
     assert bmc.commands == []
 
 
+@needs_bmc
 def test_a_bmc_that_hangs_does_not_keep_doctor_from_ending(doctor: RunningDoctor, bmc: Bmc) -> None:
     bmc.behave(Mode.DEAF)
     time.sleep(2.5)  # the first check is under way
     began = time.monotonic()
     doctor.stop()
     assert time.monotonic() - began < 5
+
+
+def test_agents_run_and_end_under_the_event_loop_of_the_service(tmp_path: Path) -> None:
+    """Doctor runs with uvloop, which starts processes in a way of its own."""
+    good, stubborn = tmp_path / "fence_good", tmp_path / "fence_stubborn"
+    good.write_text(
+        "#!/bin/bash\ngrep -q action=metadata || { echo Status: ON; exit 0; }\n"
+        'for name in on off status; do echo "<action name=\\"$name\\"/>"; done\n'
+    )
+    stubborn.write_text(
+        f"#!/bin/bash\ntrap '' TERM\necho $$ >> {tmp_path}/pids\nwhile :; do sleep 0.1; done\n"
+    )
+    for agent in (good, stubborn):
+        agent.chmod(0o755)
+    fencing = {
+        "devices": {agent.name: {"driver": "fence_agent", "agent": str(agent)} for agent in (good, stubborn)},
+        "hosts": {"compute-1": {"levels": [good.name]}, "compute-2": {"levels": [stubborn.name]}},
+    }
+    with RunningDoctor(tmp_path / "doctor", fencing=fencing) as doctor:
+        assert command(doctor, "test", "compute-1").exit_code == 0
+        tested = command(doctor, "test", "compute-2", "--json")
+        assert tested.exit_code == 1
+        assert json.loads(tested.output)["levels"][0]["steps"][0]["doubt"] == "late"
+        pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+        assert pids
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)

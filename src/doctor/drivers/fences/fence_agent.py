@@ -38,6 +38,12 @@ SEEN_OFF = re.compile(r"\boff\b", re.IGNORECASE)
 STAMP = re.compile(r"^[\d :,.-]{19,} ")
 ACTION = re.compile(r"<action name=\"(\w+)\"")
 LOGIN = re.compile(r"login|authenti|password|denied", re.IGNORECASE)
+SECRETS = (
+    "passw",
+    "community",
+    "secret",
+    "token",
+)  # what names of options have in them whose values are secret
 MOST_WAIT = 30  # seconds that an agent is given for each of its own steps, at most
 VANTAGES = {Cut.POWER: Vantage.OUT_OF_BAND, Cut.NETWORK: Vantage.SWITCH_PORT, Cut.STORAGE: Vantage.STORAGE}
 
@@ -204,7 +210,7 @@ def make(settings: Mapping[str, Any]) -> AgentFence:
     for name, value in read.options.items():
         if isinstance(value, str) and not value.isprintable():
             raise ValueError(f"options.{name}: must be one line")
-        if "passw" in name and not name.endswith("_script"):
+        if any(word in name for word in SECRETS) and not name.endswith("_script"):
             raise ValueError(
                 f"options.{name}: is a secret; put it into a file and name it in secret_files.{name}"
             )
