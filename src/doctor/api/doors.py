@@ -19,6 +19,7 @@ from doctor.api.deliveries import DeliveriesDoor
 from doctor.api.docs import Documentation
 from doctor.api.escalations import EscalationsDoor
 from doctor.api.faults import FaultsDoor
+from doctor.api.fences import FencesDoor
 from doctor.api.identification import challenge_of, make_identify
 from doctor.api.notifications import NotificationsDoor
 from doctor.api.openapi import openapi_document
@@ -42,6 +43,8 @@ from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.dry_run import DryRunFlow
 from doctor.flows.escalation import EscalationFlow
 from doctor.flows.fault import FaultFlow
+from doctor.flows.fence_readiness import FenceReadiness
+from doctor.flows.fences import Fences
 from doctor.flows.grants import GrantFlow
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.replay import ReplayFlow
@@ -171,6 +174,7 @@ def all_operations() -> tuple[Operation, ...]:
         ResourceMapDoor,
         CapacityDoor,
         AvailabilityDoor,
+        FencesDoor,
         Admin,
         Policies,
         Basics,
@@ -197,6 +201,8 @@ def make_doors(
     policies: PolicyFlow,
     alarms: AlarmFlow,
     ageing: AgeingFlow,
+    fences: Fences,
+    fence_readiness: FenceReadiness,
     clock: Clock,
     levels: Levels = SHIPPED,
     anonymous_from: Sequence[IPv4Network | IPv6Network],
@@ -230,6 +236,7 @@ def make_doors(
             ResourceMapDoor(situation, faults),
             CapacityDoor(situation),
             AvailabilityDoor(AvailabilityFlow(situation, levels), clock),
+            FencesDoor(fences, fence_readiness),
             Admin(situation, timelines, tokens),
             Policies(situation, policies, DryRunFlow(situation, policies, clock, reader), clock),
             Basics(situation),

@@ -71,6 +71,7 @@ class Service:
                 await parts.channel.close()
                 if parts.grants is not None:
                     await parts.grants.close()
+                await parts.fences.close()
                 await parts.store.close()
                 log.info("doctor.stopped")
         finally:
@@ -89,6 +90,7 @@ class Service:
             document = msgspec.json.decode(snapshot.resource_map, type=ResourceMapIn)
             situation.controller.replace(resource_map_of(document, version=1))
         await parts.policies.start(situation, self._settings.policy)
+        parts.fence_readiness.start(snapshot)
         await _make_admin_token(parts)
         for subscription in situation.subscriptions:
             parts.delivery.follow(subscription)

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 import yaml
 
+from doctor.app.fencing import FencingSettings, anchored
 from doctor.drivers.identities.keystone import KeystoneSettings
 from doctor.flows.subscription import SubscriptionLimits
 from doctor.model.errors import Flaw, RejectedError
@@ -21,7 +22,7 @@ from doctor.profiler.availability import SHIPPED, Levels, ServiceAvailabilityLev
 SYSTEM_DATA = Path("/var/lib/doctor")
 
 # Settings that have their name already, so that a file written for a later Doctor is refused for the right reason.
-PLANNED = (("database",), ("fencing",))
+PLANNED = (("database",),)
 
 
 class TlsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -106,6 +107,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     channels: list[dict[str, Any]] = []
     policy: Path | None = None
     endpoints: dict[str, Any] = {}
+    fencing: FencingSettings = FencingSettings()
     service_availability_levels: dict[str, LevelSettings] = {}
     limits: LimitSettings = LimitSettings()
     retention: RetentionSettings = RetentionSettings()
@@ -197,6 +199,7 @@ def parse_settings(document: Any, *, folder: Path = Path()) -> Settings:
         raise RejectedError(
             "the settings are wrong", flaws=[Flaw(where.rstrip("`").lstrip("."), text)]
         ) from None
+    settings = msgspec.structs.replace(settings, fencing=anchored(settings.fencing, folder))
     flaws = _flaws(settings)
     if flaws:
         raise RejectedError("the settings are wrong", flaws=flaws)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from doctor.api.doors import make_doors
 from doctor.api.southbound import App
 from doctor.app import plugins
+from doctor.app.fencing import read_fencing
 from doctor.app.settings import Settings
 from doctor.drivers.channels.guard import Guard, parse_endpoint_settings
 from doctor.drivers.channels.switch import SwitchChannel
@@ -19,6 +20,8 @@ from doctor.flows.agenda import Agenda
 from doctor.flows.alarm import AlarmFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow
+from doctor.flows.fence_readiness import FenceReadiness
+from doctor.flows.fences import Fences
 from doctor.flows.grants import GrantFlow
 from doctor.flows.heartbeat import Heartbeats
 from doctor.flows.outage import OutageFlow
@@ -63,6 +66,8 @@ class Parts(NamedTuple):
     agenda: Agenda
     alarms: AlarmFlow
     ageing: AgeingFlow
+    fences: Fences
+    fence_readiness: FenceReadiness
     monitors: list[Monitor]
     doors: App
 
@@ -111,6 +116,9 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     grants = _grants(settings.auth.keystone, clock)
     alarms = AlarmFlow(situation, faults, delivery, agenda, clock)
     ageing = AgeingFlow(situation, clock, days=settings.retention.days)
+    fencing = read_fencing(settings.fencing)
+    fences = Fences(fencing.devices, fencing.plans, clock)
+    fence_readiness = FenceReadiness(situation, fences, clock, every=fencing.check_every)
     doors = make_doors(
         situation=situation,
         faults=faults,
@@ -124,6 +132,8 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         policies=policies,
         alarms=alarms,
         ageing=ageing,
+        fences=fences,
+        fence_readiness=fence_readiness,
         clock=clock,
         levels=settings.levels,
         anonymous_from=settings.anonymous_networks,
@@ -148,7 +158,9 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         agenda=agenda,
         alarms=alarms,
         ageing=ageing,
-        monitors=_monitors(settings),
+        fences=fences,
+        fence_readiness=fence_readiness,
+        monitors=[*_monitors(settings), *([fence_readiness] if fencing.plans else [])],
         doors=doors,
     )
 

@@ -47,7 +47,7 @@ def test_everything_is_optional() -> None:
         pytest.param(
             {"database": "postgresql://d"}, "database", "not supported by this version", id="planned"
         ),
-        pytest.param({"fencing": {}}, "fencing", "not supported by this version", id="planned-and-empty"),
+        pytest.param({"database": {}}, "database", "not supported by this version", id="planned-and-empty"),
         pytest.param({"auth": {"keystone": {}}}, "auth.keystone", "`cloud`", id="keystone-of-no-cloud"),
         pytest.param(
             {"auth": {"keystone": {"cloud": "c", "cache": 61}}},
