@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from doctor.model.errors import RejectedError
 from doctor.model.resource import Isolation, PhysicalResource, Relation, VirtualResource
@@ -34,6 +35,7 @@ def pool(standbys: int = 5) -> ResourceMap:
     return ResourceMap(hosts, [*machines, *others])
 
 
+@pytest.mark.requirement("B12", "D4")
 def test_standbys_are_told_of_when_more_than_two_are_out() -> None:
     """[D 3.3.3 N+M] Then all of them in one notification, each further one at once, and each end."""
     story = Scenario(pool())
@@ -51,6 +53,7 @@ def test_standbys_are_told_of_when_more_than_two_are_out() -> None:
     story.play()
 
 
+@pytest.mark.requirement("B12")
 def test_fewer_are_told_of_neither_when_they_fail_nor_when_they_return() -> None:
     """[D 3.3.3 N+M] Below the limit nothing; the same machine again and again is one machine."""
     story = Scenario(pool())
@@ -63,6 +66,7 @@ def test_fewer_are_told_of_neither_when_they_fail_nor_when_they_return() -> None
     story.play()
 
 
+@pytest.mark.requirement("B12", "D4")
 def test_the_others_of_the_owner_are_told_of_as_ever() -> None:
     """[design 5] Only faults of the group and role wait; somebody else's group of that name is another one."""
     story = Scenario(pool())
@@ -75,6 +79,7 @@ def test_the_others_of_the_owner_are_told_of_as_ever() -> None:
     story.play()
 
 
+@pytest.mark.requirement("B12", "A15", "E26")
 def test_one_cause_that_takes_enough_down_is_one_notification() -> None:
     story = Scenario(
         ResourceMap(
@@ -129,13 +134,19 @@ def test_a_warning_puts_nobody_out_until_it_is_more() -> None:
     story.play()
 
 
-def test_what_waited_under_an_aggregate_that_is_given_up_is_told_by_its_end() -> None:
+def test_what_waited_for_more_of_a_group_is_told_when_that_is_given_up() -> None:
+    """[design 5] As what waited for a host; who lowers the limit hears at once of too many."""
     story = Scenario(pool())
     story.at(0.0).subscribe("vnfm", project="red", aggregate=STANDBYS)
     story.at(1.0).push(host_down("compute-1"))
+    story.at(0.0).subscribe("bolder", project="red", aggregate=STANDBYS)
     story.at(2.0).update("vnfm", policy=TellingPolicy())
+    story.want("vnfm").between(2.0, 2.5).gets("vm-1 is error")
+    story.at(2.0).update("bolder", policy=TellingPolicy(aggregate=replace(STANDBYS, more_than=0)))
+    story.want("bolder").between(2.0, 2.5).gets("vm-1 is error")
     story.at(3.0).push(host_down("compute-2"))
     story.want("vnfm").between(3.0, 3.5).gets("vm-2 is error")
+    story.want("bolder").between(3.0, 3.5).gets("vm-2 is error")
     story.play()
 
 
@@ -153,6 +164,7 @@ def test_who_was_told_of_everything_is_not_told_again_by_the_group() -> None:
     story.play()
 
 
+@pytest.mark.requirement("B20")
 @pytest.mark.parametrize(
     ("project", "wish", "pointer"),
     [
@@ -178,6 +190,7 @@ def test_a_group_that_is_not_mine_is_refused(project: str | None, wish: Aggregat
 # --- isolation ---
 
 
+@pytest.mark.requirement("D4", "B19")
 def test_who_waits_for_isolation_is_told_when_it_is_confirmed() -> None:
     """[design 2, 5] ``when: isolated``; others are told at once and do not wait for it."""
     story = Scenario(pool())
@@ -288,6 +301,7 @@ def test_a_filter_that_lets_nothing_through_holds_nothing_back() -> None:
     story.play()
 
 
+@pytest.mark.requirement("B19")
 def test_a_patient_subscriber_too_may_want_neither_ends_nor_changes() -> None:
     story = Scenario(pool())
     story.at(0.0).subscribe("patient", project="red", when=When.ISOLATED, clear=False, change=False)

@@ -1,24 +1,31 @@
 """Evidence runs upwards: what several failures have in common is suspected, and a storm is one fault of the domain."""
 
+import pytest
+
 from doctor.model.resource import PhysicalResource, Relation, VirtualResource
 from doctor.model.resource_map import ResourceMap
 from doctor.testing.scenario import Scenario, down, host_down, host_up, switch_down, up
 
 INSTANCE = "compute.instance.down"
-POLICY = """
-version: 1
-faults:
-  - {name: host-down, when: {type: compute.host.down}}
-  - {name: switch-down, when: {type: network.switch.down}}
-  - {name: instance-down, when: {type: compute.instance.down}}
-propagate:
-  - {from: host, kind: hosts, state: down, to_state: error}
-  - {from: switch, kind: connects, state: down, when_all: true, to_state: error, severity: critical}
-  - {from: host, kind: hosts, state: error, to_state: error}
+SUSPECT = """
 suspect:
   - {of: host, kind: hosts, at_least: 3, share: 0.5, within: PT30S, severity: major}
+"""
+STORM = """
 storm: {hosts: 3, share: 0.3, within: PT10S, calm: PT60S}
 """
+POLICY = f"""
+version: 1
+faults:
+  - {{name: host-down, when: {{type: compute.host.down}}}}
+  - {{name: switch-down, when: {{type: network.switch.down}}}}
+  - {{name: instance-down, when: {{type: compute.instance.down}}}}
+propagate:
+  - {{from: host, kind: hosts, state: down, to_state: error}}
+  - {{from: switch, kind: connects, state: down, when_all: true, to_state: error, severity: critical}}
+  - {{from: host, kind: hosts, state: error, to_state: error}}
+{SUSPECT}
+{STORM}"""
 
 
 def site() -> ResourceMap:
@@ -43,9 +50,9 @@ def site() -> ResourceMap:
     )
 
 
-def story() -> Scenario:
+def story(policy: str = POLICY) -> Scenario:
     """Begin a story with a site; the operator and an owner listen."""
-    told = Scenario(site(), policy=POLICY)
+    told = Scenario(site(), policy=policy)
     told.at(0.0).subscribe("operator", project=None)
     told.at(0.0).subscribe("red", project="red")
     return told
@@ -105,6 +112,20 @@ def test_a_suspicion_is_over_when_too_few_are_left() -> None:
     told.at(4.0).push(up(INSTANCE, "a-1-vm-2"))
     told.run()
     assert (4.0, "fault_cleared", "a-1", "suspected host fault") in faults(told)
+
+
+def test_two_rules_that_suspect_the_same_end_it_once() -> None:
+    """[I-5]"""
+    again = SUSPECT.replace("suspect:\n", "").replace("{of", "{name: again, of")
+    told = story(POLICY.replace(SUSPECT, SUSPECT.rstrip() + again))
+    for second in (1.0, 2.0, 3.0):
+        told.at(second).push(down(INSTANCE, f"a-1-vm-{second:.0f}"))
+    told.at(4.0).push(up(INSTANCE, "a-1-vm-2"))
+    told.run()
+    assert [one for one in faults(told) if one[3] == "suspected host fault"] == [
+        (3.0, "fault", "a-1", "suspected host fault"),
+        (4.0, "fault_cleared", "a-1", "suspected host fault"),
+    ]
 
 
 def test_failures_that_are_far_apart_point_at_nothing() -> None:
@@ -215,6 +236,36 @@ def test_the_end_of_a_storm_survives_a_restart() -> None:
     told.at(30.0).start()
     told.run(until=120.0)
     assert (90.0, "fault_cleared", "tor-a", "failure of a domain") in faults(told)
+
+
+@pytest.mark.parametrize(
+    ("rule", "resource", "fault_type", "symptom"),
+    [
+        pytest.param(SUSPECT, "a-1", "suspected host fault", "a-1-vm-1", id="suspect"),
+        pytest.param(STORM, "tor-b", "failure of a domain", "b-1", id="storm"),
+    ],
+)
+def test_what_no_rule_stands_behind_any_more_is_over(
+    rule: str, resource: str, fault_type: str, symptom: str
+) -> None:
+    """[D 3.3.3, I-11] Only that, and at once; what hung under it is a root cause again."""
+    told = story()
+    for number in (1, 2, 3):
+        told.at(float(number)).push(down(INSTANCE, f"a-1-vm-{number}"), host_down(f"b-{number}"))
+    told.at(5.0).apply_policy(POLICY.replace(rule, ""))
+    causes: list[set[str | None]] = []
+
+    def look() -> None:
+        causes.append({one.fault.cause for one in told.doctor.situation.book.rooted_in(symptom)})
+
+    told.at(4.0).do(look)
+    told.at(6.0).do(look)
+    told.run(until=20.0)
+    assert [one for one in faults(told) if one[1] == "fault_cleared"] == [
+        (5.0, "fault_cleared", resource, fault_type)
+    ]
+    assert causes[0] != {None}
+    assert causes[1] == {None}
 
 
 def test_a_switch_that_is_known_to_be_down_is_no_storm() -> None:

@@ -102,6 +102,7 @@ def test_nothing_is_sent_again_to_who_is_gone() -> None:
 # --- heartbeats ---
 
 
+@pytest.mark.requirement("B17")
 def test_silence_is_told_to_those_who_ask() -> None:
     """[design 5] With the last sequence and none of its own; whatever is told puts the next one off."""
     story = Scenario(small_nfvi())
@@ -241,6 +242,7 @@ def test_what_cannot_be_sent_again(endpoints: int, wish: Replay, pointer: str) -
 # --- consumers that cannot be reached ---
 
 
+@pytest.mark.requirement("E19")
 def test_the_administrator_hears_of_a_consumer_that_cannot_be_reached() -> None:
     """[I-18] Within 5 seconds, and of its return; the Consumer itself hears nothing of that."""
     story = Scenario(small_nfvi())

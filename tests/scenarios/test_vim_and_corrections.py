@@ -23,6 +23,7 @@ def vim_down(service: str = "nova-api", *, status: str = "down") -> Report:
     )
 
 
+@pytest.mark.requirement("G24", "C18")
 def test_a_failure_of_the_vim_is_told_to_everybody_who_asked_for_it() -> None:
     """[HA 5.2] What failed, what it means, since when, and its end; nothing of where it runs."""
     story = Scenario(small_nfvi())
@@ -61,6 +62,7 @@ def test_a_service_is_named_unless_that_names_a_place(service: str, said: str) -
     story.play()
 
 
+@pytest.mark.requirement("G24")
 def test_a_control_node_that_dies_is_of_the_vim() -> None:
     story = Scenario(ResourceMap([CONTROL]))
     story.at(0.0).subscribe("red", project="red", asked=VIM)
@@ -99,6 +101,7 @@ def moved(host: str | None, owner: str = "red", **more: Any) -> ResourceMap:
     return ResourceMap([PhysicalResource(id=f"compute-{n}") for n in (1, 2)], machines)
 
 
+@pytest.mark.requirement("A9", "C1")
 def test_a_machine_that_was_not_there_is_corrected_and_one_that_was_is_told() -> None:
     """[I-24] The map comes late: the machine had moved before its host died."""
     story = Scenario(small_nfvi())

@@ -17,6 +17,7 @@ from doctor.api.availability import AvailabilityDoor
 from doctor.api.capacity import CapacityDoor
 from doctor.api.deliveries import DeliveriesDoor
 from doctor.api.docs import Documentation
+from doctor.api.escalations import EscalationsDoor
 from doctor.api.faults import FaultsDoor
 from doctor.api.identification import challenge_of, make_identify
 from doctor.api.notifications import NotificationsDoor
@@ -39,6 +40,7 @@ from doctor.flows.alarm_list import AlarmListFlow
 from doctor.flows.availability import AvailabilityFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.dry_run import DryRunFlow
+from doctor.flows.escalation import EscalationFlow
 from doctor.flows.fault import FaultFlow
 from doctor.flows.grants import GrantFlow
 from doctor.flows.policy import PolicyFlow
@@ -162,6 +164,7 @@ def all_operations() -> tuple[Operation, ...]:
         FaultsDoor,
         AlarmsDoor,
         AlarmLifeDoor,
+        EscalationsDoor,
         AgeingDoor,
         VirtualResourcesDoor,
         PhysicalResourcesDoor,
@@ -220,6 +223,7 @@ def make_doors(
                 AlarmHistory(situation, timelines),
                 AlarmListFlow(situation, delivery, clock),
             ),
+            EscalationsDoor(EscalationFlow(situation, faults)),
             AgeingDoor(ageing),
             VirtualResourcesDoor(situation),
             PhysicalResourcesDoor(situation),

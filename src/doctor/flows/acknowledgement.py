@@ -123,8 +123,11 @@ class AcknowledgementFlow:
             if notification is None or subscription is None or subscription.acknowledge is Acknowledge.HTTP:
                 self._drop([notification_id])
                 return
+            # One that was removed meanwhile, and perhaps added again, is owed only what came since.
+            owed = {one.endpoint_id for one in subscription.endpoints if one.since < sequence}
             for row in rows:
-                if row.sequence == sequence and row.state is DeliveryState.DELIVERED:
+                is_received = row.sequence == sequence and row.state is DeliveryState.DELIVERED
+                if is_received and row.endpoint_id in owed:
                     attempts = max(attempts, row.attempts)
                     self._delivery.repeat(notification, row.endpoint_id, attempt=row.attempts + 1)
         self._wait(notification_id, since, max(self._within, retry.delay_before(attempts + 2)))

@@ -18,7 +18,7 @@ from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow
 from doctor.flows.notices import Notices
 from doctor.flows.situation import ALARM_MEMO, Situation
-from doctor.flows.telling import Draft
+from doctor.flows.step import Draft
 from doctor.kit.clock import Clock
 from doctor.model.alarm import Alarm, AlarmedFault
 from doctor.model.alarm_note import AlarmNote

@@ -7,7 +7,8 @@ import structlog
 
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.situation import Situation
-from doctor.flows.telling import Draft, tell
+from doctor.flows.step import Draft
+from doctor.flows.telling import tell
 from doctor.kit.clock import Clock
 from doctor.model.subscription import EventKind
 from doctor.notifier.alarm_list import write_list

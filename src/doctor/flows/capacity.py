@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from doctor.flows.situation import Situation
-from doctor.flows.telling import Draft, tell
+from doctor.flows.step import Draft
+from doctor.flows.telling import tell
 from doctor.model.capacity import ZoneCapacity
 from doctor.notifier.capacity import write_capacity
 

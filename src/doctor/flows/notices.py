@@ -9,10 +9,11 @@ from functools import partial
 import msgspec
 
 from doctor.flows.situation import RESTRAINT_MEMO, Situation
-from doctor.flows.telling import Draft, tell
+from doctor.flows.step import Draft
+from doctor.flows.telling import tell
 from doctor.model.alarm import Alarm, AlarmedFault, Transition
 from doctor.model.notification import NotificationType
-from doctor.model.resource import Isolation
+from doctor.model.resource_map import ResourceMap
 from doctor.model.subscription import Subscription
 from doctor.notifier import restraint as patience
 from doctor.notifier.matching import Telling, tellings
@@ -60,32 +61,42 @@ class Notices:
             else:
                 self._tell(telling, record, {}, draft, occasion=occasion)
 
-    def of_isolation(self, host: str, draft: Draft) -> None:
-        """Tell those who waited for a host to be isolated."""
+    def of_isolation(self, draft: Draft) -> None:
+        """Tell those who waited for a host what they need wait for no longer."""
         for subscription_id in list(self._situation.restraints):
             subscription = self._situation.subscriptions.get(subscription_id)
             if subscription is not None:
-                self.release(subscription, f"isolation of {host}", draft)
+                before = self._restraint(subscription)
+                self._release(subscription, before, before, draft)
 
-    def release(self, subscription: Subscription, occasion: str, draft: Draft) -> None:
-        """Tell a subscription what need not be held back any longer: hosts are isolated, or it does not wait for that."""
+    def regroup(
+        self,
+        subscription: Subscription,
+        draft: Draft,
+        *,
+        former: Subscription | None = None,
+        formerly: ResourceMap | None = None,
+    ) -> None:
+        """Count anew what a subscription is not told yet, as it or the map is another one; tell nothing."""
+        before, map_before = self._restraint(subscription), formerly or self._situation.resources
+        after = patience.regrouped(subscription, before, former, map_before, self._look(draft))
+        self._remember(subscription, before, after, draft)
+
+    def settle(self, subscription: Subscription, draft: Draft) -> None:
+        """Tell what is not to be held back by the subscription and the map as they are."""
         before = self._restraint(subscription)
-        look = self._look(draft)
-        if not subscription.waits_for_isolation:
-            look = look._replace(isolation_of=_nobody_waits)
-        after, ready = patience.release(before, look)
+        after = patience.recounted(subscription, before, self._look(draft))
+        self._release(subscription, before, after, draft)
+
+    def _release(
+        self, subscription: Subscription, before: Restraint, counted: Restraint, draft: Draft
+    ) -> None:
+        after, ready = patience.release(subscription, counted, self._look(draft))
         self._remember(subscription, before, after, draft)
         for record, alarms in ready:
             telling = Telling(subscription, NotificationType.FAULT, alarms)
-            # What waits was raised since it was last released: the step of the fault tells one release from another.
-            step = f"{occasion} {record.fault.transition}"
-            self._tell(telling, record, {}, draft, occasion=step)
-
-    def regroup(self, subscription: Subscription, former: Subscription | None, draft: Draft) -> None:
-        """Count the group of a subscription anew: its policy or the resource map is another one."""
-        before = self._restraint(subscription)
-        after = patience.regrouped(subscription, before, former, self._look(draft))
-        self._remember(subscription, before, after, draft)
+            sequence = self._situation.last_sequence(subscription.subscription_id)
+            self._tell(telling, record, {}, draft, occasion=f"released after {sequence}")
 
     def _tell_patient(
         self,
@@ -147,7 +158,3 @@ class Notices:
             occasion=occasion,
         )
         tell(self._situation, subscription, notice, draft, fault_key=record.fault.fault_key)
-
-
-def _nobody_waits(resource_id: str | None) -> Isolation:
-    return Isolation.NOT_REQUIRED

@@ -6,17 +6,20 @@ else is judged, and the one who asked was answered with an error [I-29].
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
 import structlog
 
+from doctor.alarms import lifecycle
 from doctor.alarms.notes import AlarmNotes
 from doctor.flows.memory import Memory
+from doctor.flows.zone_memory import zone_book
 from doctor.inspector.intake import Intake
 from doctor.inspector.selection import Selector
+from doctor.inspector.unnamed import UnnamedTypes
+from doctor.inspector.zone_book import ZoneBook
 from doctor.model.alarm_book import AlarmBook
 from doctor.model.alarm_note import AlarmNote
 from doctor.model.capacity import Pool
@@ -67,12 +70,13 @@ class Situation:
         self.intake = Intake()
         self._public_url = public_url
         self.memory = Memory()
+        self.zones = ZoneBook(self.fault_key)
         self.tokens: dict[str, Token] = {}
         self.secret = b""
         self.restraints: dict[str, Restraint] = {}
         self.isolations: dict[str, Isolation] = {}
         self.open: dict[str, tuple[str, int]] = {}
-        self.counts: Counter[str] = Counter()
+        self.unnamed = UnnamedTypes()
         self._sequences: dict[str, int] = {}
         self._fixed: tuple[Subscription, ...] = ()
         self._pool: tuple[ResourceMap, AlarmBook, Pool] | None = None
@@ -81,6 +85,7 @@ class Situation:
         self._readings = 0
         self.setting = asyncio.Lock()  # who changes a setting does it one after the other
         self._on_restored: list[Callable[[], None]] = []
+        self._on_policy: list[Callable[[], None]] = []
         self._unsure: list[_Unsure] = []
 
     @property
@@ -97,6 +102,10 @@ class Situation:
         """Return the id of the resource that a Monitor calls by this name; of one that no map knows, the name."""
         found = self.resources.find(name)
         return name if found is None else found.id
+
+    def fault_key(self, event_id: str, resource_id: str, fault_type: str) -> str:
+        """Return the name of the fault that begins by an event."""
+        return lifecycle.fault_key_of(event_id, resource_id, fault_type, secret=self.secret)
 
     @property
     def pool(self) -> Pool:
@@ -154,6 +163,18 @@ class Situation:
     def on_restored(self, restored: Callable[[], None]) -> None:
         """Have this called whenever the store was read anew: it may have kept what it said it had not [I-22]."""
         self._on_restored.append(restored)
+
+    def judge_by(self, selector: Selector, policy: StoredPolicy) -> None:
+        """Judge the very next event by a policy that is kept; what it does not name is counted anew."""
+        self.unnamed = UnnamedTypes()
+        self.policy = policy
+        self.selector = selector
+        for changed in self._on_policy:
+            changed()
+
+    def on_policy(self, changed: Callable[[], None]) -> None:
+        """Have this called whenever another policy is in force."""
+        self._on_policy.append(changed)
 
     async def stay_ready(self) -> None:
         """Mend memory soon after a failure, also when nobody reports anything."""
@@ -227,6 +248,7 @@ class Situation:
         self.policy = snapshot.policy
         self.memory = Memory(snapshot.memos, self.memory)
         self._recall_tellings(snapshot)
+        self.zones = zone_book(snapshot.memos, self.fault_key)
         self.intake = Intake()
         ids = snapshot.event_ids.hex()
         for start in range(0, len(ids), 32):

@@ -11,7 +11,7 @@ from doctor.flows.acknowledgement import AcknowledgementFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.notices import Notices
 from doctor.flows.situation import RESTRAINT_MEMO, Situation
-from doctor.flows.telling import Draft
+from doctor.flows.step import Draft
 from doctor.kit.clock import Clock
 from doctor.kit.ids import stable_id
 from doctor.model.errors import Flaw, Reason, RejectedError, StoreError
@@ -188,9 +188,9 @@ class SubscriptionFlow:
         draft = Draft(self._clock.now())
         draft.change.subscriptions.append(subscription)
         situation.subscriptions.put(subscription)
-        if subscription.is_patient or subscription_id in situation.restraints:
-            self._notices.regroup(subscription, former, draft)
-            self._notices.release(subscription, f"policy of {subscription_id}", draft)
+        if subscription.is_patient or (former is not None and former.is_patient):
+            self._notices.regroup(subscription, draft, former=former)
+            self._notices.settle(subscription, draft)
         try:
             await situation.keep(draft.change)
         except StoreError:

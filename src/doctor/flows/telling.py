@@ -3,15 +3,15 @@
 Nothing waits here. A notification gets its number when it is decided, and is kept in the same change as what it tells.
 """
 
-from datetime import datetime
 from typing import Protocol
 
 import msgspec
 
 from doctor.flows.situation import OPEN_MEMO, Situation
+from doctor.flows.step import Draft
 from doctor.model.notification import StoredNotification
 from doctor.model.subscription import Acknowledge, Subscription
-from doctor.ports.store import Change, Memo
+from doctor.ports.store import Memo
 
 NO_FAULT = ""  # the key of a notification that belongs to the timeline of no fault
 
@@ -22,14 +22,6 @@ class Write(Protocol):
     def __call__(self, *, sequence: int) -> tuple[str, bytes]:
         """Return its id and its body."""
         ...
-
-
-class Draft:
-    """What is being decided: when, and what it wants kept."""
-
-    def __init__(self, now: datetime) -> None:
-        self.now = now
-        self.change = Change()
 
 
 def tell(

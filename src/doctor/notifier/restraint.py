@@ -16,11 +16,12 @@ from doctor.model.alarm_book import AlarmBook
 from doctor.model.notification import NotificationType
 from doctor.model.resource import Isolation
 from doctor.model.resource_map import ResourceMap
-from doctor.model.subscription import Subscription, When
+from doctor.model.subscription import Subscription
 from doctor.notifier import aggregate
 from doctor.notifier.aggregate import Group
 from doctor.notifier.matching import hears_of
 
+NO_HOST = ""
 HARMLESS = (Isolation.NOT_REQUIRED, Isolation.ISOLATED)
 
 _FAULT = NotificationType.FAULT
@@ -28,6 +29,7 @@ _CHANGED = NotificationType.FAULT_CHANGED
 _OVER = (NotificationType.FAULT_CLEARED, NotificationType.CORRECTION)
 
 News = dict[NotificationType, tuple[Alarm, ...]]
+IsHarmless = Callable[[str], bool]  # a host, by its id
 IsolationOf = Callable[[str | None], Isolation]
 
 
@@ -71,16 +73,16 @@ def restrain(subscription: Subscription, restraint: Restraint, news: News, look:
     """Decide what a patient subscription is told of one transition; ``news`` is what its filter lets through."""
     group, told = _by_group(subscription, restraint.group, news, look)
     held = restraint.held
-    if subscription.when is When.ISOLATED:
-        held, told = _by_isolation(held, told, look)
+    if held or subscription.waits_for_isolation:
+        held, told = _by_isolation(held, told, look, _is_harmless_to(subscription, look))
     return Outcome(Restraint(group, held), tuple(_wanted(subscription, told)))
 
 
 def release(
-    restraint: Restraint, look: Look
+    subscription: Subscription, restraint: Restraint, look: Look
 ) -> tuple[Restraint, list[tuple[AlarmedFault, tuple[Alarm, ...]]]]:
     """Return what no longer has to wait, by fault: hosts are isolated, or it turned out that they need not be."""
-    ready = _released(restraint.held, look.book, lambda host: look.isolation_of(host) in HARMLESS)
+    ready = _released(restraint.held, look.book, _is_harmless_to(subscription, look))
     gone = {alarm.alarm_id for _, alarm in ready}
     by_fault: dict[str, tuple[AlarmedFault, list[Alarm]]] = {}
     for record, alarm in ready:
@@ -90,35 +92,65 @@ def release(
 
 
 def regrouped(
-    subscription: Subscription, restraint: Restraint, former: Subscription | None, look: Look
+    subscription: Subscription,
+    restraint: Restraint,
+    former: Subscription | None,
+    formerly: ResourceMap,
+    look: Look,
 ) -> Restraint:
-    """Return how the group of a subscription stands, counted anew: its policy changed, or the resource map.
+    """Return what is held back when a subscription is new or changed (it was ``former``), or the map (``formerly``).
 
-    What is out now counts from when it was raised, unless it was known. Who was told of everything before has been
-    told of all that is open. What is not told yet is told with the next failure.
+    A group is counted anew; what is out counts from when it was raised, unless it was known. Who subscribes is not told
+    what is open already, but of a group if too many are out (`recounted`). What was held back because of a group to which
+    it no longer belongs waits for nothing but its host. The book is from before.
     """
-    wish = subscription.aggregate
-    held = {
-        alarm.alarm_id: restraint.held[alarm.alarm_id]
+
+    def has_passed(alarm: Alarm) -> bool:
+        """Tell whether no group held it back: it was told, or waits for a host."""
+        if former is None:
+            return False
+        group = former.aggregate
+        return (
+            group is None
+            or alarm.alarm_id in restraint.held
+            or alarm.alarm_id in restraint.group.told
+            or not aggregate.is_member(group, former.project, formerly.virtual.get(alarm.resource_id))
+        )
+
+    def is_member(alarm: Alarm) -> bool:
+        machine = look.resources.virtual.get(alarm.resource_id)
+        wish = subscription.aggregate
+        return wish is not None and aggregate.is_member(wish, subscription.project, machine)
+
+    is_grouped = subscription.aggregate is not None or (former is not None and former.aggregate is not None)
+    alarms = list(_open_alarms(subscription, formerly, look)) if is_grouped else []
+    members = [alarm for alarm in alarms if is_member(alarm)]
+    waiting = [
+        alarm
         for record, alarm in _known(look.book, restraint.held)
         if hears_of(subscription.filter, record.fault, alarm)
-    }
-    if wish is None:
-        return Restraint(Group(), held)
-    members = list(_open_alarms_of_members(subscription, look))
+    ]
+    if former is not None:
+        waiting += [alarm for alarm in alarms if not (has_passed(alarm) or is_member(alarm))]
     known = restraint.group.out
     out = {
         alarm.alarm_id: known.get(alarm.alarm_id) or aggregate.Failure(alarm.resource_id, alarm.raised_time)
         for alarm in members
         if alarm.resource_state.is_out
     }
-    told = restraint.group.told.intersection(alarm.alarm_id for alarm in members)
-    if former is not None and former.aggregate is None:
-        told = frozenset(alarm.alarm_id for alarm in members if alarm.alarm_id not in held)
-    exceeded = (
-        restraint.group.exceeded and len({failure.resource_id for failure in out.values()}) > wish.more_than
-    )
-    return Restraint(Group(out, told, exceeded), held)
+    told = frozenset(alarm.alarm_id for alarm in members if has_passed(alarm))
+    group = Group(out, told, restraint.group.exceeded)
+    return Restraint(group, _hosts_of(waiting, look.resources))
+
+
+def recounted(subscription: Subscription, restraint: Restraint, look: Look) -> Restraint:
+    """Return what is held back when nothing happened but to the wish: too many of a group may be out by it."""
+    wish = subscription.aggregate
+    if wish is None:
+        return restraint
+    group, tell = aggregate.step(wish, restraint.group, began={}, ended=(), cleared=(), now=look.now)
+    alarms = [alarm for _, alarm in _known(look.book, tell) if alarm.alarm_id not in restraint.held]
+    return Restraint(group, restraint.held | _hosts_of(alarms, look.resources))
 
 
 def is_kept_back(
@@ -133,14 +165,19 @@ def is_kept_back(
     return aggregate.is_member(wish, subscription.project, resources.virtual.get(alarm.resource_id))
 
 
-def _open_alarms_of_members(subscription: Subscription, look: Look) -> Iterator[Alarm]:
-    wish, project = subscription.aggregate, subscription.project
-    assert wish is not None
-    for resource_id in look.resources.owned_by(project or ""):
-        if aggregate.is_member(wish, project, look.resources.virtual[resource_id]):
-            for record in look.book.on(resource_id):
-                if hears_of(subscription.filter, record.fault, record.alarms[resource_id]):
-                    yield record.alarms[resource_id]
+def _open_alarms(subscription: Subscription, formerly: ResourceMap, look: Look) -> Iterator[Alarm]:
+    """Return what is open of an owner, and heard; a group is nothing but machines."""
+    project = subscription.project or ""
+    for resource_id in dict.fromkeys((*formerly.owned_by(project), *look.resources.owned_by(project))):
+        for record in look.book.on(resource_id):
+            alarm = record.alarms[resource_id]
+            if alarm.project == subscription.project and hears_of(subscription.filter, record.fault, alarm):
+                yield alarm
+
+
+def _hosts_of(alarms: Iterable[Alarm], resources: ResourceMap) -> dict[str, str]:
+    """Return the host that each alarm waits for; one without a host waits for nothing."""
+    return {alarm.alarm_id: _host_of(alarm, resources) or NO_HOST for alarm in alarms}
 
 
 # --- the group ---
@@ -195,7 +232,7 @@ def _by_group(
 
 
 def _by_isolation(
-    held: dict[str, str], told: dict[NotificationType, Told], look: Look
+    held: dict[str, str], told: dict[NotificationType, Told], look: Look, is_harmless: IsHarmless
 ) -> tuple[dict[str, str], dict[NotificationType, Told]]:
     """Keep back what is on a host that may do harm, and what became of it meanwhile."""
     waiting = dict(held)
@@ -204,23 +241,32 @@ def _by_isolation(
         one = told.get(kind)
         if one is None:
             continue
-        alarms = [alarm for alarm in one.alarms if not _waits(kind, alarm, waiting, look)]
-        others = [pair for pair in one.others if not _waits(kind, pair[1], waiting, look)]
+        alarms = [alarm for alarm in one.alarms if not _waits(kind, alarm, waiting, look, is_harmless)]
+        others = [pair for pair in one.others if not _waits(kind, pair[1], waiting, look, is_harmless)]
         if alarms or others:
             passed[kind] = Told(kind, tuple(alarms), tuple(others))
-    ready = _released(waiting, look.book, lambda host: look.isolation_of(host) in HARMLESS)
+    ready = _released(waiting, look.book, is_harmless)
     for _, alarm in ready:
         del waiting[alarm.alarm_id]
     return waiting, _with(passed, ready)
 
 
-def _waits(kind: NotificationType, alarm: Alarm, waiting: dict[str, str], look: Look) -> bool:
+def _is_harmless_to(subscription: Subscription, look: Look) -> IsHarmless:
+    """Return what tells whether a subscription need not wait for a host."""
+    if not subscription.waits_for_isolation:
+        return lambda _: True
+    return lambda host: look.isolation_of(host) in HARMLESS
+
+
+def _waits(
+    kind: NotificationType, alarm: Alarm, waiting: dict[str, str], look: Look, is_harmless: IsHarmless
+) -> bool:
     if kind in _OVER:
         return waiting.pop(alarm.alarm_id, None) is not None
     if kind is _CHANGED:
         return alarm.alarm_id in waiting
     host = _host_of(alarm, look.resources)
-    if host is None or look.isolation_of(host) in HARMLESS:
+    if host is None or is_harmless(host):
         return False
     waiting[alarm.alarm_id] = host
     return True
@@ -254,7 +300,7 @@ def _known(book: AlarmBook, alarm_ids: Iterable[str]) -> Iterator[tuple[AlarmedF
 
 
 def _released(
-    held: dict[str, str], book: AlarmBook, is_harmless: Callable[[str], bool]
+    held: dict[str, str], book: AlarmBook, is_harmless: IsHarmless
 ) -> list[tuple[AlarmedFault, Alarm]]:
     return list(_known(book, (alarm_id for alarm_id, host in held.items() if is_harmless(host))))
 

@@ -21,6 +21,7 @@ def stored(**body: object) -> StoredNotification:
     )
 
 
+@pytest.mark.requirement("E26")
 def test_the_stored_body_is_the_data_to_the_letter() -> None:
     """[I-4] And every repeat is the same bytes."""
     notification = stored(virtual_resource_info=[{"virtual_resource_id": "vm-1", "faults": []}])

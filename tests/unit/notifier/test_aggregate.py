@@ -150,6 +150,7 @@ class Simple:
         return news
 
 
+@pytest.mark.requirement("B12")
 @given(MOVES, st.integers(0, 4), st.none() | st.integers(1, 90).map(lambda one: timedelta(seconds=one)))
 def test_it_tells_what_the_simple_version_tells(
     moves: list[tuple[str, str, int]], more_than: int, within: timedelta | None

@@ -12,14 +12,14 @@ from typing import Any, Literal, NamedTuple
 from msgspec.structs import replace
 
 from doctor.flows import delivery as delivery_module
-from doctor.flows import fault as fault_module
+from doctor.flows import settlement as settlement_module
 from doctor.flows.delivery import DeliveryFlow, Lane
-from doctor.flows.fault import FaultFlow, Step
+from doctor.flows.fault import FaultFlow
 from doctor.flows.notices import Notices
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.situation import Situation
+from doctor.flows.step import Draft, Step
 from doctor.flows.subscription import SubscriptionFlow
-from doctor.flows.telling import Draft
 from doctor.inspector.intake import Intake
 from doctor.model.alarm import Transition
 from doctor.model.errors import StoreError
@@ -459,7 +459,7 @@ def map_only_in_store(patch: Patch) -> None:
 @mutant
 def map_corrects_nothing(patch: Patch) -> None:
     """Leave open faults as they were judged by the map before."""
-    patch.set(fault_module, "corrections", lambda *_parts, **_more: ())
+    patch.set(settlement_module, "corrections", lambda *_parts, **_more: ())
 
 
 @mutant

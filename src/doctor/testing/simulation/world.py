@@ -22,7 +22,7 @@ from doctor.model.event import RawEvent
 from doctor.model.fault import Severity
 from doctor.model.identity import Identity, Role
 from doctor.model.notification import StoredNotification
-from doctor.model.subscription import EventKind, SubscribeFilter, Subscription, TellingPolicy
+from doctor.model.subscription import Acknowledge, EventKind, SubscribeFilter, Subscription, TellingPolicy
 from doctor.testing.clock import LoopClock
 from doctor.testing.simulation import oracles
 from doctor.testing.simulation.loop import SimLoop, StuckError
@@ -436,7 +436,7 @@ class World:
             await self._leave(who, identity, held)
 
     async def _subscribe(self, who: str, rng: random.Random, identity: Identity, endpoints: int) -> Held:
-        kind = rng.choice(["all", "all", "all", "severe", "one type", "no clear", "no change"])
+        kind = rng.choice(["all", "all", "all", "severe", "one type", "no clear", "no change", "silent"])
         asked = SubscribeFilter(event=FAULTS)
         if kind == "severe":
             asked = SubscribeFilter(event=FAULTS, min_severity=Severity.MAJOR)
@@ -453,7 +453,11 @@ class World:
                 asked,
                 _wishes(name, endpoints),
                 resource_ids=[],
-                policy=TellingPolicy(clear=kind != "no clear", change=kind != "no change"),
+                policy=TellingPolicy(
+                    clear=kind != "no clear",
+                    change=kind != "no change",
+                    acknowledge=Acknowledge.EXPLICIT if kind == "silent" else Acknowledge.HTTP,
+                ),
             ),
         )
         tick = self.trace.note(
