@@ -360,6 +360,4 @@ def _told(row: StoredNotification) -> list[Told]:
 
 
 TestSubscriptionLife = pytest.mark.requirement("B12", "B20", "B27", "D4", "D5")(SubscriptionLife.TestCase)
-TestSubscriptionLife.settings = settings(
-    max_examples=EXAMPLES, stateful_step_count=30, deadline=None
-)
+TestSubscriptionLife.settings = settings(max_examples=EXAMPLES, stateful_step_count=30, deadline=None)
