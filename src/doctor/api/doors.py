@@ -17,6 +17,7 @@ from doctor.api.availability import AvailabilityDoor
 from doctor.api.capacity import CapacityDoor
 from doctor.api.deliveries import DeliveriesDoor
 from doctor.api.docs import Documentation
+from doctor.api.escalations import EscalationsDoor
 from doctor.api.faults import FaultsDoor
 from doctor.api.notifications import NotificationsDoor
 from doctor.api.openapi import openapi_document
@@ -38,6 +39,7 @@ from doctor.flows.alarm_list import AlarmListFlow
 from doctor.flows.availability import AvailabilityFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.dry_run import DryRunFlow
+from doctor.flows.escalation import EscalationFlow
 from doctor.flows.fault import FaultFlow
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.replay import ReplayFlow
@@ -161,6 +163,7 @@ def all_operations() -> tuple[Operation, ...]:
         FaultsDoor,
         AlarmsDoor,
         AlarmLifeDoor,
+        EscalationsDoor,
         AgeingDoor,
         VirtualResourcesDoor,
         PhysicalResourcesDoor,
@@ -221,6 +224,7 @@ def make_doors(
                 AlarmHistory(situation, timelines),
                 AlarmListFlow(situation, delivery, clock),
             ),
+            EscalationsDoor(EscalationFlow(situation, faults)),
             AgeingDoor(ageing),
             VirtualResourcesDoor(situation),
             PhysicalResourcesDoor(situation),

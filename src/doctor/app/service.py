@@ -89,7 +89,10 @@ class Service:
         await _make_admin_token(parts)
         for subscription in situation.subscriptions:
             parts.delivery.follow(subscription)
-        _ = situation.pool  # counted now, and not when the first host fails
+        _ = (
+            situation.pool,
+            situation.resources.hosts_by_domain,
+        )  # counted now, and not when the first host fails
         parts.alarms.start()
         parts.faults.start()
         settle_memory()

@@ -27,12 +27,15 @@ from doctor.flows.settlement import Settlement
 from doctor.flows.situation import ISOLATION_MEMO, Situation
 from doctor.flows.step import Step
 from doctor.flows.timelines import Timelines
+from doctor.flows.zones import ZoneWatch
 from doctor.inspector import diagnosis
+from doctor.inspector.escalation import Move
 from doctor.inspector.selection import Clear, Ignored, Raise, Unnamed
 from doctor.kit.clock import Clock
 from doctor.kit.ids import stable_ids
 from doctor.model.alarm import AlarmedFault
 from doctor.model.checkpoint import Checkpoint
+from doctor.model.errors import RejectedError
 from doctor.model.event import EventBatch, RawEvent
 from doctor.model.resource import Isolation
 from doctor.model.resource_map import ResourceMap
@@ -80,7 +83,9 @@ class FaultFlow:
         self._notices = Notices(situation)
         self._settlement = Settlement(situation, clock, self._notices)
         self._conclusions = Conclusions(situation, self._settlement, self._judgement)
+        self._zones = ZoneWatch(situation, self._settlement, agenda, self._zone_due)
         situation.on_restored(self._catch_up)
+        situation.on_restored(self._watch_zones)
         situation.on_policy(self._look_back)
         delivery.keep = situation.keep
 
@@ -92,6 +97,10 @@ class FaultFlow:
         """Put on the agenda what was due when Doctor ended."""
         self._judgement.resume()
         self._look_back()
+
+    def _watch_zones(self) -> None:
+        """Note when something is due in which zone, as it is by what is known and in force now."""
+        self._zones.resume(self._clock.now())
 
     async def accept(self, reports: Iterable[Reported]) -> list[Accepted]:
         """Judge reports in their order, and return when all that follows from them is durable.
@@ -127,6 +136,7 @@ class FaultFlow:
                     self._judge(event, event_id, step)
                 else:
                     situation.unnamed.count(event.type)
+                self._zones.heed(step)
         batch = EventBatch(
             received_time=report.received,
             source=report.source,
@@ -264,6 +274,15 @@ class FaultFlow:
         """
         await self._by_itself(lambda step: self._end_by_hand(fault_key, step), user=user)
 
+    async def decide(self, escalation_id: str, move: Move, *, user: str, comment: str = "") -> None:
+        """Say whether a zone has failed whose parts have failed too often; to say the same twice is no error.
+
+        Raises:
+            RejectedError: there is nothing of this id to decide, or not any more.
+            StoreError: it was not kept.
+        """
+        await self._by_itself(lambda step: self._zones.decide(escalation_id, move, comment, step), user=user)
+
     def _end_by_hand(self, fault_key: str, step: Step) -> None:
         """Take a person's word that a fault is over, whatever was folded, and whatever would follow from others."""
         situation = self._situation
@@ -286,6 +305,9 @@ class FaultFlow:
         step = Step(self._clock.now(), user=user)
         try:
             decide(step)
+            self._zones.heed(step)
+        except RejectedError:  # before anything was done
+            raise
         except Exception:  # a defect of ours: what memory has of this step is not kept
             situation.doubt()
             raise
@@ -296,6 +318,7 @@ class FaultFlow:
         """See whether the policy that is in force now stands behind what was concluded before."""
         if self._conclusions.unfounded:
             self._agenda.at(self._clock.now(), LET_GO, lambda _: self._by_itself(self._conclusions.let_go))
+        self._watch_zones()
 
     async def _calm(self, key: Key) -> None:
         """Tell how a fault that came and went has ended up."""
@@ -325,6 +348,10 @@ class FaultFlow:
     async def _lull(self, key: Key) -> None:
         """End the storm over a domain, if it is calm by now."""
         await self._by_itself(lambda step: self._conclusions.end_storm(key[0], step))
+
+    async def _zone_due(self, zone: str) -> None:
+        """Do what is due in a zone."""
+        await self._by_itself(lambda step: self._zones.pass_time(zone, step))
 
     async def _silence(self, key: Key) -> None:
         """Say that somebody has not spoken who should have."""

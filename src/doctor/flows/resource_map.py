@@ -17,6 +17,7 @@ async def replace_map(faults: FaultFlow, resources: ResourceMap, document: bytes
         RejectedError: the map belongs to a cloud.
         StoreError: it could not be kept; the map before stays.
     """
+    _ = resources.hosts_by_domain  # counted now, and not when the first host fails
     await faults.replace_map(resources, document)
     settle_memory()
     log.info(

@@ -15,9 +15,11 @@ import structlog
 from doctor.alarms import lifecycle
 from doctor.alarms.notes import AlarmNotes
 from doctor.flows.memory import Memory
+from doctor.flows.zone_memory import zone_book
 from doctor.inspector.intake import Intake
 from doctor.inspector.selection import Selector
 from doctor.inspector.unnamed import UnnamedTypes
+from doctor.inspector.zone_book import ZoneBook
 from doctor.model.alarm_book import AlarmBook
 from doctor.model.alarm_note import AlarmNote
 from doctor.model.capacity import Pool
@@ -68,6 +70,7 @@ class Situation:
         self.intake = Intake()
         self._public_url = public_url
         self.memory = Memory()
+        self.zones = ZoneBook(self.fault_key)
         self.tokens: dict[str, Token] = {}
         self.secret = b""
         self.restraints: dict[str, Restraint] = {}
@@ -245,6 +248,7 @@ class Situation:
         self.policy = snapshot.policy
         self.memory = Memory(snapshot.memos, self.memory)
         self._recall_tellings(snapshot)
+        self.zones = zone_book(snapshot.memos, self.fault_key)
         self.intake = Intake()
         ids = snapshot.event_ids.hex()
         for start in range(0, len(ids), 32):

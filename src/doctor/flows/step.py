@@ -19,7 +19,8 @@ class Draft:
 class Step(Draft):
     """What one call to the fault flow decided: what to keep, when it was decided, and by whom if not by a Monitor.
 
-    ``accepted`` is when the report came of which it is just deciding.
+    ``accepted`` is when the report came of which it is just deciding, ``heeded`` how many of the faults to be kept the
+    zones around them have taken note of.
     """
 
     def __init__(self, now: datetime, *, user: str = "") -> None:
@@ -28,6 +29,7 @@ class Step(Draft):
         self.user = user
         self.timelines: list[Timeline] = []
         self.cleared_faults: list[str] = []
+        self.heeded = 0
 
     def remember(self, before: AlarmedFault, transition: Transition, *, user: str = "") -> None:
         """Keep of a transition what the record of the fault will not tell."""

@@ -120,6 +120,8 @@ def reach(
         )
 
     effect = Effect(fault.state, fault.severity)
+    if fault.is_confined:
+        return {fault.resource_id: effect}
     return effects(fault.resource_id, fault.resource_type, effect, resources, rules, is_lost)
 
 

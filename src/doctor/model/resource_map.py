@@ -4,11 +4,19 @@ Plain dicts over structs that the garbage collector need not visit: a million ma
 and a look-up costs a microsecond or two, since nothing is listed or searched at fault time.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from doctor.model.errors import Flaw, RejectedError
-from doctor.model.resource import HOST, PhysicalResource, Relation, Resource, VirtualResource
+from doctor.model.resource import (
+    HOST,
+    JOINS,
+    MOST_LEVELS,
+    PhysicalResource,
+    Relation,
+    Resource,
+    VirtualResource,
+)
 
 HOSTS = "hosts"
 
@@ -138,6 +146,31 @@ class ResourceMap:
     def suppliers_among(self, resource_ids: Iterable[str]) -> Sequence[str]:
         """Return those of the resources that are suppliers in some relation, in the order of their ids."""
         return sorted(self._dependents.keys() & resource_ids)
+
+    def domains_of(self, resource_id: str) -> list[str]:
+        """Return the failure domains that a resource is in, those nearest to it first."""
+        found: dict[str, None] = {}
+        level = [resource_id]
+        for _ in range(MOST_LEVELS):
+            level = [
+                relation.supplier
+                for name in level
+                for relation in self._suppliers.get(name, ())
+                if relation.kind in JOINS and relation.supplier not in found
+            ]
+            found.update(dict.fromkeys(level))
+            if not level:
+                break
+        return list(found)
+
+    @cached_property
+    def hosts_by_domain(self) -> Mapping[str, frozenset[str]]:
+        """Return the hosts in each failure domain, also in those within it: counted once, for all of the map."""
+        found: dict[str, set[str]] = {}
+        for host in self.hosts():
+            for domain in self.domains_of(host.id):
+                found.setdefault(domain, set()).add(host.id)
+        return {domain: frozenset(hosts) for domain, hosts in found.items()}
 
     def hosts(self) -> Iterator[PhysicalResource]:
         """Return all hosts."""

@@ -42,6 +42,7 @@ from doctor.flows.situation import Situation
 from doctor.flows.subscription import EndpointWish, SubscriptionFlow
 from doctor.flows.timelines import Timelines
 from doctor.inspector.catalogue import default_catalogue, default_policy_text
+from doctor.inspector.escalation import Move
 from doctor.inspector.policy_text import parse_policy
 from doctor.inspector.selection import Selector
 from doctor.model.errors import RejectedError, StoreError
@@ -546,6 +547,17 @@ class Moment:
 
         story.note(self._second, act)
 
+    def decide(self, move: Move, zone: str, *, user: str = "somebody") -> None:
+        """Let the Administrator decide whether a zone has failed."""
+        story = self._story
+
+        async def act() -> None:
+            asked = story.doctor.situation.zones.active(zone)
+            assert asked is not None
+            await story.doctor.faults.decide(asked.escalation_id, move, user=user)
+
+        story.note(self._second, act)
+
     def rebuild_list(self) -> None:
         """Let the Administrator tell everybody what is open."""
 
@@ -805,7 +817,7 @@ def _promise(holds: bool, broken: str) -> None:
 
 def without_damping() -> str:
     """Return the policy that ships, by which every change is told however often a fault comes and goes."""
-    return f"{default_policy_text()}\ndamping: off\n"
+    return default_policy_text(damping=False)
 
 
 def _selector(policy: str | None, clock: LoopClock) -> Selector:
