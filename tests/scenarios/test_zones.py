@@ -4,6 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from doctor.flows.ageing import AgeingFlow
 from doctor.inspector.escalation import Move
@@ -17,6 +19,7 @@ from doctor.testing.clock import START
 from doctor.testing.scenario import Scenario, down, host_down, host_up, switch_down, switch_up, up
 from tests.scenarios.fallible_store import FallibleStore
 from tests.scenarios.nfvi import FAULTS
+from tests.unit.model.nfvis import long_lists
 
 INSTANCE = "compute.instance.down"
 POLICY = """
@@ -424,6 +427,36 @@ def test_a_restart_changes_nothing(end: float) -> None:
         (40.0, "fault", "rack-a", "escalation to a zone"),
         (100.0, "fault_cleared", "rack-a", "escalation to a zone"),
     ]
+
+
+HOST_NAMES = st.sampled_from([f"{rack}-{n}" for rack in "ab" for n in (1, 2, 3)])
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    long_lists(st.tuples(st.integers(1, 30), HOST_NAMES), 20),
+    st.lists(st.integers(0, 300), max_size=3, unique=True),
+    st.sampled_from([ASK, AUTOMATIC]),
+)
+def test_restarts_at_any_time_change_nothing(
+    changes: list[tuple[int, str]], crashes: list[int], zones: str
+) -> None:
+    """[I-7] The same is told in the same seconds, whatever of it Doctor had to remember."""
+    zones += "  - {type: power, probation: PT5M, frequency: 2, distinct: 2, escalate: automatic}\n"
+    heard = []
+    for crashing in ((), crashes):
+        told = story(zones)
+        second, is_down = 0.0, set[str]()
+        for gap, host in changes:
+            second += gap
+            told.at(second).push((host_up if host in is_down else host_down)(host, seen=second))
+            is_down ^= {host}
+        for moment in crashing:
+            told.at(moment + 0.5).crash()
+            told.at(moment + 0.6).start()
+        told.run(until=second + 700.0)
+        heard.append(of_zones(told))
+    assert heard[0] == heard[1]
 
 
 def test_what_was_due_while_doctor_was_away_is_done_at_its_return() -> None:
