@@ -15,6 +15,7 @@ from doctor.api.alarms import AlarmsDoor
 from doctor.api.application import make_application, token_in
 from doctor.api.availability import AvailabilityDoor
 from doctor.api.capacity import CapacityDoor
+from doctor.api.deliveries import DeliveriesDoor
 from doctor.api.docs import Documentation
 from doctor.api.escalations import EscalationsDoor
 from doctor.api.faults import FaultsDoor
@@ -30,6 +31,7 @@ from doctor.api.subscriptions import SubscriptionsDoor
 from doctor.api.virtual_resources import VirtualResourcesDoor
 from doctor.api.wire.event import AnyEvents
 from doctor.api.wire.journal import recorded_events
+from doctor.flows.acknowledgement import AcknowledgementFlow
 from doctor.flows.ageing import AgeingFlow
 from doctor.flows.alarm import AlarmFlow
 from doctor.flows.alarm_history import AlarmHistory
@@ -40,6 +42,7 @@ from doctor.flows.dry_run import DryRunFlow
 from doctor.flows.escalation import EscalationFlow
 from doctor.flows.fault import FaultFlow
 from doctor.flows.policy import PolicyFlow
+from doctor.flows.replay import ReplayFlow
 from doctor.flows.situation import Situation
 from doctor.flows.subscription import SubscriptionFlow
 from doctor.flows.timelines import Timelines
@@ -156,6 +159,7 @@ def all_operations() -> tuple[Operation, ...]:
         EventDoors,
         SubscriptionsDoor,
         NotificationsDoor,
+        DeliveriesDoor,
         FaultsDoor,
         AlarmsDoor,
         AlarmLifeDoor,
@@ -184,6 +188,8 @@ def make_doors(
     faults: FaultFlow,
     delivery: DeliveryFlow,
     subscriptions: SubscriptionFlow,
+    acknowledgements: AcknowledgementFlow,
+    replays: ReplayFlow,
     tokens: TokenFlow,
     timelines: Timelines,
     policies: PolicyFlow,
@@ -209,6 +215,7 @@ def make_doors(
             EventDoors(),
             SubscriptionsDoor(situation, subscriptions),
             NotificationsDoor(situation, delivery, subscriptions, timelines, clock),
+            DeliveriesDoor(situation, subscriptions, acknowledgements, replays),
             FaultsDoor(situation),
             AlarmsDoor(situation, alarms),
             AlarmLifeDoor(
@@ -221,7 +228,7 @@ def make_doors(
             AgeingDoor(ageing),
             VirtualResourcesDoor(situation),
             PhysicalResourcesDoor(situation),
-            ResourceMapDoor(situation, delivery, clock),
+            ResourceMapDoor(situation, faults),
             CapacityDoor(situation),
             AvailabilityDoor(AvailabilityFlow(situation, levels), clock),
             Admin(situation, timelines, tokens),

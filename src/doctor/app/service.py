@@ -123,6 +123,8 @@ class Service:
             background = [
                 tasks.create_task(parts.delivery.run(), name="delivery"),
                 tasks.create_task(parts.situation.stay_ready(), name="mending"),
+                tasks.create_task(parts.acknowledgements.run(), name="acknowledgements"),
+                tasks.create_task(parts.outages.run(), name="outages"),
                 tasks.create_task(_every(FLUSH_EVERY, parts.timelines.flush), name="timelines"),
                 tasks.create_task(parts.agenda.run(), name="agenda"),
                 tasks.create_task(self._prune(parts), name="retention"),

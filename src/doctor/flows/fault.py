@@ -7,7 +7,7 @@ Up to saving nothing waits: a step is decided in memory, in the order in which e
 without locks. The answer to the Monitor comes after saving [I-1], telling right behind it.
 
 Of one event `FaultFlow` decides which fault it is. What the fault does to alarms, notifications and the capacity is
-brought about in `settlement`, what follows from several faults together in `conclusion`, and whether it is believed
+brought about in `settlement` (whom it is told to in `notices`), what follows from several faults together in `conclusion`, and whether it is believed
 by now, or comes and goes, is asked of `judgement`. All of them write into the one `Step`.
 """
 
@@ -22,10 +22,10 @@ from doctor.flows.conclusion import Conclusions
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.judgement import OWN, Judgement
 from doctor.flows.memory import Expected, Key
+from doctor.flows.notices import Notices
 from doctor.flows.settlement import Settlement
-from doctor.flows.situation import Situation
+from doctor.flows.situation import ISOLATION_MEMO, Situation
 from doctor.flows.step import Step
-from doctor.flows.telling import written
 from doctor.flows.timelines import Timelines
 from doctor.flows.zones import ZoneWatch
 from doctor.inspector import diagnosis
@@ -33,12 +33,13 @@ from doctor.inspector.escalation import Move
 from doctor.inspector.selection import Clear, Ignored, Raise, Unnamed
 from doctor.kit.clock import Clock
 from doctor.kit.ids import stable_ids
-from doctor.model.alarm import AlarmedFault, Transition
+from doctor.model.alarm import AlarmedFault
 from doctor.model.checkpoint import Checkpoint
 from doctor.model.errors import RejectedError
 from doctor.model.event import EventBatch, RawEvent
-from doctor.notifier.matching import tellings
-from doctor.notifier.message import Outlooks
+from doctor.model.resource import Isolation
+from doctor.model.resource_map import ResourceMap
+from doctor.ports.store import Memo
 
 LET_GO = "let go of what no rule stands behind"
 
@@ -79,7 +80,8 @@ class FaultFlow:
         self._clock = clock
         self._agenda = agenda
         self._judgement = Judgement(situation, clock, agenda, self._calm, self._silence, self._lull)
-        self._settlement = Settlement(situation, clock, self._notify)
+        self._notices = Notices(situation)
+        self._settlement = Settlement(situation, clock, self._notices)
         self._conclusions = Conclusions(situation, self._settlement, self._judgement)
         self._zones = ZoneWatch(situation, self._settlement, agenda, self._zone_due)
         situation.on_restored(self._catch_up)
@@ -249,15 +251,6 @@ class FaultFlow:
         self._settlement.end(record, step)
         self._conclusions.draw(record.fault.resource_id, record.fault.fault_key, step)
 
-    def _notify(self, transition: Transition, outlooks: Outlooks, step: Step) -> None:
-        """Write the notifications of a transition, each with the next number of its subscription."""
-        situation = self._situation
-        for telling in tellings(transition, situation.subscriptions, situation.notes.shelved):
-            describer = situation.describer(telling.subscription.project, outlooks)
-            step.change.notifications.append(
-                written(situation, telling, transition.record, describer, now=step.now)
-            )
-
     def _tell(self, step: Step) -> None:
         """Hand over what is saved (T5)."""
         if step.timelines or step.cleared_faults:
@@ -371,3 +364,50 @@ class FaultFlow:
             self._situation.memory.expect(key, silent, step.change)
             body = msgspec.json.encode(event)
             self._take(Reported([event], source=OWN, body=body, received=step.now), step)
+
+    async def isolation_changed(self, host: str, isolation: Isolation) -> None:
+        """Take over how far the isolation of a faulty host got, and tell those who waited for it.
+
+        Whoever fences says so here; as long as nobody does a dead host stays `pending`.
+
+        Raises:
+            StoreError: nothing was kept; say it again.
+        """
+        await self._by_itself(lambda step: self._isolate(host, isolation, step))
+
+    def _isolate(self, host: str, isolation: Isolation, step: Step) -> None:
+        self._situation.isolations[host] = isolation
+        step.change.memos.append(Memo(kind=ISOLATION_MEMO, key=host, record=isolation.encode()))
+        self._notices.of_isolation(step)
+
+    async def replace_map(self, resources: ResourceMap, document: bytes) -> None:
+        """Use another resource map for the very next event, and put right what was told by the one before [I-24].
+
+        The map and what follows from it are kept together, or neither is.
+
+        Raises:
+            RejectedError: the map belongs to a cloud.
+            StoreError: it could not be kept; the map before stays.
+        """
+        situation = self._situation
+        controller = situation.controller
+        async with situation.setting:
+            await situation.ready()
+            before = situation.resources
+            pool = situation.pool  # as it is before
+            controller.replace(resources)
+            step = Step(self._clock.now())
+            step.change.resource_map = document
+            try:
+                self._settlement.correct(before, pool, step)
+            except Exception:  # a defect of ours: what memory has of this step is not kept
+                controller.replace(before)
+                situation.doubt()
+                raise
+            await situation.put_in_force(
+                step.change,
+                lambda snapshot: snapshot.resource_map == document,
+                lambda: controller.replace(resources),
+                lambda: controller.replace(before),
+            )
+            self._tell(step)

@@ -30,7 +30,7 @@ class AlarmBook:
     def apply(self, transition: Transition) -> None:
         """Take over what a transition decided."""
         record = transition.record
-        for alarm in transition.cleared:
+        for alarm in (*transition.cleared, *transition.corrected):
             self._forget(record.fault.fault_key, alarm)
         if transition.cleared:
             self._disown(record, transition.cleared)

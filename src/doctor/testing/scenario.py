@@ -26,13 +26,17 @@ import msgspec
 
 from doctor.drivers.controllers.embedded import EmbeddedController
 from doctor.drivers.stores.memory import MemoryStore
+from doctor.flows.acknowledgement import AcknowledgementFlow
 from doctor.flows.agenda import Agenda
 from doctor.flows.alarm import AlarmAction, AlarmFlow
 from doctor.flows.alarm_history import AlarmHistory
 from doctor.flows.alarm_list import AlarmListFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import Accepted, FaultFlow, Reported
+from doctor.flows.heartbeat import Heartbeats
+from doctor.flows.outage import OutageFlow
 from doctor.flows.policy import PolicyFlow
+from doctor.flows.replay import Replay, ReplayFlow
 from doctor.flows.resource_map import replace_map
 from doctor.flows.situation import Situation
 from doctor.flows.subscription import EndpointWish, SubscriptionFlow
@@ -51,8 +55,9 @@ from doctor.model.notification import (
     NotificationType,
     StoredNotification,
 )
+from doctor.model.resource import Isolation
 from doctor.model.resource_map import ResourceMap
-from doctor.model.subscription import SubscribeFilter, Subscription
+from doctor.model.subscription import SubscribeFilter, Subscription, TellingPolicy
 from doctor.ports.store import Store
 from doctor.testing.channel import Answer, Attempt, FakeChannel
 from doctor.testing.clock import START, LoopClock
@@ -164,6 +169,8 @@ def sentences(message: Any) -> frozenset[str]:
         hosts, vcpus = zone.get("hosts"), zone["vcpus"]
         counted = f"{hosts['available']} of {hosts['total']} hosts, " if hosts else ""
         said.add(f"{zone['zone_id']} has {counted}{vcpus['available']} of {vcpus['total']} vcpus")
+    if "vim" in message:
+        said.add(f"{message['vim']['service']} is {message['vim']['perceived_severity']}")
     return frozenset(said)
 
 
@@ -198,10 +205,17 @@ class RunningFlows:
     ) -> None:
         self.situation = Situation(store, controller, selector)
         self.timelines = Timelines(store)
-        self.delivery = DeliveryFlow(store, channel, clock, self._on_delivered)
+        self.delivery = DeliveryFlow(
+            store, channel, clock, self._on_delivered, heartbeat_of=Heartbeats(self.situation, clock).of
+        )
+        self.acknowledgements = AcknowledgementFlow(self.situation, self.delivery, clock)
         self.agenda = Agenda(clock)
         self.faults = FaultFlow(self.situation, self.delivery, self.timelines, self.agenda, clock)
-        self.subscriptions = SubscriptionFlow(self.situation, self.delivery, channel, clock)
+        self.subscriptions = SubscriptionFlow(
+            self.situation, self.delivery, self.acknowledgements, channel, clock
+        )
+        self.replays = ReplayFlow(store, self.delivery)
+        self.outages = OutageFlow(self.situation, self.delivery, self.faults, clock)
         self.alarms = AlarmFlow(self.situation, self.faults, self.delivery, self.agenda, clock)
         self.alarm_history = AlarmHistory(self.situation, self.timelines)
         self.alarm_list = AlarmListFlow(self.situation, self.delivery, clock)
@@ -216,6 +230,7 @@ class RunningFlows:
                 delivery.told,
                 delivery.received,
             )
+            self.acknowledgements.delivered(notification, delivery)
 
     async def start(self, tasks: asyncio.TaskGroup) -> None:
         """Take over what the store has, and begin to deliver."""
@@ -226,6 +241,8 @@ class RunningFlows:
         self.do(tasks, self.delivery.run())
         self.faults.start()
         self.do(tasks, self.agenda.run())
+        self.do(tasks, self.acknowledgements.run())
+        self.do(tasks, self.outages.run())
 
     def do(self, tasks: asyncio.TaskGroup, work: Coroutine[Any, Any, None]) -> None:
         """Do something beside all else, until it is done or this Doctor dies."""
@@ -397,10 +414,12 @@ class Moment:
         project: str | None,
         asked: SubscribeFilter = EVERYTHING_OF_MINE,
         endpoints: int = 1,
-        clear: bool = True,
-        change: bool = True,
+        **policy: Any,
     ) -> None:
-        """Let a consumer of this project subscribe; without a project it is the Administrator."""
+        """Let a consumer of this project subscribe; without a project it is the Administrator.
+
+        ``policy`` are fields of `TellingPolicy`: how it wants to be told.
+        """
         story = self._story
 
         async def act() -> None:
@@ -411,16 +430,20 @@ class Moment:
                 asked,
                 _wishes(name, endpoints),
                 resource_ids=sorted(asked.virtual_resource_id),
-                clear=clear,
-                change=change,
+                policy=TellingPolicy(**policy),
             )
 
         story.note(self._second, act)
 
     def update(
-        self, name: str, *, endpoints: int | None = None, asked: SubscribeFilter | None = None
+        self,
+        name: str,
+        *,
+        endpoints: int | None = None,
+        asked: SubscribeFilter | None = None,
+        policy: TellingPolicy | None = None,
     ) -> None:
-        """Let a consumer change its subscription: how many endpoints it has, what it asks for."""
+        """Let a consumer change its subscription: how many endpoints it has, what it asks for, how it is told."""
         story = self._story
 
         async def act() -> None:
@@ -431,8 +454,7 @@ class Moment:
                 asked=asked,
                 wishes=None if endpoints is None else _wishes(name, endpoints),
                 resource_ids=[],
-                clear=None,
-                change=None,
+                policy=policy,
             )
 
         story.note(self._second, act)
@@ -446,6 +468,31 @@ class Moment:
             await story.doctor.subscriptions.delete(_identity(name, known.project), known.subscription_id)
 
         story.note(self._second, act)
+
+    def acknowledge(self, name: str, sequence: int) -> None:
+        """Let a consumer acknowledge a notification."""
+        story = self._story
+
+        async def act() -> None:
+            known = story.subscriptions[name].subscription_id
+            (row,) = await story.store.notifications(known, after=sequence - 1, limit=1)
+            await story.doctor.acknowledgements.acknowledge(row)
+
+        story.note(self._second, act)
+
+    def replay(self, name: str, first: int, last: int, *, parked_only: bool = True) -> None:
+        """Let a consumer ask for notifications once more."""
+        story = self._story
+
+        async def act() -> None:
+            await story.doctor.replays.replay(story.subscriptions[name], Replay(first, last, parked_only))
+
+        story.note(self._second, act)
+
+    def isolate(self, host: str, isolation: Isolation = Isolation.ISOLATED) -> None:
+        """Let whoever fences say how far the isolation of a host got."""
+        story = self._story
+        story.note(self._second, lambda: story.doctor.faults.isolation_changed(host, isolation))
 
     def push(self, *reports: Report) -> "Push":
         """Let a monitor report these in one request."""
@@ -530,7 +577,7 @@ class Moment:
     def load(self, resources: ResourceMap) -> None:
         """Let the operator load another resource map."""
         story = self._story
-        story.note(self._second, lambda: _load(story, resources))
+        story.note(self._second, lambda: replace_map(story.doctor.faults, resources, b"{}"))
 
     def apply_policy(self, text: str, *, refused: list[Exception] | None = None) -> None:
         """Let the operator apply a failure policy; one that may be refused says so in a list."""
@@ -671,6 +718,18 @@ class Window:
         """Want to hear of all that is open."""
         self._want(NotificationType.ALARM_LIST_REBUILT, says)
 
+    def gets_correction(self, *says: str) -> None:
+        """Want to hear that something was wrong."""
+        self._want(NotificationType.CORRECTION, says)
+
+    def gets_vim(self, *says: str) -> None:
+        """Want to hear of the VIM itself."""
+        self._want(NotificationType.VIM, says)
+
+    def gets_heartbeat(self) -> None:
+        """Want to hear that there was nothing to hear of."""
+        self._want(NotificationType.HEARTBEAT, ())
+
     def _want(self, kind: NotificationType, says: tuple[str, ...]) -> None:
         self._wanted.append(_Wanted(self._start, self._end, kind, frozenset(says)))
 
@@ -704,6 +763,8 @@ class _Promises:
         first: defaultdict[str, list[int]] = defaultdict(list)
         for attempt in story.channel.attempts:
             told = attempt.notification
+            if _is_heartbeat(told) or attempt.replay:
+                continue
             _promise(kept.get(told.notification_id) == told, f"told and not kept like this: {told}")
             if attempt.attempt == 1 and told.sequence not in first[attempt.endpoint_id]:
                 first[attempt.endpoint_id].append(told.sequence)
@@ -711,6 +772,10 @@ class _Promises:
             _promise(sequences == sorted(sequences), f"out of order at {endpoint_id}: {sequences}")
         for endpoint_id, most in story.channel.most_under_way.items():
             _promise(most == 1, f"{most} requests at once at {endpoint_id}")
+
+
+def _is_heartbeat(notification: StoredNotification) -> bool:
+    return bool(msgspec.json.decode(notification.body)["notification_type"] == NotificationType.HEARTBEAT)
 
 
 def _check_lives(name: str, messages: list[Any]) -> None:
@@ -769,11 +834,6 @@ def _identity(name: str, project: str | None) -> Identity:
 
 def _wishes(name: str, endpoints: int) -> list[EndpointWish]:
     return [EndpointWish(f"http://{name}/{index}", "doctor", None) for index in range(endpoints)]
-
-
-async def _load(story: Scenario, resources: ResourceMap) -> None:
-    doctor = story.doctor
-    await replace_map(doctor.situation, doctor.delivery, resources, b"{}", now=story.clock.now())
 
 
 def _heard(attempt: Attempt) -> Heard:
