@@ -24,10 +24,12 @@ from tests.unit.model.nfvis import long_lists
 INSTANCE = "compute.instance.down"
 POLICY = """
 version: 1
+damping: off
 faults:
   - {name: host-down, when: {type: compute.host.down}}
   - {name: switch-down, when: {type: network.switch.down}}
   - {name: instance-down, when: {type: compute.instance.down}}
+  - {name: crash, when: {type: compute.os.crash}}
 propagate:
   - {from: host, kind: hosts, state: down, to_state: error}
   - {from: host, kind: hosts, state: normal, min_severity: warning, to_state: normal}
@@ -550,3 +552,25 @@ def test_escalations_are_forgotten_with_their_faults() -> None:
     told.note(50.0, age)
     told.run()
     assert left == [2, "rack-b", 1]
+
+
+def test_a_zone_that_is_no_more_in_the_map_has_nothing_to_escalate() -> None:
+    """[I-24] A machine is gone, and with it the failure that its parts have made."""
+    process = PhysicalResource(id="process-1", type="process")
+    before = ResourceMap(
+        [*site().physical.values(), process],
+        site().virtual.values(),
+        [*site().relations, Relation("vm-a-1", "hosts", "process-1")],
+    )
+    policy = POLICY + "  - {type: virtual machine, probation: 60, frequency: 2, escalate: automatic}\n"
+    told = Scenario(before, policy=policy)
+    told.at(0.0).subscribe("red", project="red", asked=FAULTS)
+    for second in (1.0, 2.0):
+        told.at(second).push(down("compute.os.crash", "process-1", seen=second))
+        told.at(second + 0.5).push(up("compute.os.crash", "process-1", seen=second + 0.5))
+    told.at(10.0).load(ResourceMap([*site().physical.values()], [], site().relations))
+    found: list[object] = []
+    told.at(11.0).do(lambda: found.extend(states(told)))
+    told.run(until=100.0)
+    assert found == [(EscalationState.AUTOMATIC, "", True)]
+    assert of_zones(told, "red")[0] == (2.0, "fault", "vm-a-1", "failure of a zone")
