@@ -400,6 +400,7 @@ class FaultFlow:
             step.change.resource_map = document
             try:
                 self._settlement.correct(before, pool, step)
+                self._zones.heed(step)
             except Exception:  # a defect of ours: what memory has of this step is not kept
                 controller.replace(before)
                 situation.doubt()
