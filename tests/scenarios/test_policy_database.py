@@ -68,7 +68,7 @@ async def doors(tmp_path: Path) -> AsyncIterator[Doors]:
     zone = AuthSettings(anonymous_events_from=["127.0.0.0/8"], anonymous_events_timezone="Asia/Tokyo")
     parts = wire(Settings(data=tmp_path, auth=zone))
     await parts.situation.load()
-    parts.situation.controller.replace(small_nfvi())
+    parts.situation.resources = small_nfvi()
     tokens = {}
     for role in Role:
         project = "red" if role is Role.CONSUMER else None

@@ -15,6 +15,7 @@ from doctor.api.alarms import AlarmsDoor
 from doctor.api.application import make_application, token_in
 from doctor.api.availability import AvailabilityDoor
 from doctor.api.capacity import CapacityDoor
+from doctor.api.controllers import ControllersDoor
 from doctor.api.docs import Documentation
 from doctor.api.faults import FaultsDoor
 from doctor.api.notifications import NotificationsDoor
@@ -37,6 +38,7 @@ from doctor.flows.availability import AvailabilityFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.dry_run import DryRunFlow
 from doctor.flows.fault import FaultFlow
+from doctor.flows.marking import MarkingFlow
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.situation import Situation
 from doctor.flows.subscription import SubscriptionFlow
@@ -161,6 +163,7 @@ def all_operations() -> tuple[Operation, ...]:
         VirtualResourcesDoor,
         PhysicalResourcesDoor,
         ResourceMapDoor,
+        ControllersDoor,
         CapacityDoor,
         AvailabilityDoor,
         Admin,
@@ -186,6 +189,7 @@ def make_doors(
     policies: PolicyFlow,
     alarms: AlarmFlow,
     ageing: AgeingFlow,
+    marks: MarkingFlow,
     clock: Clock,
     levels: Levels = SHIPPED,
     anonymous_from: Sequence[IPv4Network | IPv6Network],
@@ -218,6 +222,7 @@ def make_doors(
             VirtualResourcesDoor(situation),
             PhysicalResourcesDoor(situation),
             ResourceMapDoor(situation, delivery, clock),
+            ControllersDoor(situation, marks, clock),
             CapacityDoor(situation),
             AvailabilityDoor(AvailabilityFlow(situation, levels), clock),
             Admin(situation, timelines, tokens),

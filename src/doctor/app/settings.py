@@ -14,6 +14,7 @@ import msgspec
 import yaml
 
 from doctor.model.errors import Flaw, RejectedError
+from doctor.model.marking import ForceDown
 from doctor.profiler.availability import SHIPPED, Levels, ServiceAvailabilityLevel
 
 SYSTEM_DATA = Path("/var/lib/doctor")
@@ -218,6 +219,9 @@ def _flaws(settings: Settings) -> list[Flaw]:
         )
     for name in ("controllers", "monitors"):
         for index, driver in enumerate(getattr(settings, name)):
+            if name == "controllers" and driver.get("force_down", ForceDown.AUTO) not in list(ForceDown):
+                words = ", ".join(ForceDown)
+                flaws.append(Flaw(f"controllers[{index}].force_down", f"use one of: {words}"))
             if not isinstance(driver.get("driver"), str):
                 flaws.append(Flaw(f"{name}[{index}].driver", "required: the name of a driver"))
     return flaws

@@ -59,8 +59,14 @@ class Accepted(NamedTuple):
     news: list[bool]
 
 
+OnSettled = Callable[[Sequence[Transition]], None]
+
+
 class FaultFlow:
-    """Takes raw events; what they mean is kept and told."""
+    """Takes raw events; what they mean is kept and told.
+
+    ``on_settled`` hears of every change of alarms once it is kept and on its way to those who are told.
+    """
 
     def __init__(
         self,
@@ -75,6 +81,7 @@ class FaultFlow:
         self._timelines = timelines
         self._clock = clock
         self._agenda = agenda
+        self.on_settled: OnSettled = lambda transitions: None
         self._judgement = Judgement(situation, clock, agenda, self._calm, self._silence, self._lull)
         self._settlement = Settlement(situation, clock, self._notify)
         self._conclusions = Conclusions(situation, self._settlement, self._judgement)
@@ -258,6 +265,8 @@ class FaultFlow:
             for fault_key in step.cleared_faults:
                 self._timelines.stamp(fault_key, Checkpoint.RESOLVED, saved)
         self._delivery.dispatch(step.change.notifications)
+        if step.transitions:
+            self.on_settled(step.transitions)
 
     # --- what no event brings about ---
 

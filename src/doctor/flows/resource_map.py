@@ -9,6 +9,7 @@ from doctor.flows.capacity import capacity_notifications
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.situation import Situation
 from doctor.model.capacity import Pool, differences
+from doctor.model.errors import Reason, RejectedError
 from doctor.model.resource_map import ResourceMap
 from doctor.ports.store import Change
 
@@ -27,6 +28,9 @@ async def replace_map(
         RejectedError: the map belongs to a cloud.
         StoreError: it could not be kept; the map before stays.
     """
+    if situation.clouds:
+        detail = f"the resource map is kept by {', '.join(situation.clouds)}, and not by hand"
+        raise RejectedError(detail, reason=Reason.CONFLICT)
     async with situation.setting:
         await situation.ready()
         counted = Pool(resources, situation.book.state_of)
@@ -34,7 +38,7 @@ async def replace_map(
         await situation.put_in_force(
             Change(resource_map=document, notifications=told),
             lambda snapshot: snapshot.resource_map == document,
-            lambda: situation.controller.replace(resources),
+            lambda: _use(situation, resources),
         )
         delivery.dispatch(told)
         behind = capacity_notifications(situation, differences(counted, situation.pool), now=now)
@@ -47,8 +51,12 @@ async def replace_map(
         version=resources.version,
         physical_resources=len(resources.physical),
         virtual_resources=len(resources.virtual),
-        relations=len(resources.relations),
+        relations=resources.count_relations(),
     )
+
+
+def _use(situation: Situation, resources: ResourceMap) -> None:
+    situation.resources = resources
 
 
 def settle_memory() -> None:

@@ -20,6 +20,7 @@ class Step:
         self.change = Change()
         self.timelines: list[Timeline] = []
         self.cleared_faults: list[str] = []
+        self.transitions: list[Transition] = []
 
     def remember(self, before: AlarmedFault, transition: Transition, *, user: str = "") -> None:
         """Keep of a transition what the record of the fault will not tell."""

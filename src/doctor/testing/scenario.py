@@ -24,7 +24,6 @@ from typing import Any
 import looptime
 import msgspec
 
-from doctor.drivers.controllers.embedded import EmbeddedController
 from doctor.drivers.stores.memory import MemoryStore
 from doctor.flows.agenda import Agenda
 from doctor.flows.alarm import AlarmAction, AlarmFlow
@@ -192,10 +191,10 @@ class RunningFlows:
         store: Store,
         channel: FakeChannel,
         clock: LoopClock,
-        controller: EmbeddedController,
+        resources: ResourceMap,
         selector: Selector,
     ) -> None:
-        self.situation = Situation(store, controller, selector)
+        self.situation = Situation(store, selector, resources=resources)
         self.timelines = Timelines(store)
         self.delivery = DeliveryFlow(store, channel, clock, self._on_delivered)
         self.agenda = Agenda(clock)
@@ -254,7 +253,7 @@ class Scenario:
         self.store: Store = MemoryStore() if store is None else store
         self.clock = LoopClock()
         self.channel = FakeChannel(self.clock)
-        self.controller = EmbeddedController(resources)
+        self.resources = resources
         self.subscriptions: dict[str, Subscription] = {}
         self.answers: list[Accepted] = []
         self.selector = _selector(policy, self.clock)
@@ -340,7 +339,7 @@ class Scenario:
         """Start a Doctor on what the store has."""
         if self._tasks is None or self._doctor is not None:
             raise RuntimeError("one Doctor at a time, and only while the story is played")
-        doctor = RunningFlows(self.store, self.channel, self.clock, self.controller, self.selector)
+        doctor = RunningFlows(self.store, self.channel, self.clock, self.resources, self.selector)
         await doctor.start(self._tasks)
         self._doctor = doctor
 
@@ -762,6 +761,7 @@ def _wishes(name: str, endpoints: int) -> list[EndpointWish]:
 async def _load(story: Scenario, resources: ResourceMap) -> None:
     doctor = story.doctor
     await replace_map(doctor.situation, doctor.delivery, resources, b"{}", now=story.clock.now())
+    story.resources = resources
 
 
 def _heard(attempt: Attempt) -> Heard:
