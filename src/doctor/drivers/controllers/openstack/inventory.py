@@ -23,7 +23,7 @@ from doctor.drivers.controllers.openstack.announcements import (
 )
 from doctor.drivers.controllers.openstack.resources import NIC, STORAGE, Host, Naming, Server
 from doctor.model.map_news import Entry, MapDelta, difference
-from doctor.model.resource import Relation, Resource
+from doctor.model.resource import Relation, Resource, VirtualResource
 from doctor.model.resource_map import ResourceMap
 
 NEWS = 50_000  # things of which the time of the last news is remembered
@@ -92,6 +92,8 @@ class Inventory:
                     self._listing.seen.add(server)
                 continue
             found |= self._volumes_of(server)
+            if self._listing is not None:
+                self._listing.seen.update(server.volumes or ())
             entry = self._naming.server_entry(server, self._groups.get(server.id))
             found[server.id] = entry
             if not self._is_announced(server.id) and self._entries.get(server.id) != entry:
@@ -160,8 +162,15 @@ class Inventory:
         """Return a server with its volumes; a notification that does not speak of volumes changes none."""
         entry = self._naming.server_entry(server, self._groups.get(server.id))
         known = self._entries.get(server.id)
-        if server.volumes is None and known is not None:
-            entry = Entry(entry.resource, known.relations)
+        if known is not None and isinstance(known.resource, VirtualResource):
+            if not server.updated:  # an unversioned notification leaves out flavors and tags
+                now = entry.resource
+                assert isinstance(now, VirtualResource)
+                entry = Entry(
+                    replace(known.resource, host=now.host, vim_state=now.vim_state), known.relations
+                )
+            elif server.volumes is None:
+                entry = Entry(entry.resource, known.relations)
         return self._volumes_of(server) | {server.id: entry}
 
     def _volumes_of(self, server: Server) -> dict[str, Entry]:
