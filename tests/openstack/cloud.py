@@ -139,7 +139,7 @@ class Cloud:
         """Make servers, and wait until they are active."""
         flavors = (await self.ask("GET", "compute", "/flavors"))["flavors"]
         images = (await self.ask("GET", "image", "/v2/images"))["images"]
-        networks = (await self.ask("GET", "network", f"/v2.0/networks?project_id={self.project}"))["networks"]
+        networks = (await self.ask("GET", "network", "/v2.0/networks"))["networks"]
         wish = {
             "name": name,
             "min_count": count,
