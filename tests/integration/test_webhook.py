@@ -15,6 +15,7 @@ import pytest
 import structlog
 import uvloop
 from aiohttp import web
+from msgspec.structs import replace
 from standardwebhooks.webhooks import Webhook
 
 from doctor import __version__
@@ -119,6 +120,19 @@ class TestWebhookChannel(ChannelContract):
 
 
 # --- what is sent ---
+
+
+async def test_a_replay_says_so_and_a_cloud_event_is_signed_as_it_is_sent() -> None:
+    """[design 5] The stored body is the data of the event, and the signature covers the event."""
+    async with consumer(answering(OK)) as this, channel() as made:
+        wanted = Endpoint(endpoint_id="e", url=this.url, format="cloudevents", secret=SECRET)
+        body = b'{"notification_type":"fault","sent_time":"2026-03-04T05:06:07Z"}'
+        await made.deliver(wanted, replace(notification(7), body=body), attempt=4, replay=True)
+    (request,) = this.requests
+    assert request.headers["content-type"] == "application/cloudevents+json"
+    assert request.headers["doctor-replay"] == "true"
+    assert b'"data":' + body in request.body
+    Webhook(SECRET).verify(request.body, dict(request.headers))
 
 
 async def test_a_request_as_it_goes_out() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from doctor.drivers.stores.memory import MemoryStore
+from doctor.flows.acknowledgement import AcknowledgementFlow
 from doctor.flows.agenda import Agenda
 from doctor.flows.alarm import AlarmAction, AlarmFlow
 from doctor.flows.alarm_history import AlarmHistory
@@ -72,9 +73,7 @@ class AlarmLife(RuleBasedStateMachine):
         self.past: list[Believed] = []
         self.reports = 0
         self.restart()
-        asked = self.subscriptions.create(
-            PEOPLE["owner"], SubscribeFilter(), [], resource_ids=[], clear=True, change=True
-        )
+        asked = self.subscriptions.create(PEOPLE["owner"], SubscribeFilter(), [], resource_ids=[])
         self.subscription = self.do(asked)[0]
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
@@ -95,7 +94,8 @@ class AlarmLife(RuleBasedStateMachine):
         delivery = DeliveryFlow(self.store, channel, clock, lambda *_: None)
         self.agenda = Agenda(clock)
         self.faults = FaultFlow(self.situation, delivery, timelines, self.agenda, clock)
-        self.subscriptions = SubscriptionFlow(self.situation, delivery, channel, clock)
+        acknowledgements = AcknowledgementFlow(self.situation, delivery, clock)
+        self.subscriptions = SubscriptionFlow(self.situation, delivery, acknowledgements, channel, clock)
         self.alarms = AlarmFlow(self.situation, self.faults, delivery, self.agenda, clock)
         self.history = AlarmHistory(self.situation, timelines)
         self.do(self.situation.load())

@@ -15,7 +15,9 @@ from doctor.model.fault import Severity
 from doctor.model.history import Happening, HistoryItem
 from doctor.model.identity import Identity, Role
 from doctor.model.notification import Refused
-from doctor.model.subscription import EventKind, SubscribeFilter
+from doctor.model.resource import VirtualResource
+from doctor.model.resource_map import ResourceMap
+from doctor.model.subscription import Aggregate, EventKind, SubscribeFilter, When
 from doctor.ports.store import Change
 from doctor.testing.scenario import RunningFlows, Scenario, down, host_down, host_up
 from tests.scenarios.fallible_store import FallibleStore
@@ -321,6 +323,49 @@ def test_history_tells_who_was_told_and_who_was_not_and_why() -> None:
     assert {one.reason for one in all_of_it if names.get(one.subscription_id or "") == "noc"} == {
         "the subscription asks for other fault types"
     }
+
+
+def test_history_tells_who_was_told_later_who_not_yet_and_of_corrections() -> None:
+    """[HA 5.2, I-24] What waits for a host or a group; an end that was none."""
+    story = Scenario(small_nfvi(), policy=GRADED)
+    story.at(0.0).subscribe("eager", project="red")
+    story.at(0.0).subscribe("careful", project="red", when=When.ISOLATED)
+    story.at(0.0).subscribe("bold", project="red", aggregate=Aggregate(group="vnf", more_than=1))
+    story.at(1.0).push(host_down("compute-1"))
+    story.at(2.0).isolate("compute-1")
+    seen: list[list[tuple[str, Happening, str | None]]] = []
+    found: list[str] = []
+
+    async def look() -> None:
+        doctor = story.doctor
+        for record in doctor.situation.book:
+            found.extend(one.alarm_id for one in record.alarms.values() if one.resource_id == "vm-1")
+        items = await doctor.alarm_history.of(*await doctor.alarms.find(RED, found[0]), "red")
+        names = {one.subscription_id: name for name, one in story.subscriptions.items()}
+        told = [one for one in items if one.what in (Happening.TOLD, Happening.NOT_TOLD)]
+        rows = [(names[one.subscription_id or ""], one.what, one.reason) for one in told]
+        seen.append(sorted(rows, key=str))
+
+    story.note(3.0, look)
+    gone = VirtualResource(id="vm-2", host="compute-2", owner="red")
+    story.at(4.0).load(ResourceMap(small_nfvi().physical.values(), [gone]))
+    story.note(5.0, look)
+    story.run(until=6.0)
+    before, after = seen
+    held = "held back until more of its group are out, or its host is isolated"
+    assert before == [
+        ("bold", Happening.NOT_TOLD, held),
+        ("careful", Happening.NOT_TOLD, held),
+        ("careful", Happening.TOLD, None),
+        ("eager", Happening.TOLD, None),
+    ]
+    for row in before:
+        after.remove(row)
+    assert after == [
+        ("bold", Happening.NOT_TOLD, held),
+        ("careful", Happening.TOLD, None),
+        ("eager", Happening.TOLD, None),
+    ]
 
 
 def test_a_change_at_the_very_end_of_a_shelving_was_held_back_by_it() -> None:

@@ -390,3 +390,46 @@ async def test_other_hosts_and_their_servers_are_untouched() -> None:
         await doctor.report(host_down("compute-1"))
         await asyncio.sleep(1)
         assert not [mark for mark in site.said() if mark.resource_id in ("compute-2", "vm-9")]
+
+
+@pytest.mark.requirement("C12")
+async def test_a_server_that_leaves_a_dead_host_is_put_right_and_its_mark_let_go() -> None:
+    """[I-24] It was evacuated: the cloud has made it active elsewhere, and its owner hears that it is well."""
+    site = Site()
+    async with site.running() as doctor:
+        await doctor.report(host_down("compute-1"))
+        await asyncio.sleep(1)
+        site.cloud.standings[VM_1] = Standing("active")
+        site.cloud.say(MapDelta(virtual=(machine("vm-1", host="compute-2", sal=2),)))
+        await asyncio.sleep(1)
+        assert not doctor.situation.book.is_troubled("vm-1")
+        assert VM_1 not in doctor.states()
+        assert site.said()[VM_1] == "active"
+        assert doctor.states()[VM_2] is MarkState.MARKED
+
+
+@pytest.mark.requirement("C1")
+async def test_a_server_that_comes_to_a_dead_host_is_told_and_marked() -> None:
+    """[I-24] The map was late: it was there all the time."""
+    site = Site()
+    async with site.running() as doctor:
+        await doctor.report(host_down("compute-1"))
+        await asyncio.sleep(1)
+        site.cloud.say(MapDelta(virtual=(machine("vm-5"),)))
+        await asyncio.sleep(1)
+        assert doctor.situation.book.is_troubled("vm-5")
+        assert site.said()[Mark(MarkKind.SERVER_ERROR, "vm-5")] == "error"
+
+
+async def test_what_the_store_does_not_take_is_put_right_later() -> None:
+    site = Site()
+    async with site.running() as doctor:
+        await doctor.report(host_down("compute-1"))
+        await asyncio.sleep(1)
+        site.store.is_full = True
+        site.cloud.say(MapDelta(gone=("vm-2",)))
+        await asyncio.sleep(1)
+        assert "vm-2" not in doctor.situation.resources.virtual
+        site.store.is_full = False
+        await asyncio.sleep(10)
+        assert not doctor.situation.book.is_troubled("vm-2")

@@ -148,9 +148,7 @@ def test_a_subscription_that_was_not_kept_is_none() -> None:
 
     async def subscribe() -> None:
         try:
-            await story.doctor.subscriptions.create(
-                RED, SubscribeFilter(), [], resource_ids=[], clear=True, change=True
-            )
+            await story.doctor.subscriptions.create(RED, SubscribeFilter(), [], resource_ids=[])
         except StoreError:
             refused.append(len(story.doctor.situation.subscriptions) == 0)
 

@@ -16,7 +16,9 @@ from doctor.api.application import make_application, token_in
 from doctor.api.availability import AvailabilityDoor
 from doctor.api.capacity import CapacityDoor
 from doctor.api.controllers import ControllersDoor
+from doctor.api.deliveries import DeliveriesDoor
 from doctor.api.docs import Documentation
+from doctor.api.escalations import EscalationsDoor
 from doctor.api.faults import FaultsDoor
 from doctor.api.notifications import NotificationsDoor
 from doctor.api.openapi import openapi_document
@@ -30,6 +32,7 @@ from doctor.api.subscriptions import SubscriptionsDoor
 from doctor.api.virtual_resources import VirtualResourcesDoor
 from doctor.api.wire.event import AnyEvents
 from doctor.api.wire.journal import recorded_events
+from doctor.flows.acknowledgement import AcknowledgementFlow
 from doctor.flows.ageing import AgeingFlow
 from doctor.flows.alarm import AlarmFlow
 from doctor.flows.alarm_history import AlarmHistory
@@ -37,9 +40,11 @@ from doctor.flows.alarm_list import AlarmListFlow
 from doctor.flows.availability import AvailabilityFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.dry_run import DryRunFlow
+from doctor.flows.escalation import EscalationFlow
 from doctor.flows.fault import FaultFlow
 from doctor.flows.marking import MarkingFlow
 from doctor.flows.policy import PolicyFlow
+from doctor.flows.replay import ReplayFlow
 from doctor.flows.situation import Situation
 from doctor.flows.subscription import SubscriptionFlow
 from doctor.flows.timelines import Timelines
@@ -156,9 +161,11 @@ def all_operations() -> tuple[Operation, ...]:
         EventDoors,
         SubscriptionsDoor,
         NotificationsDoor,
+        DeliveriesDoor,
         FaultsDoor,
         AlarmsDoor,
         AlarmLifeDoor,
+        EscalationsDoor,
         AgeingDoor,
         VirtualResourcesDoor,
         PhysicalResourcesDoor,
@@ -184,6 +191,8 @@ def make_doors(
     faults: FaultFlow,
     delivery: DeliveryFlow,
     subscriptions: SubscriptionFlow,
+    acknowledgements: AcknowledgementFlow,
+    replays: ReplayFlow,
     tokens: TokenFlow,
     timelines: Timelines,
     policies: PolicyFlow,
@@ -210,6 +219,7 @@ def make_doors(
             EventDoors(),
             SubscriptionsDoor(situation, subscriptions),
             NotificationsDoor(situation, delivery, subscriptions, timelines, clock),
+            DeliveriesDoor(situation, subscriptions, acknowledgements, replays),
             FaultsDoor(situation),
             AlarmsDoor(situation, alarms),
             AlarmLifeDoor(
@@ -218,10 +228,11 @@ def make_doors(
                 AlarmHistory(situation, timelines),
                 AlarmListFlow(situation, delivery, clock),
             ),
+            EscalationsDoor(EscalationFlow(situation, faults)),
             AgeingDoor(ageing),
             VirtualResourcesDoor(situation),
             PhysicalResourcesDoor(situation),
-            ResourceMapDoor(situation, delivery, clock),
+            ResourceMapDoor(situation, faults),
             ControllersDoor(situation, marks, clock),
             CapacityDoor(situation),
             AvailabilityDoor(AvailabilityFlow(situation, levels), clock),

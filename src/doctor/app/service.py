@@ -91,7 +91,10 @@ class Service:
         await _make_admin_token(parts)
         for subscription in situation.subscriptions:
             parts.delivery.follow(subscription)
-        _ = situation.pool  # counted now, and not when the first host fails
+        _ = (
+            situation.pool,
+            situation.resources.hosts_by_domain,
+        )  # counted now, and not when the first host fails
         parts.alarms.start()
         parts.faults.start()
         parts.marks.resume()
@@ -123,6 +126,8 @@ class Service:
             background = [
                 tasks.create_task(parts.delivery.run(), name="delivery"),
                 tasks.create_task(parts.situation.stay_ready(), name="mending"),
+                tasks.create_task(parts.acknowledgements.run(), name="acknowledgements"),
+                tasks.create_task(parts.outages.run(), name="outages"),
                 tasks.create_task(_every(FLUSH_EVERY, parts.timelines.flush), name="timelines"),
                 tasks.create_task(parts.agenda.run(), name="agenda"),
                 tasks.create_task(parts.marks.run(), name="marks"),

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 import yaml
 
+from doctor.flows.subscription import SubscriptionLimits
 from doctor.model.errors import Flaw, RejectedError
 from doctor.model.marking import ForceDown
 from doctor.profiler.availability import SHIPPED, Levels, ServiceAvailabilityLevel
@@ -20,7 +21,7 @@ from doctor.profiler.availability import SHIPPED, Levels, ServiceAvailabilityLev
 SYSTEM_DATA = Path("/var/lib/doctor")
 
 # Settings that have their name already, so that a file written for a later Doctor is refused for the right reason.
-PLANNED = (("database",), ("fencing",), ("limits",), ("auth", "keystone"))
+PLANNED = (("database",), ("fencing",), ("auth", "keystone"))
 
 
 class TlsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -52,7 +53,7 @@ class AdministratorEndpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=T
     """An endpoint of the Administrator; ``secret_file`` holds the ``whsec_`` secret for signing."""
 
     url: str
-    format: Literal["doctor"] = "doctor"
+    format: Literal["doctor", "cloudevents"] = "doctor"
     secret_file: Path | None = None
 
 
@@ -68,6 +69,18 @@ class LevelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     detection: Annotated[float, msgspec.Meta(gt=0)]
     recovery: Annotated[float, msgspec.Meta(gt=0)]
     needs: list[str] = []
+
+
+class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much one project may ask for: subscriptions in all, and endpoints of each."""
+
+    subscriptions_per_project: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 100
+    endpoints_per_subscription: Annotated[int, msgspec.Meta(ge=1, le=100)] = 10
+
+    @property
+    def of_subscriptions(self) -> SubscriptionLimits:
+        """Return them as the flow takes them."""
+        return SubscriptionLimits(self.subscriptions_per_project, self.endpoints_per_subscription)
 
 
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -91,6 +104,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     policy: Path | None = None
     endpoints: dict[str, Any] = {}
     service_availability_levels: dict[str, LevelSettings] = {}
+    limits: LimitSettings = LimitSettings()
     retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()
 

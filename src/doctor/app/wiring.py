@@ -9,14 +9,18 @@ from doctor.app.settings import Settings
 from doctor.drivers.channels.guard import Guard, parse_endpoint_settings
 from doctor.drivers.channels.webhook import WebhookChannel, WebhookSettings
 from doctor.drivers.stores.sqlite import SqliteStore
+from doctor.flows.acknowledgement import AcknowledgementFlow
 from doctor.flows.ageing import AgeingFlow
 from doctor.flows.agenda import Agenda
 from doctor.flows.alarm import AlarmFlow
 from doctor.flows.cloud import CloudFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow
+from doctor.flows.heartbeat import Heartbeats
 from doctor.flows.marking import MarkingFlow
+from doctor.flows.outage import OutageFlow
 from doctor.flows.policy import PolicyFlow
+from doctor.flows.replay import ReplayFlow
 from doctor.flows.situation import Situation
 from doctor.flows.subscription import SubscriptionFlow
 from doctor.flows.timelines import Timelines
@@ -50,6 +54,8 @@ class Parts(NamedTuple):
     timelines: Timelines
     faults: FaultFlow
     subscriptions: SubscriptionFlow
+    acknowledgements: AcknowledgementFlow
+    outages: OutageFlow
     tokens: TokenFlow
     policies: PolicyFlow
     agenda: Agenda
@@ -75,6 +81,12 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     channel = _channel(settings, clock, address or settings.address)
     timelines = Timelines(store)
 
+    policies = PolicyFlow(default_catalogue(), clock)
+    clouds = _clouds(settings)
+    situation = Situation(
+        store, policies.default(), clouds=clouds, public_url=(settings.public_url or "").rstrip("/")
+    )
+
     def on_delivered(notification: StoredNotification, delivery: Delivery) -> None:
         if delivery.state is DeliveryState.DELIVERED and delivery.told and delivery.received:
             timelines.told(
@@ -84,19 +96,21 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
                 delivery.told,
                 delivery.received,
             )
+            if situation.open:
+                acknowledgements.delivered(notification, delivery)
 
-    delivery = DeliveryFlow(store, channel, clock, on_delivered)
-    policies = PolicyFlow(default_catalogue(), clock)
-    clouds = _clouds(settings)
-    situation = Situation(
-        store, policies.default(), clouds=clouds, public_url=(settings.public_url or "").rstrip("/")
-    )
+    delivery = DeliveryFlow(store, channel, clock, on_delivered, heartbeat_of=Heartbeats(situation, clock).of)
+    acknowledgements = AcknowledgementFlow(situation, delivery, clock)
     agenda = Agenda(clock)
     faults = FaultFlow(situation, delivery, timelines, agenda, clock)
     marks = MarkingFlow(situation, clouds, timelines, clock, _force_down(settings, clouds))
     faults.on_settled = marks.settled
     cloud = CloudFlow(situation, clouds, faults, marks, delivery, clock)
-    subscriptions = SubscriptionFlow(situation, delivery, channel, clock)
+    subscriptions = SubscriptionFlow(
+        situation, delivery, acknowledgements, channel, clock, settings.limits.of_subscriptions
+    )
+    replays = ReplayFlow(store, delivery)
+    outages = OutageFlow(situation, delivery, faults, clock)
     tokens = TokenFlow(situation, clock)
     alarms = AlarmFlow(situation, faults, delivery, agenda, clock)
     ageing = AgeingFlow(situation, clock, days=settings.retention.days)
@@ -105,6 +119,8 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         faults=faults,
         delivery=delivery,
         subscriptions=subscriptions,
+        acknowledgements=acknowledgements,
+        replays=replays,
         tokens=tokens,
         timelines=timelines,
         policies=policies,
@@ -126,6 +142,8 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         timelines=timelines,
         faults=faults,
         subscriptions=subscriptions,
+        acknowledgements=acknowledgements,
+        outages=outages,
         tokens=tokens,
         policies=policies,
         agenda=agenda,
@@ -166,7 +184,12 @@ def _channel(settings: Settings, clock: Clock, address: tuple[str, int]) -> Chan
         endpoint_settings = parse_endpoint_settings(settings.endpoints)
     except ValueError as error:
         raise RejectedError("the settings are wrong", flaws=[flaw_in(str(error))]) from None
-    return WebhookChannel(WebhookSettings(), Guard(endpoint_settings, listen=[address]), clock)
+    return WebhookChannel(
+        WebhookSettings(),
+        Guard(endpoint_settings, listen=[address]),
+        clock,
+        source=(settings.public_url or "").rstrip("/"),
+    )
 
 
 def flaw_in(message: str) -> Flaw:

@@ -21,6 +21,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Look": {
         "alarm": ("doctor.cli.alarm:alarm", "What is wrong now, and what was."),
+        "escalation": (
+            "doctor.cli.escalation:escalation",
+            "Zones whose parts fail too often: decide, or look back.",
+        ),
         "fault": ("doctor.cli.fault:fault", "Faults as their owners see them."),
         "resource": ("doctor.cli.resource:resource", "The resource map: what runs where, and who owns it."),
         "cloud": ("doctor.cli.cloud:cloud", "The clouds that keep the map, and what is marked there."),

@@ -11,11 +11,12 @@ from typing import TypeVar
 import msgspec
 import structlog
 
-from doctor.flows.capacity import capacity_notifications
+from doctor.flows.capacity import tell_capacity
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow, Reported
 from doctor.flows.marking import MarkingFlow
 from doctor.flows.situation import Situation
+from doctor.flows.step import Draft
 from doctor.kit.clock import Clock
 from doctor.model.errors import StoreError
 from doctor.model.event import RawEvent
@@ -87,7 +88,7 @@ class CloudFlow:
         async def tell(news: MapNews) -> None:
             match news:
                 case MapDelta():
-                    self._take(news)
+                    await self._take(news)
                 case MapStatus():
                     await self._note(name, news)
                 case RawEvent():
@@ -97,7 +98,7 @@ class CloudFlow:
 
         await controller.watch(self._situation.resources, tell)
 
-    def _take(self, delta: MapDelta) -> None:
+    async def _take(self, delta: MapDelta) -> None:
         """Change the map for the very next event."""
         resources = self._situation.resources
         hosts = dict.fromkeys(one.id for one in delta.physical)
@@ -106,7 +107,7 @@ class CloudFlow:
             if known is not None and known.host is not None:
                 hosts[known.host] = None
         hosts.update((one.host, None) for one in delta.virtual if one.host is not None)
-        resources.apply(delta)
+        await self._faults.change_map(delta)
         self._hosts.update(hosts)
         self._changed.set()
         self._marks.map_changed(delta.ids)
@@ -130,10 +131,11 @@ class CloudFlow:
             zones = situation.pool.recount(hosts, situation.resources, situation.book.state_of)
             try:
                 await situation.ready()
-                told = capacity_notifications(situation, zones, now=self._clock.now())
-                if told:
-                    await situation.keep(Change(notifications=told))
-                    self._delivery.dispatch(told)
+                draft = Draft(self._clock.now())
+                tell_capacity(situation, zones, draft)
+                if draft.change.notifications:
+                    await situation.keep(draft.change)
+                    self._delivery.dispatch(draft.change.notifications)
             except StoreError as error:
                 log.warning("capacity.not_kept", error=str(error))
 

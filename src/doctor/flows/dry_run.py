@@ -47,10 +47,20 @@ class RuleTally(msgspec.Struct, frozen=True, kw_only=True):
     cleared: int
 
 
+class ZoneTrial(msgspec.Struct, frozen=True, kw_only=True):
+    """What the failures would have meant for the zones of one type: ``asked`` is how often somebody had to decide."""
+
+    type: str
+    asked: int
+    took_effect: int
+    over: int
+
+
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """What one policy made of the events."""
 
     rules: list[RuleTally]
+    zones: list[ZoneTrial]
     ignored: int
     still_open: int
 
@@ -125,8 +135,8 @@ class Rehearsal:
         self, current: Selector, candidate: Selector, resources: ResourceMap, reader: Reader, limit: int
     ) -> None:
         self.truncated = False
-        self._current, self._current_book = current, ReplayBook(current.policy.faults)
-        self._candidate, self._candidate_book = candidate, ReplayBook(candidate.policy.faults)
+        self._current, self._current_book = current, _book(current)
+        self._candidate, self._candidate_book = candidate, _book(candidate)
         self._resources = resources
         self._reader = reader
         self._left = limit
@@ -185,9 +195,17 @@ class Rehearsal:
         )
 
 
+def _book(selector: Selector) -> ReplayBook:
+    return ReplayBook(selector.policy.faults, selector.policy.zones)
+
+
 def _trial(book: ReplayBook) -> Trial:
     return Trial(
         rules=[_rule_tally(name, tally) for name, tally in book.tallies.items()],
+        zones=[
+            ZoneTrial(type=name, asked=tally.asked, took_effect=tally.took_effect, over=tally.over)
+            for name, tally in book.zones.tallies.items()
+        ],
         ignored=book.ignored,
         still_open=len(book.open),
     )

@@ -33,7 +33,6 @@ from doctor.inspector.marking import (
 from doctor.kit import retry
 from doctor.kit.clock import Clock
 from doctor.kit.ids import SEPARATOR
-from doctor.model.alarm import Transition
 from doctor.model.checkpoint import Checkpoint
 from doctor.model.errors import DoctorError, PermanentError, Reason, RejectedError, StoreError
 from doctor.model.fault import Fault
@@ -86,15 +85,10 @@ class MarkingFlow:
 
     # --- what is to be looked at ---
 
-    def settled(self, transitions: Sequence[Transition]) -> None:
-        """Look at what alarms have come, changed or gone on."""
+    def settled(self, resource_ids: Iterable[str]) -> None:
+        """Look at what is otherwise than before."""
         if self._controllers:
-            self.look_at(
-                alarm.resource_id
-                for transition in transitions
-                for alarms in (transition.raised, transition.changed, transition.cleared)
-                for alarm in alarms
-            )
+            self.look_at(resource_ids)
 
     def look_at(self, resource_ids: Iterable[str]) -> None:
         """See to it that resources are marked as they should be, soon."""
@@ -178,7 +172,8 @@ class MarkingFlow:
         if resource is not None and resource.cloud is not None and resource.cloud in self._controllers:
             force_down = self._force_down[resource.cloud]
             state = situation.book.state_of(resource_id)
-            kinds = wanted(resource, state, Isolation.NOT_REQUIRED, force_down)
+            isolation = situation.isolations.get(resource_id, Isolation.NOT_REQUIRED)
+            kinds = wanted(resource, state, isolation, force_down)
         news = []
         for kind in MarkKind:
             mark = Mark(kind, resource_id)

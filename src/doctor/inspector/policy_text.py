@@ -24,6 +24,7 @@ from doctor.inspector.judging_text import (
     read_suspicions,
 )
 from doctor.inspector.policy_size import excesses
+from doctor.inspector.zone_text import read_zones
 from doctor.model.errors import Flaw
 from doctor.model.fault import EventType, ResourceState, Severity
 from doctor.model.policy import (
@@ -58,9 +59,8 @@ LEVELS = ("status", "severity")
 
 SECTIONS = (
     *("version", "description", "faults", "ignore", "confirm", "aggregate", "absence", "damping"),
-    *("suspect", "storm", "propagate"),
+    *("suspect", "storm", "zones", "propagate"),
 )
-LATER_SECTIONS = ("zones",)
 RULE_KEYS = (
     *("name", "when", "clear_when", "resource", "fault_type", "severity", "state"),
     *("event_type", "probable_cause", "recommended_action", "grades", "samples"),
@@ -85,7 +85,7 @@ def parse_policy(text: str, catalogue: Catalogue) -> PolicyReport:
         RejectedError: something is wrong; every flaw is named by its place.
     """
     document = Document("the failure policy", text)
-    top = document.top.section(SECTIONS, LATER_SECTIONS)
+    top = document.top.section(SECTIONS)
     if top.at("version").text() not in ("", "1"):
         top.at("version").flaw("has to be 1, the only version there is")
     policy = FailurePolicy(
@@ -101,6 +101,7 @@ def parse_policy(text: str, catalogue: Catalogue) -> PolicyReport:
         damping=read_damping(top.at("damping")),
         suspect=read_suspicions(top.at("suspect")),
         storm=read_storm(top.at("storm")),
+        zones=read_zones(top.at("zones")),
         propagate=tuple(_propagation(each) for each in top.at("propagate").sections(PROPAGATION_KEYS)),
     )
     for pointer, detail in excesses(policy):

@@ -1,28 +1,37 @@
 """What a failure policy makes of events that were recorded: nothing is kept, nobody is told.
 
 In come events in the order of their arrival, out goes a `Firing` for each fault that begins, is reported again,
-changes or ends. Events are judged by the same `Selector` as those that come in; what is open is a small book of its
-own, and what a fault takes down is left out.
+changes or ends, those of failure impact zones among them. Events are judged by the same `Selector` as those that come
+in; what is open is a small book of its own, and what a fault takes down is left out.
 """
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
 from doctor.inspector.selection import Clear, Ignored, Raise, Selected, Selector, Unnamed, names_type
+from doctor.inspector.zone_replay import Told, ZoneReplay
+from doctor.kit.ids import SEPARATOR
 from doctor.model.event import RawEvent
-from doctor.model.fault import EventType, ResourceState, Severity
-from doctor.model.policy import FaultRule
+from doctor.model.fault import EventType, Fault, ResourceState, Severity
+from doctor.model.policy import FaultRule, ZoneLevel
 from doctor.model.resource_map import ResourceMap
 
 REMEMBERED_TYPES = 10_000
 
 
 class Recorded(NamedTuple):
-    """An event of the journal."""
+    """An event of the journal; ``received`` None is when the Monitor says that it was."""
 
     event_id: str
     event: RawEvent
+    received: datetime | None = None
+
+    @property
+    def moment(self) -> datetime:
+        """Return when it was judged."""
+        return self.event.time if self.received is None else self.received
 
 
 class Happening(StrEnum):
@@ -73,9 +82,11 @@ class Tally:
 class ReplayBook:
     """What one policy has open in the course of a replay, and how often each of its rules fired."""
 
-    def __init__(self, rules: Iterable[FaultRule]) -> None:
+    def __init__(self, rules: Iterable[FaultRule], zones: Iterable[ZoneLevel] = ()) -> None:
         self.rules = tuple(rules)
+        self.zones = ZoneReplay(zones)
         self.open: dict[tuple[str, str], Firing] = {}
+        self.began: dict[tuple[str, str], Recorded] = {}  # by what those began that matter to a zone
         self.tallies = {rule.name: Tally() for rule in self.rules}
         self.ignored = 0
         self._named: dict[str, tuple[Tally, ...]] = {}
@@ -98,16 +109,23 @@ def replay(
 
     ``book`` is what came of the events before, if these are not the first: then it goes on from there.
     """
-    book = ReplayBook(selector.policy.faults) if book is None else book
+    policy = selector.policy
+    book = ReplayBook(policy.faults, policy.zones) if book is None else book
     for recorded in events:
         event = recorded.event
+        for told in book.zones.passes(resources, recorded.moment):
+            yield _of_a_zone(recorded, told)
         found = resources.find(event.resource)
         selected = selector.select(event, getattr(found, "zone_id", None))
         if isinstance(selected, Ignored):
             book.ignored += 1
             continue
         book.see(event.type)
-        yield from _happenings(recorded, selected, resources, book)
+        for firing in _happenings(recorded, selected, resources, book):
+            yield firing
+            if not book.zones.is_idle and firing.happening is not Happening.REPEATED:
+                for told in book.zones.takes(_fault_of(firing, resources, book), resources):
+                    yield _of_a_zone(recorded, told)
 
 
 def _happenings(
@@ -164,6 +182,50 @@ def _raised(recorded: Recorded, verdict: Raise, resources: ResourceMap, book: Re
         )
     book.open[key] = firing
     return firing
+
+
+def _fault_of(firing: Firing, resources: ResourceMap, book: ReplayBook) -> Fault:
+    """Return a fault as far as its zones want to know it."""
+    found = resources.get(firing.resource_id)
+    recorded = firing.recorded
+    key = (firing.resource_id, firing.fault_type)
+    first = book.began.setdefault(key, recorded)
+    is_over = firing.happening is Happening.CLEARED
+    if is_over:
+        del book.began[key]
+    return Fault(
+        fault_key=SEPARATOR.join((first.event_id, *key)),
+        resource_id=firing.resource_id,
+        resource_type=found.type if found else "",
+        fault_type=firing.fault_type,
+        rule=firing.rule,
+        severity=firing.severity,
+        state=firing.state,
+        event_type=firing.event_type,
+        probable_cause=firing.probable_cause,
+        recommended_action=firing.recommended_action,
+        raised_by=first.event_id,
+        event_time=first.event.time,
+        raised_time=first.moment,
+        changed_time=recorded.moment if firing.happening is Happening.CHANGED else None,
+        cleared_time=recorded.moment if is_over else None,
+    )
+
+
+def _of_a_zone(recorded: Recorded, told: Told) -> Firing:
+    fault = told.fault
+    return Firing(
+        recorded=recorded,
+        happening=Happening.CLEARED if told.is_over else Happening.RAISED,
+        resource_id=fault.resource_id,
+        fault_type=fault.fault_type,
+        rule=fault.rule,
+        severity=fault.severity,
+        state=fault.state,
+        event_type=fault.event_type,
+        probable_cause=fault.probable_cause,
+        recommended_action=fault.recommended_action,
+    )
 
 
 def _subjects(name: str, resources: ResourceMap) -> tuple[str, ...]:

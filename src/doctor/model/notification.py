@@ -19,6 +19,9 @@ class NotificationType(StrEnum):
     FAULT_CLEARED = "fault_cleared"
     CAPACITY = "capacity"
     ALARM_LIST_REBUILT = "alarm_list_rebuilt"
+    CORRECTION = "correction"
+    VIM = "vim"
+    HEARTBEAT = "heartbeat"
 
 
 class FaultInfo(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -80,11 +83,32 @@ class PhysicalResourceInfo(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     faults: tuple[FaultInfo, ...]
 
 
+class VimInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A failure of a control node or of a service of the VIM, as any Consumer may know it [HA 5.2].
+
+    ``service`` is what it does, never where it runs; ``meaning`` says what the Consumer has to reckon with.
+    """
+
+    alarm_id: str
+    fault_id: str
+    service: str
+    service_type: str
+    meaning: str
+    alarm_state: AlarmState
+    severity: int
+    perceived_severity: str
+    probable_cause: str
+    recommended_action: str
+    since: datetime
+    changed_time: datetime | None
+    cleared_time: datetime | None
+
+
 class Notification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """FaultNotification [D 5.5.1].
 
     ``notification_id`` is made from content: every repeat, on every endpoint, carries the same. ``sequence`` counts
-    without gaps within the subscription.
+    without gaps within the subscription; a heartbeat has the last one. ``reason`` is why something is corrected.
     """
 
     notification_id: str
@@ -96,6 +120,8 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     physical_resource_info: tuple[PhysicalResourceInfo, ...] = ()
     virtual_resource_info: tuple[VirtualResourceInfo, ...] = ()
     capacity: tuple[dict[str, Any], ...] = ()
+    vim: VimInfo | None = None
+    reason: str = ""
     links: dict[str, str] = {}
 
 

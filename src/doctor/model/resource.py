@@ -7,6 +7,8 @@ import msgspec
 
 VIRTUAL_MACHINE = "virtual machine"
 HOST = "host"
+JOINS = ("connects", "powers", "contains")  # the relations that make a failure domain
+MOST_LEVELS = 8  # of domains within domains; a map in a circle has no more
 RELATION_KINDS = ("hosts", "connects", "attaches", "powers", "contains", "backs")
 
 VIRTUAL_RESOURCE_TYPES = (

@@ -4,16 +4,24 @@ Plain dicts over structs that the garbage collector need not visit: a million ma
 and a look-up costs a microsecond or two, since nothing is listed or searched at fault time.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from msgspec.structs import replace
 
 from doctor.model.errors import Flaw, RejectedError
 from doctor.model.map_news import MapDelta
-from doctor.model.resource import HOST, PhysicalResource, Relation, Resource, VirtualResource
+from doctor.model.resource import (
+    HOST,
+    JOINS,
+    MOST_LEVELS,
+    PhysicalResource,
+    Relation,
+    Resource,
+    VirtualResource,
+)
 
 HOSTS = "hosts"
 
@@ -136,6 +144,9 @@ class ResourceMap:
         self.version += 1
         for listing in ("virtual_ids", "physical_ids"):
             self.__dict__.pop(listing, None)
+        ties = chain(delta.related, delta.unrelated)
+        if delta.physical or delta.gone or any(one.kind in JOINS for one in ties):
+            self.__dict__.pop("hosts_by_domain", None)
 
     def _put_physical(self, resource: PhysicalResource) -> None:
         known = self.physical.get(resource.id)
@@ -244,9 +255,80 @@ class ResourceMap:
         """Return those of the resources that are suppliers in some relation, in the order of their ids."""
         return sorted(self._dependents.keys() & resource_ids)
 
+    def domains_of(self, resource_id: str) -> list[str]:
+        """Return the failure domains that a resource is in, those nearest to it first."""
+        found: dict[str, None] = {}
+        level = [resource_id]
+        for _ in range(MOST_LEVELS):
+            level = [
+                relation.supplier
+                for name in level
+                for relation in self._suppliers.get(name, ())
+                if relation.kind in JOINS and relation.supplier not in found
+            ]
+            found.update(dict.fromkeys(level))
+            if not level:
+                break
+        return list(found)
+
+    @cached_property
+    def hosts_by_domain(self) -> Mapping[str, frozenset[str]]:
+        """Return the hosts in each failure domain, also in those within it: counted once, for all of the map."""
+        found: dict[str, set[str]] = {}
+        for host in self.hosts():
+            for domain in self.domains_of(host.id):
+                found.setdefault(domain, set()).add(host.id)
+        return {domain: frozenset(hosts) for domain, hosts in found.items()}
+
     def hosts(self) -> Iterator[PhysicalResource]:
         """Return all hosts."""
         return (resource for resource in self.physical.values() if resource.type == HOST)
+
+
+class Owners(Protocol):
+    """Who has which virtual resources: a map, or a map as it was before a change."""
+
+    @property
+    def virtual(self) -> Mapping[str, VirtualResource]:
+        """Return the virtual resources by their ids."""
+        ...
+
+    def owned_by(self, project: str) -> Sequence[str]:
+        """Return the ids of the virtual resources of this project."""
+        ...
+
+
+class OwnersBefore(Mapping[str, VirtualResource]):
+    """The owners of a map as they were before a delta that is about to change it; good until the next one."""
+
+    def __init__(self, resources: ResourceMap, delta: MapDelta) -> None:
+        self._resources = resources
+        self._known = {name: resources.virtual.get(name) for name in delta.ids}
+
+    @property
+    def virtual(self) -> Mapping[str, VirtualResource]:
+        """Return the virtual resources by their ids."""
+        return self
+
+    def owned_by(self, project: str) -> Sequence[str]:
+        """Return the ids of the virtual resources of this project."""
+        others = [name for name in self._resources.owned_by(project) if name not in self._known]
+        return others + [
+            name for name, one in self._known.items() if one is not None and one.owner == project
+        ]
+
+    def __getitem__(self, name: str) -> VirtualResource:
+        found = self._known[name] if name in self._known else self._resources.virtual.get(name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (name for name, one in self._known.items() if one is not None)
+        yield from (name for name in self._resources.virtual if name not in self._known)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def _drop(lists: dict[str, list[T]], key: str, item: T) -> None:

@@ -54,6 +54,12 @@ def test_everything_is_optional() -> None:
             "not supported by this version",
             id="planned-inside",
         ),
+        pytest.param(
+            {"limits": {"subscriptions_per_project": 0}},
+            "limits.subscriptions_per_project",
+            ">= 1",
+            id="no-subscriptions-at-all",
+        ),
         pytest.param(["listen"], "", "Expected `object`", id="a-list"),
     ],
 )
@@ -132,3 +138,9 @@ def test_a_level_that_promises_nothing_is_refused() -> None:
     with pytest.raises(RejectedError) as refused:
         parse_settings({"service_availability_levels": {"1A": {"detection": 1, "recovery": 0}}})
     assert refused.value.flaws[0].pointer.startswith("service_availability_levels")
+
+
+def test_how_much_a_project_may_ask_for_is_a_setting() -> None:
+    assert parse_settings({}).limits.of_subscriptions == (100, 10)
+    wish = {"limits": {"subscriptions_per_project": 5, "endpoints_per_subscription": 2}}
+    assert parse_settings(wish).limits.of_subscriptions == (5, 2)

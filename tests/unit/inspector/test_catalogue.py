@@ -65,6 +65,7 @@ SHIPPED_TYPES = [
     "compute.instance.error",
     "vim.service.failure",
     "monitor.silent",
+    "consumer.unreachable",
 ]
 
 # The rows of the annex: where, which type of event, which severities it has, which actions it asks for.

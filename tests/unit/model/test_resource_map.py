@@ -131,3 +131,22 @@ def test_every_look_up_is_what_a_search_finds(resources: ResourceMap, data: st.D
     some = data.draw(st.lists(st.sampled_from(everything)))
     wanted = sorted({name for name in some if any(one.supplier == name for one in resources.relations)})
     assert list(resources.suppliers_among(some)) == wanted
+
+
+@given(nfvis())
+def test_a_host_is_in_every_domain_that_it_depends_on(resources: ResourceMap) -> None:
+    """[design 3] By what powers, connects and contains, one after the other: what a search from the domain down finds."""
+    joined = [one for one in resources.relations if one.kind in ("powers", "connects", "contains")]
+    for domain in (*resources.physical, *resources.virtual):
+        within: set[str] = set()
+        more = {domain}
+        while more:
+            more = {one.dependent for one in joined if one.supplier in more} - within
+            within |= more
+        hosts = {host.id for host in resources.hosts() if host.id in within}
+        assert resources.hosts_by_domain.get(domain, frozenset()) == hosts
+        assert all(domain in resources.domains_of(name) for name in hosts)
+    for host in resources.hosts():
+        direct = [one.supplier for one in joined if one.dependent == host.id]
+        nearest = list(dict.fromkeys(direct))
+        assert set(resources.domains_of(host.id)[: len(nearest)]) == set(nearest)

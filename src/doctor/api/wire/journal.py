@@ -34,7 +34,10 @@ def recorded_events(batch: EventBatch, *, zones: Sequence[tzinfo] = ()) -> list[
             continue
         ids = stable_ids("event", [event.identity for event in events])
         if bytes.fromhex("".join(ids).replace("-", "")) == batch.event_ids:
-            return [Recorded(event_id, event) for event_id, event in zip(ids, events, strict=True)]
+            return [
+                Recorded(event_id, event, batch.received_time)
+                for event_id, event in zip(ids, events, strict=True)
+            ]
     raise RejectedError("the batch cannot be read")
 
 

@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from doctor import __version__
+from doctor.drivers.channels import cloudevents
 from doctor.drivers.channels.connection import Answer, TooLate
 from doctor.drivers.channels.guard import AddressRefused, Guard
 from doctor.drivers.channels.outcome import explain, outcome_of
@@ -29,8 +30,9 @@ from doctor.model.subscription import Endpoint
 
 log = structlog.get_logger(__name__)
 
-FORMATS = ("doctor",)
+FORMATS = ("doctor", "cloudevents")
 MAX_URL = 2048
+REPLAYED = "doctor-replay: true\r\n"
 
 
 class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,7 +69,7 @@ class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class WebhookChannel:
-    """The channel for endpoints of format ``doctor`` (implements `doctor.ports.channel.Channel`).
+    """The channel for endpoints of `FORMATS` (implements `doctor.ports.channel.Channel`).
 
     One attempt is one request: no redirect is followed, and nothing is sent twice behind our back. A kept connection
     that dies under a request makes the attempt `Failed`, since nobody knows how much of it was read.
@@ -83,7 +85,9 @@ class WebhookChannel:
         clock: Clock,
         *,
         resolver: Resolver | None = None,
+        source: str = "",
     ) -> None:
+        self._source = source
         self._settings = settings
         self._guard = guard
         self._clock = clock
@@ -100,7 +104,7 @@ class WebhookChannel:
         self._target: Callable[[Endpoint], _Target | str] = lru_cache(4096)(self._make_target)
 
     async def deliver(
-        self, endpoint: Endpoint, notification: StoredNotification, *, attempt: int
+        self, endpoint: Endpoint, notification: StoredNotification, *, attempt: int, replay: bool = False
     ) -> DeliveryOutcome:
         """Send the stored body to the endpoint once, and say how that went."""
         target = self._target(endpoint)
@@ -109,7 +113,7 @@ class WebhookChannel:
         settings = self._settings
         limit = (settings.first_timeout if attempt <= 1 else settings.timeout).total_seconds()
         try:
-            answer = await self._ask(target, self._post(target, notification, attempt), limit)
+            answer = await self._ask(target, self._post(target, notification, attempt, replay), limit)
         except TooLate as error:
             return Failed(f"no {error.what} within {limit:g} s")
         except Exception as error:
@@ -166,11 +170,13 @@ class WebhookChannel:
             signer = Signer(endpoint.secret) if endpoint.secret is not None else None
         except ValueError as error:
             return f"the secret cannot be used: {error}"
-        return _Target(url, signer)
+        return _Target(url, signer, endpoint.format)
 
-    def _post(self, target: "_Target", notification: StoredNotification, attempt: int) -> bytes:
+    def _post(self, target: "_Target", notification: StoredNotification, attempt: int, replay: bool) -> bytes:
         """Write the whole request of one attempt."""
         notification_id, body = notification.notification_id, notification.body
+        if target.is_wrapped:
+            body = cloudevents.wrap(notification, self._source)
         timestamp = int(self._clock.now().timestamp())
         signature = (
             f"webhook-signature: {target.signer.sign(notification_id, timestamp, body)}\r\n"
@@ -183,6 +189,7 @@ class WebhookChannel:
             f"webhook-timestamp: {timestamp}\r\n"
             f"{signature}"
             f"doctor-attempt: {attempt}\r\n"
+            f"{REPLAYED if replay else ''}"
             f"doctor-sequence: {notification.sequence}\r\n\r\n"
         )
         return b"".join((target.post, fields.encode(), body))
@@ -212,9 +219,11 @@ class WebhookChannel:
 class _Target:
     """What is the same for every request to one endpoint: ``post`` lacks the fields of the attempt and the body."""
 
-    __slots__ = ("get", "place", "post", "signer")
+    __slots__ = ("get", "is_wrapped", "place", "post", "signer")
 
-    def __init__(self, url: Url, signer: Signer | None) -> None:
+    def __init__(self, url: Url, signer: Signer | None, form: str) -> None:
+        self.is_wrapped = form == "cloudevents"
+        content_type = cloudevents.CONTENT_TYPE if self.is_wrapped else "application/json"
         same = (
             f" {url.target} HTTP/1.1\r\n"
             f"host: {url.host_header}\r\n"
@@ -225,7 +234,7 @@ class _Target:
         self.place = url.place
         self.signer = signer
         self.get = f"GET{same}\r\n".encode()
-        self.post = f"POST{same}content-type: application/json\r\n".encode()
+        self.post = f"POST{same}content-type: {content_type}\r\n".encode()
 
 
 def _trust(ca_file: str | None) -> ssl.SSLContext:
