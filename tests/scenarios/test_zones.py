@@ -249,15 +249,13 @@ def test_a_storm_over_a_zone_is_its_fault_already() -> None:
         "  - {type: power, probation: 60, frequency: 1, escalate: automatic, relations: [powers, contains, connects]}\n"
         "storm: {hosts: 3, share: 0.3, within: PT10S}\n"
     )
-    told.controller.replace(
-        ResourceMap(
-            [*site().physical.values()],
-            [],
-            [
-                *(one for one in site().relations if one.kind != "contains"),
-                Relation("feed", "powers", "tor-a"),
-            ],
-        )
+    told.resources = ResourceMap(
+        [*site().physical.values()],
+        [],
+        [
+            *(one for one in site().relations if one.kind != "contains"),
+            Relation("feed", "powers", "tor-a"),
+        ],
     )
     for n in (1, 2, 3, 4):
         told.at(float(n)).push(host_down(f"a-{n}"))

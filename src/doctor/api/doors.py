@@ -15,6 +15,7 @@ from doctor.api.alarms import AlarmsDoor
 from doctor.api.application import make_application
 from doctor.api.availability import AvailabilityDoor
 from doctor.api.capacity import CapacityDoor
+from doctor.api.controllers import ControllersDoor
 from doctor.api.deliveries import DeliveriesDoor
 from doctor.api.docs import Documentation
 from doctor.api.escalations import EscalationsDoor
@@ -46,6 +47,7 @@ from doctor.flows.fault import FaultFlow
 from doctor.flows.fence_readiness import FenceReadiness
 from doctor.flows.fences import Fences
 from doctor.flows.grants import GrantFlow
+from doctor.flows.marking import MarkingFlow
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.replay import ReplayFlow
 from doctor.flows.situation import Situation
@@ -172,6 +174,7 @@ def all_operations() -> tuple[Operation, ...]:
         VirtualResourcesDoor,
         PhysicalResourcesDoor,
         ResourceMapDoor,
+        ControllersDoor,
         CapacityDoor,
         AvailabilityDoor,
         FencesDoor,
@@ -203,6 +206,7 @@ def make_doors(
     ageing: AgeingFlow,
     fences: Fences,
     fence_readiness: FenceReadiness,
+    marks: MarkingFlow,
     clock: Clock,
     levels: Levels = SHIPPED,
     anonymous_from: Sequence[IPv4Network | IPv6Network],
@@ -234,6 +238,7 @@ def make_doors(
             VirtualResourcesDoor(situation),
             PhysicalResourcesDoor(situation),
             ResourceMapDoor(situation, faults),
+            ControllersDoor(situation, marks, clock),
             CapacityDoor(situation),
             AvailabilityDoor(AvailabilityFlow(situation, levels), clock),
             FencesDoor(fences, fence_readiness),

@@ -17,6 +17,7 @@ from doctor.app.fencing import FencingSettings, anchored
 from doctor.drivers.identities.keystone import KeystoneSettings
 from doctor.flows.subscription import SubscriptionLimits
 from doctor.model.errors import Flaw, RejectedError
+from doctor.model.marking import ForceDown
 from doctor.profiler.availability import SHIPPED, Levels, ServiceAvailabilityLevel
 
 SYSTEM_DATA = Path("/var/lib/doctor")
@@ -239,6 +240,9 @@ def _flaws(settings: Settings) -> list[Flaw]:
         )
     for name in ("controllers", "monitors", "channels"):
         for index, driver in enumerate(getattr(settings, name)):
+            if name == "controllers" and driver.get("force_down", ForceDown.AUTO) not in list(ForceDown):
+                words = ", ".join(ForceDown)
+                flaws.append(Flaw(f"controllers[{index}].force_down", f"use one of: {words}"))
             if not isinstance(driver.get("driver"), str):
                 flaws.append(Flaw(f"{name}[{index}].driver", "required: the name of a driver"))
     return flaws

@@ -18,12 +18,14 @@ from doctor.flows.acknowledgement import AcknowledgementFlow
 from doctor.flows.ageing import AgeingFlow
 from doctor.flows.agenda import Agenda
 from doctor.flows.alarm import AlarmFlow
+from doctor.flows.cloud import CloudFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow
 from doctor.flows.fence_readiness import FenceReadiness
 from doctor.flows.fences import Fences
 from doctor.flows.grants import GrantFlow
 from doctor.flows.heartbeat import Heartbeats
+from doctor.flows.marking import MarkingFlow
 from doctor.flows.outage import OutageFlow
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.replay import ReplayFlow
@@ -34,6 +36,7 @@ from doctor.flows.tokens import TokenFlow
 from doctor.inspector.catalogue import default_catalogue
 from doctor.kit.clock import Clock, SystemClock
 from doctor.model.errors import Flaw, PermanentError, RejectedError
+from doctor.model.marking import ForceDown
 from doctor.model.notification import Delivery, DeliveryState, StoredNotification
 from doctor.model.subscription import Endpoint, Subscription
 from doctor.ports.channel import Channel, FixedChannel
@@ -43,6 +46,8 @@ from doctor.ports.store import Store
 
 ADMINISTRATOR = "admin"
 STORE_FILE = "doctor.db"
+EMBEDDED = "embedded"
+FORCE_DOWN = "force_down"  # of a controller: not for its driver, but for what Doctor does with it
 
 
 class Parts(NamedTuple):
@@ -68,6 +73,9 @@ class Parts(NamedTuple):
     ageing: AgeingFlow
     fences: Fences
     fence_readiness: FenceReadiness
+    controllers: list[Controller]
+    marks: MarkingFlow
+    cloud: CloudFlow
     monitors: list[Monitor]
     doors: App
 
@@ -87,8 +95,9 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     timelines = Timelines(store)
 
     policies = PolicyFlow(default_catalogue(), clock)
+    clouds = _clouds(settings)
     situation = Situation(
-        store, _controller(settings), policies.default(), public_url=(settings.public_url or "").rstrip("/")
+        store, policies.default(), clouds=clouds, public_url=(settings.public_url or "").rstrip("/")
     )
 
     def on_delivered(notification: StoredNotification, delivery: Delivery) -> None:
@@ -107,6 +116,9 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     acknowledgements = AcknowledgementFlow(situation, delivery, clock)
     agenda = Agenda(clock)
     faults = FaultFlow(situation, delivery, timelines, agenda, clock)
+    marks = MarkingFlow(situation, clouds, timelines, clock, _force_down(settings, clouds))
+    faults.on_settled = marks.settled
+    cloud = CloudFlow(situation, clouds, faults, marks, delivery, clock)
     subscriptions = SubscriptionFlow(
         situation, delivery, acknowledgements, channel, clock, settings.limits.of_subscriptions
     )
@@ -134,6 +146,7 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         ageing=ageing,
         fences=fences,
         fence_readiness=fence_readiness,
+        marks=marks,
         clock=clock,
         levels=settings.levels,
         anonymous_from=settings.anonymous_networks,
@@ -161,6 +174,9 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         fences=fences,
         fence_readiness=fence_readiness,
         monitors=[*_monitors(settings), *([fence_readiness] if fencing.plans else [])],
+        controllers=list(clouds.values()),
+        marks=marks,
+        cloud=cloud,
         doors=doors,
     )
 
@@ -250,13 +266,32 @@ def flaw_in(message: str) -> Flaw:
     return Flaw(path, detail)
 
 
-def _controller(settings: Settings) -> Controller:
-    wishes = settings.controllers or [{"driver": "embedded"}]
-    if len(wishes) > 1:
-        flaw = Flaw("controllers[1]", "one controller at a time is supported by this version")
-        raise RejectedError("the settings are wrong", flaws=[flaw])
-    controller: Controller = plugins.make(plugins.CONTROLLERS, wishes[0], path="controllers[0]")
-    return controller
+def _clouds(settings: Settings) -> dict[str, Controller]:
+    """Return the controllers that keep the resource map, by name; none where it is loaded by hand."""
+    found: dict[str, Controller] = {}
+    for index, wish in enumerate(settings.controllers):
+        path = f"controllers[{index}]"
+        own = {name: value for name, value in wish.items() if name != FORCE_DOWN}
+        controller: Controller = plugins.make(plugins.CONTROLLERS, own, path=path)
+        if controller.name == EMBEDDED and len(settings.controllers) == 1:
+            return {}
+        if controller.name == EMBEDDED:
+            flaw = Flaw(
+                path, "the embedded controller stands alone: the map is loaded by hand or kept by a cloud"
+            )
+            raise RejectedError("the settings are wrong", flaws=[flaw])
+        if controller.name in found:
+            flaw = Flaw(
+                f"{path}.name", f"{controller.name!r} is there twice: give each region a name of its own"
+            )
+            raise RejectedError("the settings are wrong", flaws=[flaw])
+        found[controller.name] = controller
+    return found
+
+
+def _force_down(settings: Settings, clouds: dict[str, Controller]) -> dict[str, ForceDown]:
+    wishes = zip(clouds, settings.controllers, strict=True) if clouds else ()
+    return {name: ForceDown(wish.get(FORCE_DOWN, ForceDown.AUTO)) for name, wish in wishes}
 
 
 def _monitors(settings: Settings) -> list[Monitor]:

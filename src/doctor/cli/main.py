@@ -27,6 +27,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "fault": ("doctor.cli.fault:fault", "Faults as their owners see them."),
         "resource": ("doctor.cli.resource:resource", "The resource map: what runs where, and who owns it."),
+        "cloud": ("doctor.cli.cloud:cloud", "The clouds that keep the map, and what is marked there."),
         "capacity": ("doctor.cli.capacity:capacity", "What the zones have, and what is left of it."),
         "report": ("doctor.cli.report:report", "How available VNFs were, and which promises were not kept."),
         "timeline": ("doctor.cli.timeline:timeline", "Where the time went between a fault and its owner."),

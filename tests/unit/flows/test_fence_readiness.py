@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import pytest
 
-from doctor.drivers.controllers.embedded import EmbeddedController
 from doctor.drivers.stores.memory import MemoryStore
 from doctor.fencing.readiness import Readiness
 from doctor.flows.fence_readiness import FIRST_AFTER, UNREADY, FenceReadiness
@@ -56,7 +55,7 @@ class Site:
             relations=[Relation(feed, "powers", "compute-1") for feed in ("feed-a", "feed-b")],
         )
         policies = PolicyFlow(default_catalogue(), CLOCK)
-        self.situation = Situation(self.store, EmbeddedController(resources), policies.default())
+        self.situation = Situation(self.store, policies.default(), resources=resources)
         self.fences = Fences(self.devices, plans, CLOCK)
         self.readiness = FenceReadiness(self.situation, self.fences, CLOCK, every=EVERY)
 
