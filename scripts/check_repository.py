@@ -49,6 +49,7 @@ def locks_hold_what_the_project_names() -> Iterator[str]:
     runtime = {_name(line) for line in PROJECT["project"]["dependencies"]}
     build = {_name(line) for line in groups["build"]}
     dev = {_name(line) for line in groups["dev"] if isinstance(line, str)}
+    dev |= {_name(line) for extra in PROJECT["project"]["optional-dependencies"].values() for line in extra}
     for file, wanted in {"runtime": runtime, "build": build, "dev": runtime | build | dev}.items():
         text = (ROOT / "requirements" / f"{file}.txt").read_text()
         locked = {_name(line) for line in LOCKED.findall(text)}

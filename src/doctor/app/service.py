@@ -18,7 +18,7 @@ from doctor import __version__
 from doctor.api.wire.resource_map import ResourceMapIn, resource_map_of
 from doctor.app.http import EventProtocol
 from doctor.app.settings import Settings
-from doctor.app.wiring import Parts, administrator, wire
+from doctor.app.wiring import Parts, administrator, of_channels, wire
 from doctor.flows.fault import Reported
 from doctor.flows.resource_map import settle_memory
 from doctor.flows.tokens import ADMIN_TOKEN_NAME
@@ -69,6 +69,9 @@ class Service:
             finally:
                 parts.timelines.flush()
                 await parts.channel.close()
+                if parts.grants is not None:
+                    await parts.grants.close()
+                await parts.fences.close()
                 await parts.store.close()
                 log.info("doctor.stopped")
         finally:
@@ -81,11 +84,13 @@ class Service:
     async def _start(self, parts: Parts) -> None:
         situation = parts.situation
         admin = administrator(self._settings, parts.channel, parts.clock)
-        snapshot = await situation.load((admin,) if admin else ())
+        channels = of_channels(parts.fixed_channels, parts.clock)
+        snapshot = await situation.load((*((admin,) if admin else ()), *channels))
         if snapshot.resource_map is not None:
             document = msgspec.json.decode(snapshot.resource_map, type=ResourceMapIn)
             situation.controller.replace(resource_map_of(document, version=1))
         await parts.policies.start(situation, self._settings.policy)
+        parts.fence_readiness.start(snapshot)
         await _make_admin_token(parts)
         for subscription in situation.subscriptions:
             parts.delivery.follow(subscription)

@@ -1,13 +1,18 @@
 """The one place where names in the settings become objects, and objects meet."""
 
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import NamedTuple
 
 from doctor.api.doors import make_doors
 from doctor.api.southbound import App
 from doctor.app import plugins
+from doctor.app.fencing import read_fencing
 from doctor.app.settings import Settings
 from doctor.drivers.channels.guard import Guard, parse_endpoint_settings
+from doctor.drivers.channels.switch import SwitchChannel
 from doctor.drivers.channels.webhook import WebhookChannel, WebhookSettings
+from doctor.drivers.identities.keystone import Keystone, KeystoneSettings
 from doctor.drivers.stores.sqlite import SqliteStore
 from doctor.flows.acknowledgement import AcknowledgementFlow
 from doctor.flows.ageing import AgeingFlow
@@ -15,6 +20,9 @@ from doctor.flows.agenda import Agenda
 from doctor.flows.alarm import AlarmFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow
+from doctor.flows.fence_readiness import FenceReadiness
+from doctor.flows.fences import Fences
+from doctor.flows.grants import GrantFlow
 from doctor.flows.heartbeat import Heartbeats
 from doctor.flows.outage import OutageFlow
 from doctor.flows.policy import PolicyFlow
@@ -25,10 +33,10 @@ from doctor.flows.timelines import Timelines
 from doctor.flows.tokens import TokenFlow
 from doctor.inspector.catalogue import default_catalogue
 from doctor.kit.clock import Clock, SystemClock
-from doctor.model.errors import Flaw, RejectedError
+from doctor.model.errors import Flaw, PermanentError, RejectedError
 from doctor.model.notification import Delivery, DeliveryState, StoredNotification
 from doctor.model.subscription import Endpoint, Subscription
-from doctor.ports.channel import Channel
+from doctor.ports.channel import Channel, FixedChannel
 from doctor.ports.controller import Controller
 from doctor.ports.monitor import Monitor
 from doctor.ports.store import Store
@@ -44,6 +52,7 @@ class Parts(NamedTuple):
     clock: Clock
     store: Store
     channel: Channel
+    fixed_channels: list[FixedChannel]
     situation: Situation
     delivery: DeliveryFlow
     timelines: Timelines
@@ -52,10 +61,13 @@ class Parts(NamedTuple):
     acknowledgements: AcknowledgementFlow
     outages: OutageFlow
     tokens: TokenFlow
+    grants: GrantFlow | None
     policies: PolicyFlow
     agenda: Agenda
     alarms: AlarmFlow
     ageing: AgeingFlow
+    fences: Fences
+    fence_readiness: FenceReadiness
     monitors: list[Monitor]
     doors: App
 
@@ -70,7 +82,8 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     """
     clock = SystemClock()
     store = SqliteStore(settings.data_folder / STORE_FILE)
-    channel = _channel(settings, clock, address or settings.address)
+    fixed = _fixed_channels(settings)
+    channel = _channel(settings, clock, address or settings.address, fixed)
     timelines = Timelines(store)
 
     policies = PolicyFlow(default_catalogue(), clock)
@@ -100,8 +113,12 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     replays = ReplayFlow(store, delivery)
     outages = OutageFlow(situation, delivery, faults, clock)
     tokens = TokenFlow(situation, clock)
+    grants = _grants(settings.auth.keystone, clock)
     alarms = AlarmFlow(situation, faults, delivery, agenda, clock)
     ageing = AgeingFlow(situation, clock, days=settings.retention.days)
+    fencing = read_fencing(settings.fencing)
+    fences = Fences(fencing.devices, fencing.plans, clock)
+    fence_readiness = FenceReadiness(situation, fences, clock, every=fencing.check_every)
     doors = make_doors(
         situation=situation,
         faults=faults,
@@ -110,10 +127,13 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         acknowledgements=acknowledgements,
         replays=replays,
         tokens=tokens,
+        grants=grants,
         timelines=timelines,
         policies=policies,
         alarms=alarms,
         ageing=ageing,
+        fences=fences,
+        fence_readiness=fence_readiness,
         clock=clock,
         levels=settings.levels,
         anonymous_from=settings.anonymous_networks,
@@ -124,6 +144,7 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         clock=clock,
         store=store,
         channel=channel,
+        fixed_channels=fixed,
         situation=situation,
         delivery=delivery,
         timelines=timelines,
@@ -132,11 +153,14 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         acknowledgements=acknowledgements,
         outages=outages,
         tokens=tokens,
+        grants=grants,
         policies=policies,
         agenda=agenda,
         alarms=alarms,
         ageing=ageing,
-        monitors=_monitors(settings),
+        fences=fences,
+        fence_readiness=fence_readiness,
+        monitors=[*_monitors(settings), *([fence_readiness] if fencing.plans else [])],
         doors=doors,
     )
 
@@ -163,17 +187,61 @@ def administrator(settings: Settings, channel: Channel, clock: Clock) -> Subscri
     )
 
 
-def _channel(settings: Settings, clock: Clock, address: tuple[str, int]) -> Channel:
+def of_channels(channels: Sequence[FixedChannel], clock: Clock) -> Iterator[Subscription]:
+    """Return the subscriptions of the channels that the settings name: each tells what the Administrator may know.
+
+    Each has one of its own, so that a channel that is new hears nothing of what was before it.
+    """
+    for channel in channels:
+        endpoint = channel.endpoint
+        yield Subscription(
+            subscription_id=f"channel-{endpoint.endpoint_id}",
+            project=None,
+            endpoints=(endpoint,),
+            created=clock.now(),
+        )
+
+
+def _fixed_channels(settings: Settings) -> list[FixedChannel]:
+    channels = [
+        plugins.make(plugins.CHANNELS, wish, path=f"channels[{index}]")
+        for index, wish in enumerate(settings.channels)
+    ]
+    known: set[str] = set()
+    for index, channel in enumerate(channels):
+        if channel.endpoint.endpoint_id in known:
+            flaw = Flaw(f"channels[{index}]", f"is there twice: {channel.endpoint.url}")
+            raise RejectedError("the settings are wrong", flaws=[flaw])
+        known.add(channel.endpoint.endpoint_id)
+    return channels
+
+
+def _channel(
+    settings: Settings, clock: Clock, address: tuple[str, int], fixed: Sequence[FixedChannel]
+) -> Channel:
     try:
         endpoint_settings = parse_endpoint_settings(settings.endpoints)
     except ValueError as error:
         raise RejectedError("the settings are wrong", flaws=[flaw_in(str(error))]) from None
-    return WebhookChannel(
+    webhook = WebhookChannel(
         WebhookSettings(),
         Guard(endpoint_settings, listen=[address]),
         clock,
         source=(settings.public_url or "").rstrip("/"),
     )
+    return SwitchChannel(webhook, fixed) if fixed else webhook
+
+
+def _grants(settings: KeystoneSettings | None, clock: Clock) -> GrantFlow | None:
+    if settings is None:
+        return None
+    try:
+        keystone = Keystone(settings)
+    except PermanentError as error:
+        flaw = Flaw("auth.keystone.cloud", str(error))
+        raise RejectedError("the settings are wrong", flaws=[flaw]) from None
+    timeout = timedelta(seconds=settings.timeout)
+    return GrantFlow(keystone, settings.rules, clock, kept_for=settings.kept_for, timeout=timeout)
 
 
 def flaw_in(message: str) -> Flaw:

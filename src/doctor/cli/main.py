@@ -37,8 +37,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "notification": ("doctor.cli.notification:notification", "What was told; follow it live."),
     },
     "Administer": {
+        "fencing": ("doctor.cli.fencing:fencing", "What can cut hosts off, and whether it would."),
         "policy": ("doctor.cli.policy:policy", "The failure policy: what counts as which fault."),
         "token": ("doctor.cli.token:token", "Who may ask Doctor, and what."),
+        "cloud": ("doctor.cli.cloud:cloud", "Make Doctor known in an OpenStack cloud."),
         "completion": ("doctor.cli.completion:completion", "Let the shell complete `doctor` commands."),
     },
 }
