@@ -72,14 +72,18 @@ class Told:
 async def watching(rig: ControllerRig) -> AsyncIterator[Told]:
     """Watch a controller for a while."""
     told = Told(rig.known)
-    task = asyncio.create_task(rig.controller.watch(rig.known, told.take))
+    watch = asyncio.create_task(rig.controller.watch(rig.known, told.take))
+    begin = asyncio.create_task(rig.begin())
     try:
-        async with asyncio.timeout(PATIENCE):
-            await rig.begin()
+        await asyncio.wait({watch, begin}, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        if watch.done():
+            await watch  # it has failed
+        assert begin.done(), f"nothing after {PATIENCE} s: {told.status}"
         yield told
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        for task in (watch, begin):
+            task.cancel()
+        await asyncio.gather(watch, begin, return_exceptions=True)
 
 
 class ControllerContract:
