@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from doctor.cli.demo.netns import HostNamespace, Namespaces, ip
-from doctor.drivers.controllers.embedded import EmbeddedController
 from doctor.drivers.monitors.ping import PingMonitor, PingSettings
 from doctor.drivers.stores.memory import MemoryStore
 from doctor.flows.fault import Reported
@@ -121,9 +120,7 @@ class Observed:
         self._settings = PingSettings.parse(settings)
         clock = LoopClock()
         self.store = MemoryStore()
-        self.doctor = RunningFlows(
-            self.store, FakeChannel(clock), clock, EmbeddedController(lan.resources), POLICY
-        )
+        self.doctor = RunningFlows(self.store, FakeChannel(clock), clock, lan.resources, POLICY)
         self._clock = clock
         self._subscription_id = ""
 

@@ -345,7 +345,7 @@ def test_how_to_be_told_is_kept_and_shown(door: Door) -> None:
         "acknowledge": "explicit",
         "heartbeat": "PT10S",
     }
-    assert shown["subscribe_filter"]["event"] == ["capacity", "fault", "maintenance"]
+    assert shown["subscribe_filter"]["event"] == ["fault", "maintenance"]
     assert shown["waiting"] == {"held": 0, "unacknowledged": 0, "first_held": []}
     assert door.ask("POST", "/v1/events", host_down_of("compute-1"))[0] == 202
     waiting = door.ask("GET", path, token=token)[1]["waiting"]

@@ -49,10 +49,10 @@ class Network:
 
     @property
     def version(self) -> int:
-        return self.story.controller.resource_map.version
+        return self.story.resources.version
 
     def hosts(self) -> Iterable[PhysicalResource]:
-        return list(self.story.controller.resource_map.hosts())
+        return list(self.story.resources.hosts())
 
     def watch(self, second: float) -> None:
         """Let the monitor begin with the Doctor that runs then, and end with it."""

@@ -11,7 +11,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from doctor.drivers.controllers.embedded import EmbeddedController
 from doctor.drivers.stores.memory import MemoryStore
 from doctor.flows.acknowledgement import AcknowledgementFlow
 from doctor.flows.agenda import Agenda
@@ -70,7 +69,6 @@ class AlarmLife(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.clock = ManualClock()
         self.store = MemoryStore()
-        self.controller = EmbeddedController(small_nfvi())
         self.believed: dict[str, Believed] = {}
         self.past: list[Believed] = []
         self.reports = 0
@@ -91,7 +89,7 @@ class AlarmLife(RuleBasedStateMachine):
         clock = self.clock
         channel = FakeChannel(LoopClock())
         selector = Selector(parse_policy(f"{GRADED}\ndamping: off\n", default_catalogue()).policy)
-        self.situation = Situation(self.store, self.controller, selector)
+        self.situation = Situation(self.store, selector, resources=small_nfvi())
         timelines = Timelines(self.store)
         delivery = DeliveryFlow(self.store, channel, clock, lambda *_: None)
         self.agenda = Agenda(clock)

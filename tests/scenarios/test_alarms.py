@@ -56,7 +56,7 @@ def history(story: Scenario, resource_id: str, identity: Identity) -> list[Histo
     """Return the history of the newest alarm of a resource, as somebody may read it."""
 
     async def read() -> list[HistoryItem]:
-        doctor = RunningFlows(story.store, story.channel, story.clock, story.controller, story.selector)
+        doctor = RunningFlows(story.store, story.channel, story.clock, story.resources, story.selector)
         await doctor.situation.load()
         closed = await story.store.closed_faults(before=None, limit=99)
         records = [one for one in (*doctor.situation.book, *closed) if resource_id in one.alarms]
@@ -414,14 +414,14 @@ def test_ageing_forgets_what_is_over_with_its_notes_and_nothing_that_is_open() -
     story.run()
 
     async def age() -> None:
-        doctor = RunningFlows(story.store, story.channel, story.clock, story.controller, story.selector)
+        doctor = RunningFlows(story.store, story.channel, story.clock, story.resources, story.selector)
         await doctor.situation.load()
         ageing = AgeingFlow(doctor.situation, story.clock, doctor.silences, days=30)
         assert ageing.current.keep == dict.fromkeys(AGEING_SEVERITIES, Keep(days=30))
         await ageing.forget()
         assert len(doctor.situation.notes) == 2
         await ageing.apply({Severity.CRITICAL: Keep(count=0)}, user="root")
-        again = RunningFlows(story.store, story.channel, story.clock, story.controller, story.selector)
+        again = RunningFlows(story.store, story.channel, story.clock, story.resources, story.selector)
         await again.situation.load()
         ageing = AgeingFlow(again.situation, story.clock, again.silences, days=30)
         assert ageing.current.keep[Severity.CRITICAL] == Keep(count=0)

@@ -70,7 +70,7 @@ async def doors(tmp_path: Path) -> AsyncIterator[Doors]:
     zone = AuthSettings(anonymous_events_from=["127.0.0.0/8"], anonymous_events_timezone="Asia/Tokyo")
     parts = wire(Settings(data=tmp_path, auth=zone))
     await parts.situation.load()
-    parts.situation.controller.replace(small_nfvi())
+    parts.situation.resources = small_nfvi()
     tokens = {}
     for role in Role:
         project = "red" if role is Role.CONSUMER else None
@@ -88,7 +88,7 @@ def doctor_with_a_rack(doors: Doors) -> Doors:
         [],
         [Relation("rack-1", "contains", host) for host in hosts],
     )
-    doors.parts.situation.controller.replace(rack)
+    doors.parts.situation.resources = rack
     return doors
 
 

@@ -11,7 +11,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from doctor.drivers.controllers.embedded import EmbeddedController
 from doctor.drivers.stores.memory import MemoryStore
 from doctor.flows.acknowledgement import AcknowledgementFlow
 from doctor.flows.agenda import Agenda
@@ -58,7 +57,7 @@ class SilenceLife(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.clock = ManualClock()
         self.store = MemoryStore()
-        self.controller = EmbeddedController(small_nfvi())
+        self.resources = small_nfvi()
         self.reports = 0
         self.severity: dict[str, str] = {}  # of the open faults, by host
         self.silences: dict[str, Silence] = {}
@@ -82,7 +81,7 @@ class SilenceLife(RuleBasedStateMachine):
         clock = self.clock
         channel = FakeChannel(LoopClock())
         selector = Selector(parse_policy(f"{GRADED}\ndamping: off\n", default_catalogue()).policy)
-        self.situation = Situation(self.store, self.controller, selector)
+        self.situation = Situation(self.store, selector, resources=self.resources)
         delivery = DeliveryFlow(self.store, channel, clock, lambda *_: None)
         self.agenda = Agenda(clock)
         self.faults = FaultFlow(self.situation, delivery, Timelines(self.store), self.agenda, clock)

@@ -292,7 +292,7 @@ def test_a_silence_hides_nothing_from_what_is_decided() -> None:
     """[part 4 of reliability] Faults, states, causes are the same with it as without: fencing sees all there is."""
 
     async def known(story: Scenario) -> Any:
-        doctor = RunningFlows(story.store, story.channel, story.clock, story.controller, story.selector)
+        doctor = RunningFlows(story.store, story.channel, story.clock, story.resources, story.selector)
         snapshot = await doctor.situation.load()
         states = {name: doctor.situation.book.state_of(name) for name in ("compute-1", "vm-1", "vm-2")}
         keys = {one.fault.fault_key: one.fault.fault_type for one in snapshot.faults}

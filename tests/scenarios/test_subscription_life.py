@@ -14,7 +14,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from doctor.drivers.controllers.embedded import EmbeddedController
 from doctor.drivers.stores.memory import MemoryStore
 from doctor.flows.acknowledgement import AcknowledgementFlow
 from doctor.flows.agenda import Agenda
@@ -150,7 +149,7 @@ class SubscriptionLife(RuleBasedStateMachine):
         self.clock = ManualClock()
         self.store = MemoryStore()
         self.places = {name: host for name, (host, _) in MACHINES.items()}
-        self.controller = EmbeddedController(self.map())
+        self.resources = self.map()
         self.isolated: set[str] = set()
         self.read = 0
         self.unacknowledged: dict[str, StoredNotification] = {}
@@ -182,7 +181,7 @@ class SubscriptionLife(RuleBasedStateMachine):
         clock = self.clock
         channel = FakeChannel(LoopClock())
         selector = Selector(parse_policy(POLICY, default_catalogue()).policy)
-        self.situation = Situation(self.store, self.controller, selector)
+        self.situation = Situation(self.store, selector, resources=self.resources)
         delivery = DeliveryFlow(self.store, channel, clock, lambda *_: None)
         self.acknowledgements = AcknowledgementFlow(self.situation, delivery, clock)
         self.faults = FaultFlow(self.situation, delivery, Timelines(self.store), Agenda(clock), clock)
@@ -217,6 +216,7 @@ class SubscriptionLife(RuleBasedStateMachine):
             self.places[name] = host
         self.clock.advance(1.0)
         self.do(replace_map(self.faults, self.map(), b"{}"))
+        self.resources = self.situation.resources
         self.look()
 
     @rule(policy=POLICIES)

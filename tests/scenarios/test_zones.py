@@ -4,6 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from doctor.flows.ageing import AgeingFlow
 from doctor.inspector.escalation import Move
@@ -17,14 +19,17 @@ from doctor.testing.clock import START
 from doctor.testing.scenario import Scenario, down, host_down, host_up, switch_down, switch_up, up
 from tests.scenarios.fallible_store import FallibleStore
 from tests.scenarios.nfvi import FAULTS
+from tests.unit.model.nfvis import long_lists
 
 INSTANCE = "compute.instance.down"
 POLICY = """
 version: 1
+damping: off
 faults:
   - {name: host-down, when: {type: compute.host.down}}
   - {name: switch-down, when: {type: network.switch.down}}
   - {name: instance-down, when: {type: compute.instance.down}}
+  - {name: crash, when: {type: compute.os.crash}}
 propagate:
   - {from: host, kind: hosts, state: down, to_state: error}
   - {from: host, kind: hosts, state: normal, min_severity: warning, to_state: normal}
@@ -244,15 +249,13 @@ def test_a_storm_over_a_zone_is_its_fault_already() -> None:
         "  - {type: power, probation: 60, frequency: 1, escalate: automatic, relations: [powers, contains, connects]}\n"
         "storm: {hosts: 3, share: 0.3, within: PT10S}\n"
     )
-    told.controller.replace(
-        ResourceMap(
-            [*site().physical.values()],
-            [],
-            [
-                *(one for one in site().relations if one.kind != "contains"),
-                Relation("feed", "powers", "tor-a"),
-            ],
-        )
+    told.resources = ResourceMap(
+        [*site().physical.values()],
+        [],
+        [
+            *(one for one in site().relations if one.kind != "contains"),
+            Relation("feed", "powers", "tor-a"),
+        ],
     )
     for n in (1, 2, 3, 4):
         told.at(float(n)).push(host_down(f"a-{n}"))
@@ -426,6 +429,36 @@ def test_a_restart_changes_nothing(end: float) -> None:
     ]
 
 
+HOST_NAMES = st.sampled_from([f"{rack}-{n}" for rack in "ab" for n in (1, 2, 3)])
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    long_lists(st.tuples(st.integers(1, 30), HOST_NAMES), 20),
+    st.lists(st.integers(0, 300), max_size=3, unique=True),
+    st.sampled_from([ASK, AUTOMATIC]),
+)
+def test_restarts_at_any_time_change_nothing(
+    changes: list[tuple[int, str]], crashes: list[int], zones: str
+) -> None:
+    """[I-7] The same is told in the same seconds, whatever of it Doctor had to remember."""
+    zones += "  - {type: power, probation: PT5M, frequency: 2, distinct: 2, escalate: automatic}\n"
+    heard = []
+    for crashing in ((), crashes):
+        told = story(zones)
+        second, is_down = 0.0, set[str]()
+        for gap, host in changes:
+            second += gap
+            told.at(second).push((host_up if host in is_down else host_down)(host, seen=second))
+            is_down ^= {host}
+        for moment in crashing:
+            told.at(moment + 0.5).crash()
+            told.at(moment + 0.6).start()
+        told.run(until=second + 700.0)
+        heard.append(of_zones(told))
+    assert heard[0] == heard[1]
+
+
 def test_what_was_due_while_doctor_was_away_is_done_at_its_return() -> None:
     told = story(AUTOMATIC)
     fail(told, *THREE)
@@ -517,3 +550,25 @@ def test_escalations_are_forgotten_with_their_faults() -> None:
     told.note(50.0, age)
     told.run()
     assert left == [2, "rack-b", 1]
+
+
+def test_a_zone_that_is_no_more_in_the_map_has_nothing_to_escalate() -> None:
+    """[I-24] A machine is gone, and with it the failure that its parts have made."""
+    process = PhysicalResource(id="process-1", type="process")
+    before = ResourceMap(
+        [*site().physical.values(), process],
+        site().virtual.values(),
+        [*site().relations, Relation("vm-a-1", "hosts", "process-1")],
+    )
+    policy = POLICY + "  - {type: virtual machine, probation: 60, frequency: 2, escalate: automatic}\n"
+    told = Scenario(before, policy=policy)
+    told.at(0.0).subscribe("red", project="red", asked=FAULTS)
+    for second in (1.0, 2.0):
+        told.at(second).push(down("compute.os.crash", "process-1", seen=second))
+        told.at(second + 0.5).push(up("compute.os.crash", "process-1", seen=second + 0.5))
+    told.at(10.0).load(ResourceMap([*site().physical.values()], [], site().relations))
+    found: list[object] = []
+    told.at(11.0).do(lambda: found.extend(states(told)))
+    told.run(until=100.0)
+    assert found == [(EscalationState.AUTOMATIC, "", True)]
+    assert of_zones(told, "red")[0] == (2.0, "fault", "vm-a-1", "failure of a zone")

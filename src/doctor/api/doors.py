@@ -1,6 +1,6 @@
 """All doors together: the event doors in front, the application with every other operation behind them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import tzinfo
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
@@ -12,13 +12,16 @@ from doctor.api.admin import Admin
 from doctor.api.ageing import AgeingDoor
 from doctor.api.alarm_life import AlarmLifeDoor
 from doctor.api.alarms import AlarmsDoor
-from doctor.api.application import make_application, token_in
+from doctor.api.application import make_application
 from doctor.api.availability import AvailabilityDoor
 from doctor.api.capacity import CapacityDoor
+from doctor.api.controllers import ControllersDoor
 from doctor.api.deliveries import DeliveriesDoor
 from doctor.api.docs import Documentation
 from doctor.api.escalations import EscalationsDoor
 from doctor.api.faults import FaultsDoor
+from doctor.api.fences import FencesDoor
+from doctor.api.identification import challenge_of, make_identify
 from doctor.api.notifications import NotificationsDoor
 from doctor.api.openapi import openapi_document
 from doctor.api.operation import Answer, Call, Operation, operation, operations_of
@@ -43,6 +46,10 @@ from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.dry_run import DryRunFlow
 from doctor.flows.escalation import EscalationFlow
 from doctor.flows.fault import FaultFlow
+from doctor.flows.fence_readiness import FenceReadiness
+from doctor.flows.fences import Fences
+from doctor.flows.grants import GrantFlow
+from doctor.flows.marking import MarkingFlow
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.replay import ReplayFlow
 from doctor.flows.silence import SilenceFlow
@@ -54,7 +61,6 @@ from doctor.inspector.replay import Recorded
 from doctor.kit.clock import Clock
 from doctor.model.errors import StoreError, TransientError
 from doctor.model.event import EventBatch
-from doctor.model.identity import Identity
 from doctor.profiler.availability import SHIPPED, Levels
 
 
@@ -173,8 +179,10 @@ def all_operations() -> tuple[Operation, ...]:
         VirtualResourcesDoor,
         PhysicalResourcesDoor,
         ResourceMapDoor,
+        ControllersDoor,
         CapacityDoor,
         AvailabilityDoor,
+        FencesDoor,
         Admin,
         Policies,
         Basics,
@@ -196,21 +204,22 @@ def make_doors(
     acknowledgements: AcknowledgementFlow,
     replays: ReplayFlow,
     tokens: TokenFlow,
+    grants: GrantFlow | None = None,
     timelines: Timelines,
     policies: PolicyFlow,
     alarms: AlarmFlow,
     ageing: AgeingFlow,
     silences: SilenceFlow,
+    fences: Fences,
+    fence_readiness: FenceReadiness,
+    marks: MarkingFlow,
     clock: Clock,
     levels: Levels = SHIPPED,
     anonymous_from: Sequence[IPv4Network | IPv6Network],
     anonymous_zone: tzinfo | None,
 ) -> App:
     """Return the ASGI application of a Doctor."""
-
-    def identify(headers: Iterable[tuple[bytes, bytes]]) -> Identity | None:
-        token = token_in(headers)
-        return None if token is None else tokens.identify(token)
+    identify, challenge = make_identify(tokens, grants), challenge_of(grants)
 
     def reader(batch: EventBatch) -> list[Recorded]:
         zone = anonymous_zone or batch.received_time.astimezone().tzinfo
@@ -238,15 +247,24 @@ def make_doors(
             VirtualResourcesDoor(situation),
             PhysicalResourcesDoor(situation),
             ResourceMapDoor(situation, faults),
+            ControllersDoor(situation, marks, clock),
             CapacityDoor(situation),
             AvailabilityDoor(AvailabilityFlow(situation, levels), clock),
+            FencesDoor(fences, fence_readiness),
             Admin(situation, timelines, tokens),
             Policies(situation, policies, DryRunFlow(situation, policies, clock, reader), clock),
             Basics(situation),
         ),
         authenticate=identify,
+        challenge=challenge,
         version=__version__,
     )
     return SouthboundDoor(
-        application, faults, identify, clock, anonymous_from=anonymous_from, anonymous_zone=anonymous_zone
+        application,
+        faults,
+        identify,
+        clock,
+        anonymous_from=anonymous_from,
+        anonymous_zone=anonymous_zone,
+        challenge=challenge,
     )

@@ -64,7 +64,7 @@ class ResourceMapDoor:
                 version=version,
                 physical_resources=len(resources.physical),
                 virtual_resources=len(resources.virtual),
-                relations=len(resources.relations),
+                relations=resources.count_relations(),
             )
         )
 

@@ -1,13 +1,13 @@
 """Measures the availability of VNFs from the faults that are open and those that are kept."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from doctor.flows.situation import Situation
 from doctor.model.alarm import Alarm, AlarmedFault
 from doctor.model.fault import ResourceState
-from doctor.model.resource import VIRTUAL_MACHINE, VirtualResource
+from doctor.model.resource import VIRTUAL_MACHINE
 from doctor.model.resource_map import ResourceMap
 from doctor.profiler.availability import Levels, Outage, VnfAvailability, Window, measure, vnfs
 
@@ -67,8 +67,8 @@ def _measured(
         place = (alarm.project or "", alarm.resource_id)
         outages.setdefault(place, []).append(Outage(alarm.resource_id, alarm.raised_time, alarm.cleared_time))
     ids = resources.virtual_ids if owner is None else resources.owned_by(owner)
-    machines: Iterable[VirtualResource] = (resources.virtual[one] for one in ids)
-    found = vnfs(one for one in machines if one.type == VIRTUAL_MACHINE)
+    machines = (resources.virtual.get(one) for one in ids)  # of which some may go meanwhile
+    found = vnfs(one for one in machines if one is not None and one.type == VIRTUAL_MACHINE)
     return [
         measure(
             members,

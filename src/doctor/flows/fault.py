@@ -11,7 +11,8 @@ brought about in `settlement` (whom it is told to in `notices`), what follows fr
 by now, or comes and goes, is asked of `judgement`. All of them write into the one `Step`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ import msgspec
 
 from doctor.flows.agenda import Agenda
 from doctor.flows.conclusion import Conclusions
+from doctor.flows.correction import concerned
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.judgement import OWN, Judgement
 from doctor.flows.lookout import Lookout
@@ -33,14 +35,16 @@ from doctor.inspector import diagnosis
 from doctor.inspector.escalation import Move
 from doctor.inspector.selection import Clear, Ignored, Raise, Unnamed
 from doctor.inspector.vantage import MONITOR_ISOLATED
+from doctor.kit import retry
 from doctor.kit.clock import Clock
 from doctor.kit.ids import stable_ids
-from doctor.model.alarm import AlarmedFault
+from doctor.model.alarm import AlarmedFault, Transition
 from doctor.model.checkpoint import Checkpoint
-from doctor.model.errors import RejectedError
+from doctor.model.errors import Reason, RejectedError, StoreError
 from doctor.model.event import EventBatch, RawEvent
+from doctor.model.map_news import MapDelta
 from doctor.model.resource import Isolation
-from doctor.model.resource_map import ResourceMap
+from doctor.model.resource_map import OwnersBefore, ResourceMap
 from doctor.ports.store import Memo
 
 LET_GO = "let go of what no rule stands behind"
@@ -65,8 +69,15 @@ class Accepted(NamedTuple):
     news: list[bool]
 
 
+OnSettled = Callable[[Iterable[str]], None]
+
+
 class FaultFlow:
-    """Takes raw events; what they mean is kept and told."""
+    """Takes raw events; what they mean is kept and told.
+
+    ``on_settled`` hears which resources are otherwise than before, once that is kept and on its way to those who are
+    told.
+    """
 
     def __init__(
         self,
@@ -81,6 +92,7 @@ class FaultFlow:
         self._timelines = timelines
         self._clock = clock
         self._agenda = agenda
+        self.on_settled: OnSettled = lambda resource_ids: None
         self._judgement = Judgement(situation, clock, agenda, self._calm, self._silence, self._lull)
         self._notices = Notices(situation)
         self._settlement = Settlement(situation, clock, self._notices)
@@ -265,6 +277,8 @@ class FaultFlow:
             for fault_key in step.cleared_faults:
                 self._timelines.stamp(fault_key, Checkpoint.RESOLVED, saved)
         self._delivery.dispatch(step.change.notifications)
+        if step.transitions:
+            self.on_settled(_settled(step.transitions))
 
     # --- what no event brings about ---
 
@@ -380,6 +394,7 @@ class FaultFlow:
             StoreError: nothing was kept; say it again.
         """
         await self._by_itself(lambda step: self._isolate(host, isolation, step))
+        self.on_settled((host,))
 
     def _isolate(self, host: str, isolation: Isolation, step: Step) -> None:
         self._situation.isolations[host] = isolation
@@ -396,24 +411,49 @@ class FaultFlow:
             StoreError: it could not be kept; the map before stays.
         """
         situation = self._situation
-        controller = situation.controller
+        if situation.clouds:
+            detail = f"the resource map is kept by {', '.join(situation.clouds)}, and not by hand"
+            raise RejectedError(detail, reason=Reason.CONFLICT)
         async with situation.setting:
             await situation.ready()
             before = situation.resources
             pool = situation.pool  # as it is before
-            controller.replace(resources)
+            situation.resources = resources
             step = Step(self._clock.now())
             step.change.resource_map = document
             try:
                 self._settlement.correct(before, pool, step)
+                self._zones.heed(step)
             except Exception:  # a defect of ours: what memory has of this step is not kept
-                controller.replace(before)
+                situation.resources = before
                 situation.doubt()
                 raise
             await situation.put_in_force(
                 step.change,
                 lambda snapshot: snapshot.resource_map == document,
-                lambda: controller.replace(resources),
-                lambda: controller.replace(before),
+                lambda: situation.use(resources),
+                lambda: situation.use(before),
             )
             self._tell(step)
+
+    async def change_map(self, delta: MapDelta) -> None:
+        """Change the map where it stands, for the very next event, and put right what was told by it before [I-24]."""
+        situation = self._situation
+        only = concerned(situation, delta)
+        before = OwnersBefore(situation.resources, delta)
+        situation.resources.apply(delta)
+        attempt = 0
+        while only is None or only:
+            attempt += 1
+            try:
+                await self._by_itself(lambda step: self._settlement.follow(before, only, step))
+                return
+            except StoreError:
+                # The map is true whatever the store says. Until it takes it nobody can be told of anything.
+                await asyncio.sleep(retry.delay_before(attempt + 1))
+
+
+def _settled(transitions: Iterable[Transition]) -> Iterator[str]:
+    for one in transitions:
+        for alarms in (one.raised, one.changed, one.cleared, one.corrected):
+            yield from (alarm.resource_id for alarm in alarms)

@@ -16,7 +16,7 @@ from doctor.flows.telling import tell
 from doctor.model.alarm import Alarm, AlarmedFault, Transition
 from doctor.model.history import Standing
 from doctor.model.notification import NotificationType
-from doctor.model.resource_map import ResourceMap
+from doctor.model.resource_map import Owners
 from doctor.model.subscription import Subscription
 from doctor.notifier import restraint as patience
 from doctor.notifier.hearing import Heard, side_of
@@ -112,7 +112,7 @@ class Notices:
         draft: Draft,
         *,
         former: Subscription | None = None,
-        formerly: ResourceMap | None = None,
+        formerly: Owners | None = None,
     ) -> None:
         """Count anew what a subscription is not told yet, as it or the map is another one; tell nothing."""
         before, map_before = self._restraint(subscription), formerly or self._situation.resources

@@ -25,7 +25,7 @@ async def replace_map(faults: FaultFlow, resources: ResourceMap, document: bytes
         version=resources.version,
         physical_resources=len(resources.physical),
         virtual_resources=len(resources.virtual),
-        relations=len(resources.relations),
+        relations=resources.count_relations(),
     )
 
 

@@ -4,7 +4,7 @@ A fault that begins, changes or ends comes in; all of it is taken over into memo
 noted in the step. Nothing waits here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import structlog
 from msgspec.structs import replace
@@ -20,7 +20,7 @@ from doctor.kit.clock import Clock
 from doctor.model.alarm import AlarmedFault, Transition
 from doctor.model.capacity import Pool, differences
 from doctor.model.fault import Fault
-from doctor.model.resource_map import ResourceMap
+from doctor.model.resource_map import Owners, ResourceMap
 from doctor.notifier.message import Outlooks
 from doctor.ports.store import Memo
 from doctor.profiler.timeline import timeline_of
@@ -121,16 +121,21 @@ class Settlement:
         tell_capacity(situation, zones, step)
 
     def correct(self, before: ResourceMap, pool: Pool, step: Step) -> None:
-        """Bring all open faults, and what subscriptions wait for, to the map as it is now [I-24].
+        """Bring all open faults, and what subscriptions wait for, to another map [I-24].
 
         ``before`` is the map that they were judged by, and ``pool`` its capacity.
         """
+        self.follow(before, None, step)
+        tell_capacity(self._situation, differences(pool, self._situation.pool), step)
+
+    def follow(self, before: Owners, only: Collection[str] | None, step: Step) -> None:
+        """Bring open faults, and what subscriptions wait for, to the map as it is now; ``only`` as in `corrections`."""
         situation = self._situation
         patient = [one for one in situation.subscriptions if one.is_patient]
         for subscription in patient:
             self._notices.regroup(subscription, step, former=subscription, formerly=before)
         transitions = []
-        for record, transition in corrections(situation, before, now=step.now):
+        for record, transition in corrections(situation, before, now=step.now, only=only):
             step.remember(record, transition)
             transitions.append(transition)
             if not transition.record.fault.is_open:
@@ -138,7 +143,6 @@ class Settlement:
         self._publish(transitions, step)
         for subscription in patient:
             self._notices.settle(subscription, step)
-        tell_capacity(situation, differences(pool, situation.pool), step)
 
     def _publish(self, transitions: list[Transition], step: Step) -> None:
         """Take over into memory what was decided, with what it explains, and write what it tells.
@@ -150,6 +154,7 @@ class Settlement:
             situation.book.apply(transition)
         transitions += self._explained(transitions, step)
         step.change.faults += [transition.record for transition in transitions]
+        step.transitions += transitions
         if situation.isolations:
             self._forget_isolations(step)
         outlooks: Outlooks = {}

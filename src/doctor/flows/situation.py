@@ -6,7 +6,7 @@ else is judged, and the one who asked was answered with an error [I-29].
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -25,6 +25,8 @@ from doctor.model.alarm_note import AlarmNote
 from doctor.model.capacity import Pool
 from doctor.model.errors import StoreError
 from doctor.model.identity import Token
+from doctor.model.map_news import MapStatus, Phase
+from doctor.model.marking import Mark, MarkRecord
 from doctor.model.resource import Isolation
 from doctor.model.resource_map import ResourceMap
 from doctor.model.silence import Silence, Tally, Unheard
@@ -33,7 +35,6 @@ from doctor.notifier.matching import Subscriptions
 from doctor.notifier.message import Describer, Outlooks
 from doctor.notifier.restraint import Restraint
 from doctor.notifier.silences import Silences
-from doctor.ports.controller import Controller
 from doctor.ports.store import Change, Snapshot, Store, StoredPolicy
 
 log = structlog.get_logger(__name__)
@@ -42,6 +43,7 @@ T = TypeVar("T")
 
 RECENT_EVENTS = 200_000
 ALARM_MEMO = "alarm"  # the kind of the notes of alarms, by alarm_id
+MARK_MEMO = "mark"  # the kind of the records of marks, by kind and resource
 SETTING_MEMO = "setting"  # the kind of what the Administrator has set while Doctor ran, by name
 SILENCE_MEMO = "silence"  # the kind of silences, by silence_id
 TALLY_MEMO = "silence tally"  # the kind of what silences have withheld, by silence_id
@@ -64,10 +66,19 @@ class Situation:
     """The state that the flows share. Only `keep` makes something durable."""
 
     def __init__(
-        self, store: Store, controller: Controller, selector: Selector, *, public_url: str = ""
+        self,
+        store: Store,
+        selector: Selector,
+        *,
+        resources: ResourceMap | None = None,
+        clouds: Iterable[str] = (),
+        public_url: str = "",
     ) -> None:
+        """``resources`` is the map to begin with; ``clouds`` are the controllers that keep it, if it is not by hand."""
         self.store = store
-        self.controller = controller
+        self.resources = ResourceMap() if resources is None else resources
+        self.clouds = {name: MapStatus(phase=Phase.LOADING) for name in clouds}
+        self.marks: dict[Mark, MarkRecord] = {}
         self.selector = selector
         self.policy: StoredPolicy | None = None
         self.book = AlarmBook()
@@ -102,10 +113,9 @@ class Situation:
         """Tell whether memory is what the store has; if not, `ready` mends it."""
         return not self._stale
 
-    @property
-    def resources(self) -> ResourceMap:
-        """Return the resource map."""
-        return self.controller.resource_map
+    def use(self, resources: ResourceMap) -> None:
+        """Look things up in this map from now on."""
+        self.resources = resources
 
     def id_of(self, name: str) -> str:
         """Return the id of the resource that a Monitor calls by this name; of one that no map knows, the name."""
@@ -259,6 +269,10 @@ class Situation:
             key: _decoded(one, Unheard) for key, one in snapshot.memos.get(UNHEARD_MEMO, {}).items()
         }
         self.settings = dict(snapshot.memos.get(SETTING_MEMO, {}))
+        records = snapshot.memos.get(MARK_MEMO, {}).values()
+        self.marks = {
+            one.mark: one for one in (msgspec.msgpack.decode(kept, type=MarkRecord) for kept in records)
+        }
         self._sequences = dict(snapshot.sequences)
         self.tokens = {token.sha256: token for token in snapshot.tokens}
         self.policy = snapshot.policy

@@ -29,6 +29,7 @@ class Step(Draft):
         self.user = user
         self.timelines: list[Timeline] = []
         self.cleared_faults: list[str] = []
+        self.transitions: list[Transition] = []
         self.heeded = 0
 
     def remember(self, before: AlarmedFault, transition: Transition, *, user: str = "") -> None:

@@ -56,10 +56,14 @@ class Location(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_default
 
 
 class VirtualResourceInfo(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """VirtualResourceInfoClass [D 5.4]: a virtual resource, its state, and the faults on it."""
+    """VirtualResourceInfoClass [D 5.4]: a virtual resource, its state, and the faults on it.
+
+    ``project_id`` is whose it is, which the Administrator alone is told.
+    """
 
     virtual_resource_id: str
     virtual_resource_type: str
+    project_id: str | msgspec.UnsetType = msgspec.UNSET
     virtual_resource_state: ResourceState
     host_status: HostStatus
     location: Location

@@ -12,6 +12,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from doctor.kit.ids import stable_id
@@ -93,15 +94,18 @@ class Describer:
         self._places: dict[str | None, bytes] = {}
 
     def virtual(
-        self, resource_id: str, resource_type: str, faults: tuple[FaultInfo, ...]
+        self, resource_id: str, resource_type: str, faults: tuple[FaultInfo, ...], project: str | None = None
     ) -> VirtualResourceInfo:
-        """Return VirtualResourceInfoClass of a resource as it is now."""
+        """Return VirtualResourceInfoClass of a resource as it is now; ``project`` is whose, if not as in the map."""
         machine = self.resources.virtual.get(resource_id)
         host = None if machine is None else machine.host
+        if project is None and machine is not None:
+            project = machine.owner
         outlook = self.outlook(host)
         return VirtualResourceInfo(
             virtual_resource_id=resource_id,
             virtual_resource_type=resource_type,
+            project_id=UNSET if project is None or self.viewer is not None else project,
             virtual_resource_state=self.book.state_of(resource_id),
             host_status=outlook.host_status,
             location=self._location(host, outlook),
@@ -110,12 +114,12 @@ class Describer:
         )
 
     def former(
-        self, resource_id: str, resource_type: str, faults: tuple[FaultInfo, ...]
+        self, resource_id: str, resource_type: str, faults: tuple[FaultInfo, ...], project: str | None = None
     ) -> VirtualResourceInfo:
         """Return a resource that may have been the viewer's once: how it is now, and where, is then its own affair."""
         machine = self.resources.virtual.get(resource_id)
         if self.viewer is None or (machine is not None and machine.owner == self.viewer):
-            return self.virtual(resource_id, resource_type, faults)
+            return self.virtual(resource_id, resource_type, faults, project)
         return VirtualResourceInfo(
             virtual_resource_id=resource_id,
             virtual_resource_type=resource_type,
@@ -260,6 +264,7 @@ class MachineWriter:
                 alarm.fault_id,
                 alarm.is_root_cause,
                 alarm.resource_type,
+                alarm.project,
                 state_of(resource_id),
                 outlook_of(host),
                 resource_id in self._explained,
@@ -273,7 +278,7 @@ class MachineWriter:
     def _split(self, alarm: Alarm, place: bytes) -> tuple[bytes, bytes, bytes, bytes]:
         """Return the JSON of a machine, after a comma, without its id, its host and the id of the alarm."""
         told = self._describer.fault(self._record, replace(alarm, alarm_id=_GAP))
-        info = self._describer.virtual(alarm.resource_id, alarm.resource_type, (told,))
+        info = self._describer.virtual(alarm.resource_id, alarm.resource_type, (told,), alarm.project)
         head, rest = encode(replace(info, virtual_resource_id=_GAP)).split(_GAP_WRITTEN, 1)
         middle, rest = rest.split(_HOST_REF + place, 1)
         end, tail = rest.split(_GAP_WRITTEN, 1)  # what comes behind may say what it likes
@@ -414,7 +419,7 @@ def _together(pairs: Iterable[tuple[AlarmedFault, Alarm]], describer: Describer)
         if alarm.project is None:
             physical.append(describer.physical(resource_id, alarm.resource_type, tuple(faults)))
         else:
-            machines.append(describer.former(resource_id, alarm.resource_type, tuple(faults)))
+            machines.append(describer.former(resource_id, alarm.resource_type, tuple(faults), alarm.project))
     return tuple(physical), msgspec.Raw(encode(machines)) if machines else ()
 
 

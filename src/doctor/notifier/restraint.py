@@ -15,7 +15,7 @@ from doctor.model.alarm import Alarm, AlarmedFault
 from doctor.model.alarm_book import AlarmBook
 from doctor.model.notification import NotificationType
 from doctor.model.resource import Isolation
-from doctor.model.resource_map import ResourceMap
+from doctor.model.resource_map import Owners, ResourceMap
 from doctor.model.subscription import Subscription
 from doctor.notifier import aggregate
 from doctor.notifier.aggregate import Group
@@ -102,7 +102,7 @@ def regrouped(
     subscription: Subscription,
     restraint: Restraint,
     former: Subscription | None,
-    formerly: ResourceMap,
+    formerly: Owners,
     look: Look,
 ) -> Restraint:
     """Return what is held back when a subscription is new or changed (it was ``former``), or the map (``formerly``).
@@ -172,7 +172,7 @@ def is_kept_back(
     return aggregate.is_member(wish, subscription.project, resources.virtual.get(alarm.resource_id))
 
 
-def _open_alarms(subscription: Subscription, formerly: ResourceMap, look: Look) -> Iterator[Alarm]:
+def _open_alarms(subscription: Subscription, formerly: Owners, look: Look) -> Iterator[Alarm]:
     """Return what is open of an owner, and heard; a group is nothing but machines."""
     project = subscription.project or ""
     for resource_id in dict.fromkeys((*formerly.owned_by(project), *look.resources.owned_by(project))):

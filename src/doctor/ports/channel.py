@@ -30,3 +30,12 @@ class Channel(Protocol):
     async def close(self) -> None:
         """Give connections back."""
         ...
+
+
+class FixedChannel(Channel, Protocol):
+    """A channel of the settings (entry point ``doctor.channels``): it has one endpoint, and tells all there is."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Return it; its URL shows no secret."""
+        ...

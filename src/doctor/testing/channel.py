@@ -124,8 +124,8 @@ class FakeChannel:
 
     def check(self, endpoint: Endpoint) -> str | None:
         """Object to unknown formats and forbidden URLs."""
-        if endpoint.format not in ("doctor", "cloudevents"):
-            return f"format {endpoint.format!r} is not known: use doctor or cloudevents"
+        if endpoint.format not in ("doctor", "cloudevents", "aodh"):
+            return f"format {endpoint.format!r} is not known: use doctor, cloudevents or aodh"
         return self._forbidden.get(endpoint.url)
 
     async def close(self) -> None:

@@ -24,7 +24,6 @@ from typing import Any
 import looptime
 import msgspec
 
-from doctor.drivers.controllers.embedded import EmbeddedController
 from doctor.drivers.stores.memory import MemoryStore
 from doctor.flows.acknowledgement import AcknowledgementFlow
 from doctor.flows.agenda import Agenda
@@ -203,10 +202,10 @@ class RunningFlows:
         store: Store,
         channel: FakeChannel,
         clock: LoopClock,
-        controller: EmbeddedController,
+        resources: ResourceMap,
         selector: Selector,
     ) -> None:
-        self.situation = Situation(store, controller, selector)
+        self.situation = Situation(store, selector, resources=resources)
         self.timelines = Timelines(store)
         self.delivery = DeliveryFlow(
             store, channel, clock, self._on_delivered, heartbeat_of=Heartbeats(self.situation, clock).of
@@ -277,7 +276,7 @@ class Scenario:
         self.store: Store = MemoryStore() if store is None else store
         self.clock = LoopClock()
         self.channel = FakeChannel(self.clock)
-        self.controller = EmbeddedController(resources)
+        self.resources = resources
         self.subscriptions: dict[str, Subscription] = {}
         self.silences: dict[str, Silence] = {}
         self.answers: list[Accepted] = []
@@ -364,7 +363,7 @@ class Scenario:
         """Start a Doctor on what the store has."""
         if self._tasks is None or self._doctor is not None:
             raise RuntimeError("one Doctor at a time, and only while the story is played")
-        doctor = RunningFlows(self.store, self.channel, self.clock, self.controller, self.selector)
+        doctor = RunningFlows(self.store, self.channel, self.clock, self.resources, self.selector)
         await doctor.start(self._tasks)
         self._doctor = doctor
 
@@ -627,7 +626,7 @@ class Moment:
     def load(self, resources: ResourceMap) -> None:
         """Let the operator load another resource map."""
         story = self._story
-        story.note(self._second, lambda: replace_map(story.doctor.faults, resources, b"{}"))
+        story.note(self._second, lambda: _load(story, resources))
 
     def apply_policy(self, text: str, *, refused: list[Exception] | None = None) -> None:
         """Let the operator apply a failure policy; one that may be refused says so in a list."""
@@ -884,6 +883,11 @@ def _identity(name: str, project: str | None) -> Identity:
 
 def _wishes(name: str, endpoints: int) -> list[EndpointWish]:
     return [EndpointWish(f"http://{name}/{index}", "doctor", None) for index in range(endpoints)]
+
+
+async def _load(story: Scenario, resources: ResourceMap) -> None:
+    await replace_map(story.doctor.faults, resources, b"{}")
+    story.resources = resources
 
 
 def _heard(attempt: Attempt) -> Heard:

@@ -48,12 +48,34 @@ def test_everything_is_optional() -> None:
         pytest.param(
             {"database": "postgresql://d"}, "database", "not supported by this version", id="planned"
         ),
-        pytest.param({"fencing": {}}, "fencing", "not supported by this version", id="planned-and-empty"),
+        pytest.param({"database": {}}, "database", "not supported by this version", id="planned-and-empty"),
+        pytest.param({"auth": {"keystone": {}}}, "auth.keystone", "`cloud`", id="keystone-of-no-cloud"),
         pytest.param(
-            {"auth": {"keystone": {"cloud": "c"}}},
+            {"auth": {"keystone": {"cloud": "c", "cache": 61}}},
+            "auth.keystone.cache",
+            "<= 60",
+            id="tokens-remembered-for-too-long",
+        ),
+        pytest.param(
+            {"auth": {"keystone": {"cloud": "c", "roles": {"member": "owner"}}}},
+            "auth.keystone.roles[...]",
+            "owner",
+            id="no-such-role",
+        ),
+        pytest.param(
+            {"auth": {"keystone": {"cloud": "c", "roles": {"member@system": "consumer"}}}},
             "auth.keystone",
-            "not supported by this version",
-            id="planned-inside",
+            "roles.member@system: a consumer belongs to a project",
+            id="a-consumer-without-a-project",
+        ),
+        pytest.param(
+            {"auth": {"keystone": {"cloud": "c", "www_authenticate_uri": 'http://a/"b'}}},
+            "auth.keystone.www_authenticate_uri",
+            "regex",
+            id="an-address-that-breaks-the-header",
+        ),
+        pytest.param(
+            {"channels": [{"topic": "x"}]}, "channels[0].driver", "required", id="a-channel-without-name"
         ),
         pytest.param(
             {"limits": {"subscriptions_per_project": 0}},

@@ -66,6 +66,7 @@ SHIPPED_TYPES = [
     "vim.service.failure",
     "monitor.silent",
     "consumer.unreachable",
+    "fencing.unready",
 ]
 
 # The rows of the annex: where, which type of event, which severities it has, which actions it asks for.

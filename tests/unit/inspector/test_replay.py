@@ -263,7 +263,7 @@ def test_the_faults_that_stay_open_are_those_that_life_would_have_left(
     story = Scenario(MAP, policy=text)
 
     async def live() -> set[tuple[str, str, Severity, ResourceState, str]]:
-        doctor = RunningFlows(story.store, story.channel, story.clock, story.controller, story.selector)
+        doctor = RunningFlows(story.store, story.channel, story.clock, story.resources, story.selector)
         await doctor.situation.load()
         for one in events:
             await doctor.faults.accept([Reported([one.event], "s", b"", NOON)])

@@ -302,7 +302,7 @@ def test_what_is_written_quickly_is_what_the_struct_says(
     record = transition.record
     alarms = list(record.alarms.values())
     machines = [
-        describer.virtual(one.resource_id, one.resource_type, (describer.fault(record, one),))
+        describer.virtual(one.resource_id, one.resource_type, (describer.fault(record, one),), one.project)
         for one in alarms
     ]
     assert MachineWriter(describer, record).write(alarms) == encode(machines)
@@ -338,7 +338,9 @@ def test_a_message_is_the_json_of_a_notification(
             if one.project is None
         ),
         virtual_resource_info=tuple(
-            describer.virtual(one.resource_id, one.resource_type, (describer.fault(record, one),))
+            describer.virtual(
+                one.resource_id, one.resource_type, (describer.fault(record, one),), one.project
+            )
             for one in alarms
             if one.project is not None
         ),

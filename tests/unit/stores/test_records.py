@@ -31,6 +31,7 @@ SIMPLE: dict[Any, st.SearchStrategy[Any]] = {
     datetime: st.datetimes(timezones=st.just(UTC)),
     timedelta: st.integers(0, 10**9).map(lambda micros: timedelta(microseconds=micros)),
     type(None): st.none(),
+    msgspec.UnsetType: st.just(msgspec.UNSET),
     Any: DETAILS,
 }
 

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from doctor.drivers.controllers.embedded import EmbeddedController
 from doctor.flows.acknowledgement import AcknowledgementFlow
 from doctor.flows.agenda import Agenda
 from doctor.flows.delivery import DeliveryFlow
@@ -40,7 +39,7 @@ class Doctor:
         self.open_requests: dict[asyncio.Future[Any], None] = {}
         self._loop = loop
         self.policies = PolicyFlow(default_catalogue(), clock)
-        self.situation = Situation(store, EmbeddedController(), self.policies.default())
+        self.situation = Situation(store, self.policies.default())
         self.timelines = Timelines(store)
         self.delivery = DeliveryFlow(
             store, channel, clock, self._on_delivered, heartbeat_of=Heartbeats(self.situation, clock).of
@@ -56,7 +55,7 @@ class Doctor:
         """Take over what the store has."""
         snapshot = await self.situation.load()
         if snapshot.resource_map is not None:
-            self.situation.controller.replace(map_of(snapshot.resource_map))
+            self.situation.resources = map_of(snapshot.resource_map)
         await self.policies.start(self.situation, None)
         for subscription in self.situation.subscriptions:
             self.delivery.follow(subscription)
