@@ -11,7 +11,7 @@ from doctor.inspector.policy_text import parse_policy
 from doctor.inspector.selection import Selector
 from doctor.inspector.vantage import MONITOR_ISOLATED
 from doctor.ports.store import StoredPolicy
-from doctor.testing.scenario import Scenario, host_down
+from doctor.testing.scenario import Scenario, host_down, up
 from tests.scenarios.fallible_store import FallibleStore
 from tests.scenarios.nfvi import FAULTS
 from tests.scenarios.pinging import CANARIES, Network, racks
@@ -20,10 +20,24 @@ ALL = tuple(f"compute-{number}" for number in range(1, 7))
 RED = (1, 3, 5)
 
 
-def set_up(*, canaries: tuple[str, ...] = CANARIES, **more: Any) -> tuple[Scenario, Network]:
+def shipped(**instead: str) -> str:
+    """Return the policy that ships, with some of its lines written otherwise."""
+    text = default_policy_text()
+    for name, said in instead.items():
+        text = re.sub(f"^{name}: .*$", f"{name}: {said}", text, flags=re.MULTILINE)
+    return text
+
+
+CALM = shipped(storm="off")  # two dead hosts behind one switch are two dead hosts
+OFF = shipped(storm="off", self_isolation="off")
+
+
+def set_up(
+    *, canaries: tuple[str, ...] = CANARIES, hosts: dict[str, Any] | None = None, **more: Any
+) -> tuple[Scenario, Network]:
     """Return a story in which everything can be seen from second 1 on."""
-    story = Scenario(more.pop("resources", racks()), **more)
-    network = Network(story, canaries=list(canaries))
+    story = Scenario(more.pop("resources", racks()), **{"policy": CALM, **more})
+    network = Network(story, canaries=list(canaries), hosts=hosts or {})
     story.at(0.0).subscribe("noc", project=None, asked=FAULTS)
     story.at(0.0).subscribe("vnfm-red", project="red")
     network.watch(0.5)
@@ -45,8 +59,9 @@ def says_that(number: int, *, state: str = "down") -> tuple[str, str]:
 
 
 @pytest.mark.requirement("C14")
-def test_a_cable_cut_at_doctor_is_one_fault_of_the_monitor_and_none_of_a_host() -> None:
-    story, network = set_up()
+@pytest.mark.parametrize("policy", [CALM, shipped()], ids=["no-storms", "as-it-ships"])
+def test_a_cable_cut_at_doctor_is_one_fault_of_the_monitor_and_none_of_a_host(policy: str) -> None:
+    story, network = set_up(policy=policy)
     network.cut(2.0, *ALL, *CANARIES)
     network.mend(16.0, *ALL, *CANARIES)
     story.want("noc").between(2.3, 3.3).gets("ping is normal")
@@ -305,8 +320,6 @@ def test_a_full_disk_loses_nothing(second: float) -> None:
 
 # --- the policy ---
 
-OFF = re.sub("^self_isolation: .*$", "self_isolation: off", default_policy_text(), flags=re.MULTILINE)
-
 
 def test_by_a_policy_without_it_everything_is_believed() -> None:
     story, network = set_up(policy=OFF)
@@ -332,3 +345,52 @@ def test_another_policy_lets_go_of_what_was_held() -> None:
     assert {says for at, kind, says in noc if (at, kind) == (9, "fault")} == {
         frozenset(says_that(n)) for n in range(1, 7)
     }
+
+
+# --- who is expected to speak ---
+
+HEARD = (
+    CALM
+    + """
+absence:
+  - {name: beat, expect: {type: compute.heartbeat}, every: PT4S, same: resource, raise: compute.host.down}
+"""
+)
+
+
+def beating(*silent: tuple[float, float]) -> tuple[Scenario, Network]:
+    """Return a story in which an agent on compute-6, which nobody pings, speaks every second but in some spans."""
+    story, network = set_up(policy=HEARD, hosts={"compute-6": {"enabled": False}})
+    for second in range(1, 60):
+        if not any(since <= second < until for since, until in silent):
+            story.at(second + 0.5).push(up("compute.heartbeat", "compute-6", seen=second + 0.5))
+    return story, network
+
+
+@pytest.mark.requirement("C12")
+def test_nobody_is_missed_while_doctor_is_cut_off() -> None:
+    """He has his whole time once Doctor sees again."""
+    story, network = beating((2.0, 21.0))
+    network.cut(2.0, *ALL, *CANARIES)
+    network.mend(16.0, *ALL, *CANARIES)
+    story.want("noc").between(2.3, 3.3).gets("ping is normal")
+    story.want("noc").between(18.0, 18.6).gets_clear("ping is normal")
+    story.play(until=24.0)
+
+
+def test_who_is_silent_when_doctor_sees_again_is_missed_then() -> None:
+    story, network = beating((2.0, 60.0))
+    network.cut(2.0, *ALL, *CANARIES)
+    network.mend(16.0, *ALL, *CANARIES)
+    story.want("noc").between(2.3, 3.3).gets("ping is normal")
+    story.want("noc").between(18.0, 18.6).gets_clear("ping is normal")
+    story.want("noc").between(22.0, 22.6).gets(*says_that(6))
+    story.play(until=26.0)
+
+
+def test_who_is_silent_while_doctor_sees_is_missed_at_once() -> None:
+    """Also when some of what it looks at is gone."""
+    story, network = beating((12.0, 60.0))
+    network.cut(2.0, *CANARIES)
+    story.want("noc").between(15.4, 15.6).gets(*says_that(6))
+    story.play(until=22.0)

@@ -378,7 +378,7 @@ class FaultFlow:
         await self._by_itself(lambda step: self._miss(key, step))
 
     def _miss(self, key: Key, step: Step) -> None:
-        event = self._judgement.silence(key, step.now)
+        event = self._judgement.silence(key, step.now, self.lookout.cut_off_until(step.now))
         if event is not None:
             silent = Expected(last=step.now, is_silent=True)
             self._situation.memory.expect(key, silent, step.change)

@@ -132,13 +132,16 @@ class Judgement:
                 returned.append(own_event(absence.raises, subject, "up", now))
         return returned
 
-    def silence(self, key: Key, now: datetime) -> RawEvent | None:
-        """Return what it means that somebody has not spoken, if he really has not."""
+    def silence(self, key: Key, now: datetime, cut_off_until: datetime | None = None) -> RawEvent | None:
+        """Return what it means that somebody has not spoken, if he really has not.
+
+        Who could not be heard until lately because Doctor itself was cut off has the whole time from then on.
+        """
         memory = self._situation.memory
         absence, expected = self._absence(key), memory.expected.get(key)
         if absence is None or expected is None or expected.is_silent:
             return None
-        due = expected.last + absence.every
+        due = max(expected.last, cut_off_until or expected.last) + absence.every
         if due > now:
             self._note_silence(key, due)
             return None

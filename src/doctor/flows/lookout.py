@@ -3,7 +3,7 @@
 Stands before the judging of events: what a vantage reports of hosts that fell silent passes at once if the vantage
 proves that it sees, and else waits until that is clear, for some tenths of a second. If it turns out that the vantage
 is cut off there is one fault, of the vantage, and the hosts wait until it sees again; what is still silent then is
-judged as if it were said now.
+judged as if it were said now. While no vantage sees, nobody's absence says anything either.
 
 What waits is in memory alone: a monitor that starts anew reports anew whom it does not hear.
 """
@@ -62,6 +62,7 @@ class Lookout:
         self._judge = judge
         self._by_itself = by_itself
         self._vantages: dict[str, Vantage] = {}
+        self._cut_off_until: datetime | None = None
         situation.on_policy(self._reconsider_all)
 
     def start(self) -> None:
@@ -80,6 +81,10 @@ class Lookout:
     def isolation(self, name: str) -> AlarmedFault | None:
         """Return the open fault that a vantage is cut off, or None."""
         return self._situation.book.open_fault(name, MONITOR_ISOLATED)
+
+    def cut_off_until(self, now: datetime) -> datetime | None:
+        """Return until when Doctor could not be sure to hear anybody: now if no vantage sees, None if one always did."""
+        return now if self._is_cut_off else self._cut_off_until
 
     def passes(self, event: RawEvent, event_id: str, sight: Sight, step: Step) -> bool:
         """Take note of what a vantage says, and tell whether it is to be judged now."""
@@ -121,6 +126,10 @@ class Lookout:
         vantage.is_overruled = True
         log.warning("vantage.overruled", vantage=name, silent_hosts=len(vantage.held))
         self._let_go_soon(vantage, self._clock.now())
+
+    @property
+    def _is_cut_off(self) -> bool:
+        return bool(self._vantages) and all(self.isolation(name) is not None for name in self._vantages)
 
     @property
     def _rules(self) -> SelfIsolation | None:
@@ -195,6 +204,7 @@ class Lookout:
     def _judge_all(self, name: str, waiting: dict[str, Held], step: Step) -> None:
         isolation = self.isolation(name)
         if isolation is not None:
+            self._cut_off_until = self.cut_off_until(step.now)
             self._settlement.end(isolation, step)
         for held in waiting.values():
             step.accepted = held.received

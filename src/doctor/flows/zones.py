@@ -19,6 +19,8 @@ from doctor.inspector.escalation import Move
 from doctor.inspector.zone_book import Change, Duties, End, Explain, Open, Present
 from doctor.kit.ids import SEPARATOR
 from doctor.model.alarm import AlarmedFault
+from doctor.model.fault import Fault
+from doctor.notifier.silences import Coverage
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +72,16 @@ class ZoneWatch:
     def _present(self, step: Step) -> Present:
         situation = self._situation
         levels, book = situation.selector.zones, situation.book
-        return Present(levels, book, situation.resources, step.now, step.user)
+        return Present(levels, book, situation.resources, step.now, step.user, self._is_planned)
+
+    def _is_planned(self, fault: Fault) -> bool:
+        """Tell whether the Administrator had silenced a fault when it began; what an owner silences is his affair."""
+        situation = self._situation
+        if not situation.silences:
+            return False
+        record, began = self._record(fault.fault_key), fault.raised_time
+        coverage = Coverage(situation.silences, record, situation.book, situation.resources, began)
+        return coverage.is_of_planned_work
 
     def _perform(self, duties: Duties, step: Step) -> None:
         for duty in duties:

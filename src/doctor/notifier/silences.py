@@ -1,6 +1,7 @@
 """The silences that there are, and which alarm which of them covers (design part 4).
 
-A silence is about telling and nothing else: what it covers is judged, kept, shown, and acted upon as if there were none.
+A silence is about telling: what it covers is judged, kept, shown, and acted upon as if there were none. One thing more
+follows from one of the Administrator: what begins within it is planned work, and no reason to suspect a zone.
 
 Whoever asked for it decides whom it can keep from hearing. A project's own silence covers alarms of that project, for
 that project. The Administrator's covers what he names and what follows from a fault of it, for himself; for the owners
@@ -182,6 +183,7 @@ class Coverage:
     ) -> None:
         live = silences.live(now)
         fault_type = record.fault.fault_type
+        self._fault = record.fault
         self._resources = resources
         self._by_project = {
             project: [one for one in ones if one.matcher.takes_fault(fault_type)]
@@ -195,6 +197,13 @@ class Coverage:
     def __bool__(self) -> bool:
         """Tell whether any silence may cover anything of the fault."""
         return bool(self._general or any(self._by_project.values()))
+
+    @property
+    def is_of_planned_work(self) -> bool:
+        """Tell whether the Administrator has silenced what the fault is of, or what explains it."""
+        machine = self._resources.virtual.get(self._fault.resource_id)
+        owner = None if machine is None else machine.owner
+        return any(is_above and one.matcher.takes_project(owner) for one, is_above in self._general)
 
     def of(self, alarm: Alarm) -> Cover:
         """Return which silences cover an alarm."""
