@@ -66,6 +66,7 @@ def ask_for(door: Door, body: Any, token: str = "") -> dict[str, Any]:
     return found
 
 
+@pytest.mark.requirement("B19")
 def test_a_silence_from_its_beginning_to_its_end(door: Door, red: str) -> None:
     _, subscribed = door.ask("POST", "/v1/subscriptions", {}, token=red)
     made = ask_for(door, {**VM_RED, "owner": "ann"}, red)
