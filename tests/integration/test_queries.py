@@ -85,6 +85,30 @@ POWER_2, ERROR_2 = ("vm-2", "power degraded"), ("vm-2", "instance error")
 POWER_4 = ("vm-4", "power degraded")
 OF_RED = [DOWN_1, ERROR_2, POWER_2, DOWN_VOL]
 
+
+@pytest.mark.requirement("D5")
+def test_who_subscribes_reads_how_things_are(door: Door) -> None:
+    """[D 5.2.1 step 2] The named resources in any case; without names all that are not normal."""
+    red = door.token(Role.CONSUMER, "red")
+
+    def shown(asked: dict[str, Any]) -> dict[str, tuple[str, list[str]]]:
+        status, made = door.ask("POST", "/v1/subscriptions", {"subscribe_filter": asked}, token=red)
+        assert status == 201, made
+        door.ask("DELETE", f"/v1/subscriptions/{made['subscription_id']}", token=red)
+        return {
+            one["virtual_resource_id"]: (
+                one["virtual_resource_state"],
+                sorted(f"{fault['fault_type']} {fault['alarm_state']}" for fault in one["faults"]),
+            )
+            for one in made["virtual_resource_info"]
+        }
+
+    assert shown({"virtual_resource_id": ["vm-2"]}) == {
+        "vm-2": ("error", ["instance error raised", "power degraded raised"])
+    }
+    assert shown({}).keys() == {"vm-1", "vm-2", "vol-1"}
+
+
 FAULTS = [
     pytest.param("", "red", OF_RED, id="mine"),
     pytest.param("", None, [DOWN_1, ERROR_2, POWER_2, POWER_4, DOWN_VOL], id="administrator"),
@@ -220,7 +244,7 @@ PHYSICAL = [
 ]
 
 
-@pytest.mark.requirement("D14", "D23", "D27", "D28", "D38")
+@pytest.mark.requirement("D14", "D23", "D27", "D28", "D38", "G31")
 @pytest.mark.parametrize(("query", "found"), PHYSICAL)
 def test_physical_resources_are_found(door: Door, query: str, found: list[str]) -> None:
     """StateQueryFilterClass [D 5.4]; the answer has versions and update status."""

@@ -65,6 +65,7 @@ faults:
 """
 
 
+@pytest.mark.requirement("G4", "G8")
 def test_a_reading_has_to_be_bad_for_long_enough() -> None:
     """[HA 1.4] Half a minute above 80 degrees, by every reading."""
     story = story_by(HOT)
@@ -104,6 +105,7 @@ def test_a_doubt_survives_a_restart() -> None:
     assert told(story) == [(31.0, "fault", "too hot")]
 
 
+@pytest.mark.requirement("E30")
 def test_so_many_samples_in_a_row() -> None:
     """[HA 1.4]"""
     story = story_by("faults: [{name: host-down, when: {type: compute.host.down}, samples: 3}]")
@@ -116,6 +118,7 @@ def test_so_many_samples_in_a_row() -> None:
     assert told(story) == [(6.0, "fault", "host down")]
 
 
+@pytest.mark.requirement("E30")
 def test_so_many_monitors_have_to_agree() -> None:
     """[D 3.3.2] One that changes its mind counts no more, and one vote is one vote however often it is given."""
     story = story_by(
@@ -387,6 +390,7 @@ def beat(source: str, second: float) -> Report:
     return up("monitor.heartbeat", "", source=source, seen=second)
 
 
+@pytest.mark.requirement("E20")
 def test_a_monitor_that_falls_silent_is_a_fault() -> None:
     """[D 3.3.1] And it is over when it speaks again. Who never spoke is not missed."""
     story = story_by(HEARTBEAT)

@@ -156,6 +156,7 @@ async def test_the_host_comes_first_then_servers_of_the_highest_level() -> None:
     assert order.index(DISABLED) > order.index(DOWN)
 
 
+@pytest.mark.requirement("F5")
 async def test_when_all_is_marked_is_on_the_timeline() -> None:
     site = Site()
     site.cloud.delay = 0.1
@@ -170,6 +171,7 @@ async def test_when_all_is_marked_is_on_the_timeline() -> None:
     assert stamps[Checkpoint.RESOURCES_MARKED] >= stamps[Checkpoint.HOST_MARKED]
 
 
+@pytest.mark.requirement("F1")
 async def test_telling_does_not_wait_for_a_cloud_that_does_not_answer() -> None:
     site = Site()
     site.cloud.delay = 30.0

@@ -103,6 +103,7 @@ def host(name: str, second: int, status: str = "down", **details: Any) -> dict[s
 # --- versions ---
 
 
+@pytest.mark.requirement("D1")
 async def test_each_policy_that_was_applied_stays_as_a_version(doors: Doors) -> None:
     assert (await doors.ask("PUT", POLICIES, MINOR)).json()["version"] == 1
     assert (await doors.ask("PUT", POLICIES, "version: 1", role=Role.OPERATOR)).json()["version"] == 2

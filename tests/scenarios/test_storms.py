@@ -149,6 +149,7 @@ def test_what_is_known_is_not_suspected() -> None:
 # --- storms ---
 
 
+@pytest.mark.requirement("C14")
 def test_many_hosts_of_a_domain_are_one_fault_of_it() -> None:
     """[I-11] The smallest domain that has them all in it; the root cause of each."""
     told = story()

@@ -165,6 +165,7 @@ def test_every_shipped_type_of_event_is_there_and_no_other() -> None:
     assert sorted(CATALOGUE.types) == sorted(SHIPPED_TYPES)
 
 
+@pytest.mark.requirement("D44")
 @pytest.mark.parametrize("row", CATALOGUE.rows.values(), ids=lambda row: row.type)
 def test_each_row_says_all_that_a_person_needs(row: object) -> None:
     found = CATALOGUE.rows[getattr(row, "type", "")]
@@ -195,7 +196,7 @@ def test_a_host_that_is_down_is_what_the_messages_of_the_interface_say() -> None
     assert rule.resource.type == "host"
 
 
-@pytest.mark.requirement("E17")
+@pytest.mark.requirement("D44", "E17")
 @pytest.mark.parametrize(
     ("event_type", "details", "severity", "state", "action"),
     [
