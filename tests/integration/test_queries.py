@@ -172,6 +172,7 @@ REFUSED = [
     ("/v1/faults?min_severity=purple", ["/min_severity"]),
     ("/v1/virtual-resources?host=compute-1", ["/host"]),
     ("/v1/virtual-resources?host_status=SIDEWAYS", ["/host_status/0"]),
+    (f"/v1/alarms?resource_id={','.join(map(str, range(1001)))}", ["/resource_id"]),
 ]
 
 

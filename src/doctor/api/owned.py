@@ -18,6 +18,8 @@ from doctor.model.resource_map import ResourceMap
 from doctor.notifier.message import Describer
 
 Described = Annotated[str, msgspec.Meta(max_length=255)]
+# Any of these; a set, since each may be held against a hundred thousand alarms.
+AnyOf = Annotated[frozenset[Described], msgspec.Meta(max_length=1000)]
 
 
 class Owned:
@@ -42,7 +44,7 @@ class Owned:
         return sorted(found, key=lambda pair: (-pair[1].severity, pair[1].raised_time))
 
 
-def is_in(value: str, wanted: list[str]) -> bool:
+def is_in(value: str, wanted: frozenset[str]) -> bool:
     """Tell whether a value passes a filter; an empty one lets all pass."""
     return not wanted or value in wanted
 

@@ -148,7 +148,7 @@ class Selector:
 
     def _plan(self, event_type: str) -> "_Plan | None":
         candidates = {*self._for_any_type, *self._by_type.get(event_type, ())}
-        candidates.update(index for name, index in self._by_pattern if pattern(name).match(event_type))
+        candidates.update(index for name, index in self._by_pattern if pattern(name)(event_type))
         ignores = [(rule, test) for rule, test in self._ignores if test.names(event_type)]
         # An ignore rule without a type makes no type a named one: there is nothing to be ignored.
         expects = [(one, test) for one, test in self._absences if names_type(one.expect, event_type)]
@@ -175,8 +175,7 @@ def resource_of(event: RawEvent, rule: FaultRule, details: Details | None = None
 def names_type(condition: Condition, event_type: str) -> bool:
     """Tell whether a condition can hold for events of this type."""
     return not condition.type or any(
-        name == event_type if is_literal(name) else pattern(name).match(event_type) is not None
-        for name in condition.type
+        name == event_type if is_literal(name) else pattern(name)(event_type) for name in condition.type
     )
 
 
