@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from doctor.api.operation import Answer, Call, operation
-from doctor.api.owned import AnyOf, Owned, is_in, severity_floor
+from doctor.api.owned import Owned, Several, is_in, severity_floor
 from doctor.api.paging import Page, PageQuery, page_of, position_in
 from doctor.api.roles import READERS
 from doctor.api.wire.alarm import AlarmOut, AlarmSummary, alarm_out, summary_of
@@ -37,10 +37,10 @@ class AlarmQuery(PageQuery, frozen=True, kw_only=True):
 
     state: Literal["active", "raised", "changed", "cleared", "all"] = "active"
     min_severity: str | None = None
-    resource_id: AnyOf = frozenset()
-    fault_type: AnyOf = frozenset()
-    fault_id: AnyOf = frozenset()
-    probable_cause: AnyOf = frozenset()
+    resource_id: Several = frozenset()
+    fault_type: Several = frozenset()
+    fault_id: Several = frozenset()
+    probable_cause: Several = frozenset()
     ack_state: AckState | None = None
     shelved: bool | None = None
     event_start_time: datetime | None = None

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from doctor.api.operation import Answer, Call, operation
-from doctor.api.owned import AnyOf
+from doctor.api.owned import Several
 from doctor.api.paging import Page, PageQuery
 from doctor.api.roles import READERS
 from doctor.api.sorting import Key, Order, sorted_page
@@ -25,7 +25,7 @@ class AvailabilityQuery(PageQuery, frozen=True, kw_only=True):
 
     since: datetime | None = None
     until: datetime | None = None
-    group: AnyOf = frozenset()
+    group: Several = frozenset()
     owner: Annotated[str, msgspec.Meta(max_length=255)] | None = None
     breached: bool | None = None
     sort: Literal["owner", "-owner", "availability", "-availability", "failures", "-failures"] = "owner"

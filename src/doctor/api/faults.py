@@ -8,7 +8,7 @@ import msgspec
 
 from doctor.api.history import PastAlarm, PastPosition, past_alarms
 from doctor.api.operation import Answer, Call, operation
-from doctor.api.owned import AnyOf, Owned, administrators_only, ids_named, info_of, is_in, severity_floor
+from doctor.api.owned import Owned, Several, administrators_only, ids_named, info_of, is_in, severity_floor
 from doctor.api.paging import Page, PageQuery, page_of, position_in
 from doctor.api.roles import READERS
 from doctor.api.sorting import Key, Order, microseconds, sorted_page
@@ -40,13 +40,13 @@ class FaultQuery(PageQuery, frozen=True, kw_only=True):
     severity or the latest event on a resource, say; those of the past come as they ended, the last first.
     """
 
-    virtual_resource_type: AnyOf = frozenset()
-    virtual_resource_id: AnyOf = frozenset()
-    physical_resource_id: AnyOf = frozenset()
-    zone_id: AnyOf = frozenset()
-    fault_type: AnyOf = frozenset()
-    fault_id: AnyOf = frozenset()
-    probable_cause: AnyOf = frozenset()
+    virtual_resource_type: Several = frozenset()
+    virtual_resource_id: Several = frozenset()
+    physical_resource_id: Several = frozenset()
+    zone_id: Several = frozenset()
+    fault_type: Several = frozenset()
+    fault_id: Several = frozenset()
+    probable_cause: Several = frozenset()
     min_severity: str | None = None
     event_start_time: datetime | None = None
     event_end_time: datetime | None = None

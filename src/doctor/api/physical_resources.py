@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from doctor.api.operation import Answer, Call, operation
-from doctor.api.owned import AnyOf, ids_named
+from doctor.api.owned import Several, ids_named
 from doctor.api.paging import Page, PageQuery
 from doctor.api.roles import OVERSEERS
 from doctor.api.sorting import Key, Order, sorted_page
@@ -30,9 +30,9 @@ PhysicalResourceSort = Literal[
 class PhysicalResourceQuery(PageQuery, frozen=True, kw_only=True):
     """StateQueryFilterClass [D 5.4]. A name may be an alias or a short name; states sort from good to bad."""
 
-    physical_resource_id: AnyOf = frozenset()
+    physical_resource_id: Several = frozenset()
     physical_resource_state: list[ResourceState] = []
-    zone_id: AnyOf = frozenset()
+    zone_id: Several = frozenset()
     sort: PhysicalResourceSort | None = None
 
 

@@ -26,7 +26,7 @@ from doctor.flows.situation import Situation
 from doctor.flows.telling import written
 from doctor.flows.timelines import Timelines
 from doctor.inspector import aggregation, correlation, impact, suspicion
-from doctor.inspector.selection import Clear, Ignored, Raise, Unnamed
+from doctor.inspector.selection import Clear, Foretold, Ignored, Raise, TakenBack, Unnamed
 from doctor.kit.clock import Clock
 from doctor.kit.ids import stable_ids
 from doctor.kit.times import in_utc
@@ -251,7 +251,7 @@ class FaultFlow:
                 raised = verdict.raises
                 if raised is not None:
                     self._raise(event, event_id, raised, step)
-            case Ignored() | Unnamed():
+            case Foretold() | TakenBack() | Ignored() | Unnamed():
                 pass
         judgement.contradicts(event, raised, step.change)
         for own in judgement.hears(event, zone_id, step.now, step.change):

@@ -47,5 +47,8 @@ def _own_faults(resource_id: str, book: AlarmBook) -> Iterator[Fault]:
 
 def _counts(fault: Fault, rule: Aggregation) -> bool:
     return (
-        fault.severity < rule.severity_below and fault.fault_type != rule.fault_type and not fault.is_derived
+        fault.severity < rule.severity_below
+        and fault.fault_type != rule.fault_type
+        and not fault.is_derived
+        and fault.prediction is None
     )

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from doctor.inspector.words import is_literal, number_of, pattern
+from doctor.inspector.words import number_of
+from doctor.kit.pattern import is_literal, pattern
 from doctor.model.event import RawEvent
 from doctor.model.fault import SEVERITY_WORDS, Severity
 from doctor.model.policy import Condition, Equals, Glob, Matcher, OneOf, Range

@@ -6,7 +6,8 @@
 import math
 from itertools import chain
 
-from doctor.inspector.words import is_literal, number_of, pattern
+from doctor.inspector.words import number_of
+from doctor.kit.pattern import is_literal, pattern
 from doctor.model.policy import Condition, Equals, Glob, Matcher, OneOf, Range
 
 

@@ -127,7 +127,7 @@ def read_suspicions(place: Place) -> tuple[Suspicion, ...]:
             supplier_type=section.at("of").text(),
             kind=section.at("kind").one_of(RELATION_KINDS),
             at_least=section.at("at_least").count(3, least=2),
-            share=_share(section.at("share"), 0.5),
+            share=section.at("share").share(0.5),
             within=section.at("within").duration(),
             severity=(
                 read_severity(section.at("severity")) if section.at("severity").is_given else Severity.MAJOR
@@ -145,17 +145,7 @@ def read_storm(place: Place) -> Storm | None:
     section = place.section(STORM_KEYS)
     return Storm(
         hosts=section.at("hosts").count(default.hosts, least=2),
-        share=_share(section.at("share"), default.share),
+        share=section.at("share").share(default.share),
         within=section.at("within").duration(default.within),
         calm=section.at("calm").duration(default.calm),
     )
-
-
-def _share(place: Place, default: float) -> float:
-    share = place.number()
-    if share is None:
-        return default
-    if not 0 <= share <= 1:
-        place.flaw("has to be a share from 0 to 1")
-        return default
-    return share

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from doctor.inspector.words import SEARCHING, effort, is_literal
+from doctor.kit.pattern import SEARCHING, effort, is_literal
 from doctor.model.policy import Condition, FailurePolicy, Glob, OneOf
 
 MAX_PATTERNS = 1_000  # different ones; an event may be held against all of them
@@ -52,6 +52,8 @@ def _rules(policy: FailurePolicy) -> Iterator[tuple[Condition, ...]]:
         yield (rule.when, *rule.clear_when, *(when for grade in rule.grades for when in grade.when))
     for ignore in policy.ignore:
         yield (ignore.when,)
+    for foresight in policy.predict:
+        yield (foresight.when, *foresight.withdraw_when)
 
 
 def _patterns(condition: Condition) -> Iterator[str]:

@@ -9,7 +9,17 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
-from doctor.inspector.selection import Clear, Ignored, Raise, Selected, Selector, Unnamed, names_type
+from doctor.inspector.selection import (
+    Clear,
+    Foretold,
+    Ignored,
+    Raise,
+    Selected,
+    Selector,
+    TakenBack,
+    Unnamed,
+    names_type,
+)
 from doctor.model.event import RawEvent
 from doctor.model.fault import EventType, ResourceState, Severity
 from doctor.model.policy import FaultRule
@@ -127,7 +137,7 @@ def _happenings(
                         )
             if selected.raises is not None:
                 yield _raised(recorded, selected.raises, resources, book)
-        case Ignored() | Unnamed():
+        case Foretold() | TakenBack() | Ignored() | Unnamed():
             pass
 
 

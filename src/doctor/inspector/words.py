@@ -1,60 +1,8 @@
-"""How the words of a policy are compared with those of an event: as patterns with wildcards, and as numbers."""
+"""How the details of an event are read as numbers."""
 
 import math
 import re
-from collections.abc import Callable
-from fnmatch import translate
-from functools import lru_cache
 
-SEARCHING = 10  # how much more a place costs that a ? or [...] makes one search for letter by letter
-
-
-def is_literal(name: str) -> bool:
-    """Tell whether a pattern has no wildcards, so that it matches only itself."""
-    return not ("*" in name or "?" in name or "[" in name)
-
-
-@lru_cache(maxsize=4096)
-def pattern(name: str) -> Callable[[str], bool]:
-    """Return what tells whether a text fits a pattern with wildcards; for any case fold both before."""
-    if "?" in name or "[" in name:
-        fits = re.compile(translate(name)).match
-        return lambda text: fits(text) is not None
-    if "*" not in name:
-        return name.__eq__
-    first, *middle, last = name.split("*")
-    pieces = tuple(piece for piece in middle if piece)
-    least = len(first) + len(last)
-
-    def test(text: str) -> bool:
-        if len(text) < least or not (text.startswith(first) and text.endswith(last)):
-            return False
-        place, end = len(first), len(text) - len(last)
-        for piece in pieces:
-            place = text.find(piece, place, end)
-            if place < 0:
-                return False
-            place += len(piece)
-        return True
-
-    return test
-
-
-def effort(name: str) -> int:
-    """Return how much it can cost to hold a pattern against a text, for each letter of the text.
-
-    A star has what follows it, up to the next star, tried at every place. Of several such pieces the longest counts,
-    since the places of one begin behind those of the piece before. A word without wildcards costs nothing.
-    """
-    if "?" not in name and "[" not in name:
-        return max(map(len, name.split("*")[1:]), default=0) + ("*" in name)
-    pieces = _BRACKETS.sub("?", name).split("*")[1:]
-    return 1 + SEARCHING * (1 + max(map(len, pieces))) if pieces else 1
-
-
-_BRACKETS = re.compile(
-    r"\[!?\]?[^\]]*\]"
-)  # as fnmatch reads them: a ] right behind the [ is one of the letters
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 
 

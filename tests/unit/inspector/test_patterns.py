@@ -12,7 +12,7 @@ from doctor.inspector.catalogue import default_catalogue
 from doctor.inspector.policy_size import MAX_EFFORT
 from doctor.inspector.policy_text import parse_policy
 from doctor.inspector.selection import Raise, Selector
-from doctor.inspector.words import effort, pattern
+from doctor.kit.pattern import effort, pattern
 from doctor.model.event import RawEvent
 from doctor.testing.clock import START
 
