@@ -16,11 +16,23 @@ DAY = timedelta(days=1)
 
 
 class ServiceAvailabilityLevel(msgspec.Struct, frozen=True, kw_only=True):
-    """What a level promises, in seconds, and which capabilities of the NFVI it needs."""
+    """What a level promises, and which capabilities of the NFVI it needs.
+
+    ``detection`` and ``recovery`` are seconds. ``availability`` is the least share of its machines' time within
+    ``window`` in which they work; what is left of the whole is the budget of outages. It is at risk when it was used
+    ``burn_rate`` times as fast as evenly during the last ``burn_over``. ``impact`` is the largest share of the machines
+    that may be out at once, ``failures_per_day`` how often they may begin to be. None is no promise.
+    """
 
     detection: float
     recovery: float
     needs: tuple[str, ...] = ()
+    availability: float | None = None
+    window: timedelta = timedelta(days=30)
+    burn_rate: float | None = 14.4
+    burn_over: timedelta = timedelta(hours=1)
+    impact: float | None = None
+    failures_per_day: float | None = None
 
 
 Levels = Mapping[str, ServiceAvailabilityLevel]
@@ -97,7 +109,7 @@ def measure(
     capabilities: frozenset[str] = frozenset(),
 ) -> VnfAvailability:
     """Measure one VNF. ``outages`` are of its machines; those that overlap on a machine are one."""
-    spans = [span for span in _spans(outages, window.end) if _reaches_into(window, span)]
+    spans = [span for span in joined(outages, window.end) if _reaches_into(window, span)]
     seen = [(max(begin, window.begin), min(end, window.end)) for _, begin, end in spans]
     out = sum(((end - begin) for begin, end in seen), timedelta())
     whole = (window.end - window.begin) * len(machines)
@@ -133,8 +145,9 @@ def _reaches_into(window: Window, span: tuple[str, datetime, datetime]) -> bool:
     return begin < window.end and end > window.begin
 
 
-def _spans(outages: Iterable[Outage], now: datetime) -> Iterator[tuple[str, datetime, datetime]]:
-    """Return the outages of each machine, joined where they overlap or touch, in order."""
+def joined(outages: Iterable[Outage], now: datetime) -> list[tuple[str, datetime, datetime]]:
+    """Return the outages of each machine, joined where they overlap or touch, in order; what goes on ends now."""
+    found: list[tuple[str, datetime, datetime]] = []
     by_machine: dict[str, list[tuple[datetime, datetime]]] = {}
     for one in outages:
         by_machine.setdefault(one.resource_id, []).append((one.begin, one.end or max(now, one.begin)))
@@ -143,11 +156,12 @@ def _spans(outages: Iterable[Outage], now: datetime) -> Iterator[tuple[str, date
         begin, end = spans[0]
         for next_begin, next_end in spans[1:]:
             if next_begin > end:
-                yield resource_id, begin, end
+                found.append((resource_id, begin, end))
                 begin, end = next_begin, next_end
             else:
                 end = max(end, next_end)
-        yield resource_id, begin, end
+        found.append((resource_id, begin, end))
+    return found
 
 
 def _together(spans: Iterable[tuple[datetime, datetime]]) -> tuple[int, int]:
