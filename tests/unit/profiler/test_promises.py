@@ -227,4 +227,9 @@ def test_a_limit_is_crossed_when_one_sees_it(spans: list[Stretch], length: int, 
     else:
         assert found is not None
         assert at(seen - 1) <= found <= at(seen)
-        assert (used(spans, found + TICK, window) > limit) is not is_over
+        # It may come down to the limit for a moment only.
+        assert (
+            used(spans, found, window) <= limit + 1e-4
+            if is_over
+            else used(spans, found + TICK, window) > limit
+        )
