@@ -4,7 +4,7 @@ import heapq
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import msgspec
 
@@ -12,7 +12,8 @@ from doctor.api.operation import Answer, Call, operation
 from doctor.api.owned import Owned, Several, is_in, severity_floor
 from doctor.api.paging import Page, PageQuery, page_of, position_in
 from doctor.api.roles import READERS
-from doctor.api.wire.alarm import AlarmOut, AlarmSummary, alarm_out, summary_of
+from doctor.api.sorting import in_chunks
+from doctor.api.wire.alarm import AlarmOut, AlarmSummary, Tally, alarm_out
 from doctor.flows.alarm import AlarmFlow
 from doctor.flows.situation import Situation
 from doctor.kit.times import in_utc
@@ -25,6 +26,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
 Found = tuple[AlarmedFault, Alarm]
+Place = TypeVar("Place", tuple[int, str], tuple[datetime, str, str])
 Wanted = Callable[[AlarmedFault, Alarm], bool]
 
 
@@ -60,18 +62,18 @@ class AlarmsDoor(Owned):
         """List alarms: active ones, oldest first; with `state=cleared` those of the past, last cleared first."""
         query, scope = call.query, call.identity.scope
         wanted = self._test(query, scope)
-        describer = self._situation.describer(scope)
         if query.sort is not None:
-            return Answer(await self._sorted(query, query.sort, wanted, describer))
+            return Answer(await self._sorted(query, query.sort, wanted, scope))
         position = position_in(query.cursor, _AlarmPosition) or _AlarmPosition(
             phase="cleared" if query.state == "cleared" else "active"
         )
         rows: list[tuple[_AlarmPosition, AlarmedFault, Alarm]] = []
         if position.phase == "active":
-            rows += self._active(position, wanted, query.limit + 1)
+            rows += await self._active(position, wanted, scope, query.limit + 1)
         if query.state in ("cleared", "all") and len(rows) <= query.limit:
             start = position if position.phase == "cleared" else _AlarmPosition(phase="cleared")
             rows += await self._cleared(start, wanted, query.limit + 1 - len(rows))
+        describer = self._situation.describer(scope)
         return Answer(
             page_of(rows, query.limit, lambda row: self._out(row[1], row[2], describer), lambda row: row[0])
         )
@@ -80,13 +82,12 @@ class AlarmsDoor(Owned):
     async def summarise_alarms(self, call: Call[None, None]) -> Answer[AlarmSummary]:
         """Count the active alarms: by severity, by state, by whether somebody has acknowledged them."""
         scope, notes = call.identity.scope, self._situation.notes
-        alarms = [
-            (alarm, notes.of(alarm.alarm_id))
-            for record in self._situation.book
-            for alarm in record.alarms.values()
-            if scope is None or alarm.project == scope
-        ]
-        return Answer(summary_of(alarms))
+        tally = Tally()
+        async for records in in_chunks(self._open_to(scope)):
+            for alarm in (alarm for record in records for alarm in record.alarms.values()):
+                if scope is None or alarm.project == scope:
+                    tally.add(alarm, notes.of(alarm.alarm_id))
+        return Answer(tally.summary)
 
     @operation("GET", "/v1/alarms/{alarm_id}", tag="Alarms", roles=READERS)
     async def get_alarm(self, call: Call[None, None]) -> Answer[AlarmOut]:
@@ -120,50 +121,38 @@ class AlarmsDoor(Owned):
 
         return wanted
 
+    def _open_to(self, scope: str | None) -> list[AlarmedFault]:
+        """Return the open faults of which this project has alarms; None is everybody."""
+        book = self._situation.book
+        return list(book if scope is None else book.of_project(scope))
+
     async def _sorted(
-        self, query: AlarmQuery, sort: str, wanted: Wanted, describer: Describer
+        self, query: AlarmQuery, sort: str, wanted: Wanted, scope: str | None
     ) -> Page[AlarmOut]:
         """Return a page of what is asked for, in order; of all that is looked at no more is kept in mind."""
-        after = position_in(query.cursor, tuple[int, str])
         place = PLACES[sort]
-        best: list[tuple[tuple[int, str], Found]] = []
-
-        def sift(records: Iterable[AlarmedFault]) -> list[tuple[tuple[int, str], Found]]:
-            fresh = (
-                (place(alarm), (record, alarm))
-                for record in records
-                for alarm in record.alarms.values()
-                if wanted(record, alarm) and (after is None or place(alarm) > after)
-            )
-            return heapq.nsmallest(query.limit + 1, chain(best, fresh), key=lambda row: row[0])
-
+        first = _First(
+            lambda _, alarm: place(alarm), wanted, position_in(query.cursor, tuple[int, str]), query.limit + 1
+        )
         if query.state != "cleared":
-            best = sift(self._situation.book)
+            async for records in in_chunks(self._open_to(scope)):
+                first.look_at(records)
         if query.state in ("cleared", "all"):
             async for records in self._past():
-                best = sift(records)
-        return page_of(best, query.limit, lambda row: self._out(*row[1], describer), lambda row: row[0])
+                first.look_at(records)
+        describer = self._situation.describer(scope)
+        return page_of(
+            first.found, query.limit, lambda row: self._out(*row[1], describer), lambda row: row[0]
+        )
 
-    def _active(
-        self, start: "_AlarmPosition", wanted: Wanted, limit: int
+    async def _active(
+        self, start: "_AlarmPosition", wanted: Wanted, scope: str | None, limit: int
     ) -> list[tuple["_AlarmPosition", AlarmedFault, Alarm]]:
-        rows = []
-        in_order = sorted(self._situation.book, key=lambda one: (one.fault.raised_time, one.fault.fault_key))
-        for record in in_order:
-            fault = record.fault
-            if start.time is not None and (fault.raised_time, fault.fault_key) < (
-                start.time,
-                start.fault_key,
-            ):
-                continue
-            inside = start.resource_id if fault.fault_key == start.fault_key else ""
-            for resource_id, alarm in sorted(record.alarms.items()):
-                if resource_id > inside and wanted(record, alarm):
-                    where = _AlarmPosition("active", fault.raised_time, fault.fault_key, resource_id)
-                    rows.append((where, record, alarm))
-                    if len(rows) >= limit:
-                        return rows
-        return rows
+        after = None if start.time is None else (start.time, start.fault_key, start.resource_id)
+        first = _First(_oldest_first, wanted, after, limit)
+        async for records in in_chunks(self._open_to(scope)):
+            first.look_at(records)
+        return [(_AlarmPosition("active", *place), *found) for place, found in first.found]
 
     async def _cleared(
         self, start: "_AlarmPosition", wanted: Wanted, limit: int
@@ -194,6 +183,35 @@ class AlarmsDoor(Owned):
             last = records[-1].fault
             assert last.cleared_time is not None
             before = (last.cleared_time, last.fault_key)
+
+
+class _First(Generic[Place]):
+    """The first alarms of many in some order, behind a place."""
+
+    def __init__(
+        self, place: Callable[[AlarmedFault, Alarm], Place], wanted: Wanted, after: Place | None, limit: int
+    ) -> None:
+        self.found: list[tuple[Place, Found]] = []
+        self._place: Callable[[AlarmedFault, Alarm], Place] = place
+        self._wanted = wanted
+        self._after: Place | None = after
+        self._limit = limit
+
+    def look_at(self, records: Iterable[AlarmedFault]) -> None:
+        """Take what belongs among the first."""
+        after = self._after
+        fresh = (
+            (self._place(record, alarm), (record, alarm))
+            for record in records
+            for alarm in record.alarms.values()
+            if self._wanted(record, alarm)
+        )
+        behind = (row for row in fresh if after is None or row[0] > after)
+        self.found = heapq.nsmallest(self._limit, chain(self.found, behind), key=lambda row: row[0])
+
+
+def _oldest_first(record: AlarmedFault, alarm: Alarm) -> tuple[datetime, str, str]:
+    return record.fault.raised_time, record.fault.fault_key, alarm.resource_id
 
 
 def _has(note: AlarmNote | None, alarm: Alarm, query: AlarmQuery) -> bool:

@@ -6,7 +6,7 @@ the cursor of one order is refused by another. A row whose value changes between
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime
 from heapq import nlargest, nsmallest
 from typing import Generic, TypeVar
@@ -84,15 +84,20 @@ async def sorted_page(
 ) -> Page[T]:
     """Return the page that is asked for, of the rows that are wanted.
 
-    It looks at all rows, some at a time, so that a fault that comes meanwhile does not wait for a long list.
+    It looks at all rows, some at a time.
     """
     found: list[Row] = []
+    async for some in in_chunks(rows):
+        found = order.first([*found, *filter(wanted, some)], query.limit + 1)
+    return page_of(found, query.limit, show, order.position)
+
+
+async def in_chunks(rows: Sequence[T]) -> AsyncIterator[Sequence[T]]:
+    """Return many rows some at a time, so that a fault that comes meanwhile does not wait for a long list."""
     for start in range(0, len(rows), CHUNK):
         if start:
             await asyncio.sleep(0)
-        some = (row for row in rows[start : start + CHUNK] if wanted(row))
-        found = order.first([*found, *some], query.limit + 1)
-    return page_of(found, query.limit, show, order.position)
+        yield rows[start : start + CHUNK]
 
 
 def microseconds(time: datetime) -> int:

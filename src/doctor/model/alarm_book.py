@@ -16,6 +16,7 @@ class AlarmBook:
         self._rooted: dict[str, tuple[str, ...]] = {}
         self._explained: dict[str, str] = {}
         self._by_alarm: dict[str, tuple[str, str]] = {}
+        self._of_project: dict[str | None, dict[str, None]] = {}
         for record in records:
             self._open(record, record.alarms.values())
 
@@ -30,6 +31,8 @@ class AlarmBook:
         record = transition.record
         for alarm in transition.cleared:
             self._forget(record.fault.fault_key, alarm)
+        if transition.cleared:
+            self._disown(record, transition.cleared)
         if record.fault.is_open:
             self._open(record, transition.raised)
         else:
@@ -52,6 +55,16 @@ class AlarmBook:
             here = self._on_resource.get(alarm.resource_id)
             self._on_resource[alarm.resource_id] = alone if here is None else (*here, fault.fault_key)
             self._by_alarm[alarm.alarm_id] = (fault.fault_key, alarm.resource_id)
+        for project in {alarm.project for alarm in new}:
+            self._of_project.setdefault(project, {})[fault.fault_key] = None
+
+    def _disown(self, record: AlarmedFault, cleared: Iterable[Alarm]) -> None:
+        left = {alarm.project for alarm in record.alarms.values()} if record.fault.is_open else set()
+        for project in {alarm.project for alarm in cleared} - left:
+            keys = self._of_project.get(project, {})
+            keys.pop(record.fault.fault_key, None)
+            if not keys:
+                self._of_project.pop(project, None)
 
     def _uproot(self, resource_id: str, fault_key: str) -> None:
         left = tuple(key for key in self._rooted.get(resource_id, ()) if key != fault_key)
@@ -97,6 +110,10 @@ class AlarmBook:
     def on(self, resource_id: str) -> Iterator[AlarmedFault]:
         """Return the open faults that reach this resource."""
         return (self._by_key[key] for key in self._on_resource.get(resource_id, ()))
+
+    def of_project(self, project: str) -> Iterator[AlarmedFault]:
+        """Return the open faults of which this project has alarms."""
+        return (self._by_key[key] for key in self._of_project.get(project, ()))
 
     def explained_by(self, fault_key: str) -> str | None:
         """Return the key of the open fault that was concluded from this one among others, or None."""

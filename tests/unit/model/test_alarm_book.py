@@ -8,11 +8,16 @@ from doctor.alarms.lifecycle import cleared, settled
 from doctor.model.alarm import AlarmedFault
 from doctor.model.alarm_book import AlarmBook
 from doctor.model.fault import ResourceState, Severity
+from doctor.model.resource import VIRTUAL_MACHINE, VirtualResource
 from doctor.model.resource_map import ResourceMap
-from tests.unit.model.nfvis import SEVERITIES, STATES, at, fault_on, long_lists
+from tests.unit.model.nfvis import OWNERS, SEVERITIES, STATES, at, fault_on, long_lists
 
 PLACES = ("r-0", "r-1", "r-2", "r-3", "r-4")
 FAULT_KEYS = tuple(f"f-{number}" for number in range(6))
+MACHINES = [
+    VirtualResource(id=place, type=VIRTUAL_MACHINE, host=None, owner=owner)
+    for place, owner in (("r-2", "red"), ("r-3", "red"), ("r-4", "blue"))
+]
 REACHES = st.dictionaries(st.sampled_from(PLACES), st.tuples(STATES, SEVERITIES), max_size=5)
 STEPS = long_lists(st.tuples(st.sampled_from(FAULT_KEYS), st.none() | REACHES), 30)
 
@@ -22,7 +27,7 @@ def test_after_any_steps_the_book_has_what_is_open(
     steps: list[tuple[str, dict[str, tuple[ResourceState, Severity]] | None]],
 ) -> None:
     """A reach settles a fault, raising it if need be; None ends it."""
-    book, resources = AlarmBook(), ResourceMap()
+    book, resources = AlarmBook(), ResourceMap((), MACHINES)
     simple: dict[str, AlarmedFault] = {}
     gone: set[str] = set()
     for second, (key, reach) in enumerate(steps):
@@ -63,6 +68,9 @@ def _check(book: AlarmBook, simple: list[AlarmedFault], gone: set[str]) -> None:
         states = [record.alarms[place].resource_state for record in here]
         assert book.state_of(place) == max(states, key=lambda one: one.badness, default=ResourceState.NORMAL)
         assert book.is_troubled(place) is bool(here)
+    for owner in OWNERS:
+        owned = [record for record in simple if any(one.project == owner for one in record.alarms.values())]
+        assert _keys(book.of_project(owner)) == sorted(record.fault.fault_key for record in owned)
     assert set(book.troubled()) == {place for record in simple for place in record.alarms}
 
 

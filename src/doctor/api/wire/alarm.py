@@ -122,20 +122,34 @@ def alarm_out(
     )
 
 
-def summary_of(alarms: list[tuple[Alarm, AlarmNote | None]]) -> AlarmSummary:
-    """Count open alarms; what there is none of stands there as 0."""
-    severities = {severity.perceived: 0 for severity in AGEING_SEVERITIES}
-    states = {AlarmState.RAISED.value: 0, AlarmState.CHANGED.value: 0}
-    acks = {state.value: 0 for state in AckState}
-    shelved = 0
-    for alarm, note in alarms:
-        severities[alarm.severity.perceived] = severities.get(alarm.severity.perceived, 0) + 1
-        states[alarm.alarm_state.value] += 1
-        acks[(note.ack_state if note else AckState.UNACKNOWLEDGED).value] += 1
-        shelved += note is not None and note.shelving is not None
-    return AlarmSummary(
-        total=len(alarms), perceived_severity=severities, alarm_state=states, ack_state=acks, shelved=shelved
-    )
+class Tally:
+    """Counts open alarms; what there is none of stands there as 0."""
+
+    def __init__(self) -> None:
+        self._severities = {severity.perceived: 0 for severity in AGEING_SEVERITIES}
+        self._states = {AlarmState.RAISED.value: 0, AlarmState.CHANGED.value: 0}
+        self._acks = {state.value: 0 for state in AckState}
+        self._total = self._shelved = 0
+
+    def add(self, alarm: Alarm, note: AlarmNote | None) -> None:
+        """Count one alarm, with what people noted of it."""
+        self._total += 1
+        perceived = alarm.severity.perceived
+        self._severities[perceived] = self._severities.get(perceived, 0) + 1
+        self._states[alarm.alarm_state.value] += 1
+        self._acks[(note.ack_state if note else AckState.UNACKNOWLEDGED).value] += 1
+        self._shelved += note is not None and note.shelving is not None
+
+    @property
+    def summary(self) -> AlarmSummary:
+        """Return the counts."""
+        return AlarmSummary(
+            total=self._total,
+            perceived_severity=self._severities,
+            alarm_state=self._states,
+            ack_state=self._acks,
+            shelved=self._shelved,
+        )
 
 
 def person(user: str) -> str:

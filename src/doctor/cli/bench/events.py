@@ -6,7 +6,7 @@ repeat is counted and kept, nobody is told again. On the way to a webhook (`outa
 comes back, and its owners are told.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from doctor.kit.times import rfc3339
@@ -49,7 +49,12 @@ def readings(first: int, count: int) -> Iterator[str]:
 
 def bulk(first: int, size: int) -> bytes:
     """Return the body that reports many events at once."""
-    return ('{"events":[' + ",".join(f'{{"event":{one}}}' for one in readings(first, size)) + "]}").encode()
+    return together(readings(first, size))
+
+
+def together(texts: Iterable[str]) -> bytes:
+    """Return the body that reports these events at once."""
+    return ('{"events":[' + ",".join(f'{{"event":{text}}}' for text in texts) + "]}").encode()
 
 
 def outages(first: int, count: int, *, every: int, host: str) -> Iterator[tuple[str, str | None]]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
-from doctor.cli.bench import bulk, floors, latency, resource_map, single, start, storm
+from doctor.cli.bench import bulk, floors, growth, latency, resource_map, single, start, storm
 from doctor.cli.bench.machine import Elsewhere, machine, versions
 from doctor.cli.bench.result import BenchError, Result
 from doctor.cli.bench.stage import Stage
@@ -23,6 +23,7 @@ MEASUREMENTS: dict[str, ModuleType] = {
     "bulk": bulk,
     "latency": latency,
     "storm": storm,
+    "growth": growth,
     "map": resource_map,
     "start": start,
 }

@@ -124,7 +124,7 @@ def _on_floor(stage: Stage, scene: Scene) -> Played:
     with stage.receiver(scene.owners) as receiver:
         ports = receiver.started["ports"]
         with stage.floor(durable=True, consumers=ports, machines=scene.machines_each) as floor:
-            return _play(stage, scene, floor, receiver)
+            return play(stage, scene, floor, receiver)
 
 
 def _on_doctor(stage: Stage, scene: Scene) -> Played:
@@ -132,10 +132,11 @@ def _on_doctor(stage: Stage, scene: Scene) -> Played:
     with stage.receiver(scene.owners) as receiver, stage.doctor() as doctor:
         put_map(doctor, hosts_and_machines(scene.hosts, scene.machines, owners, switch=scene.switch))
         subscribe(doctor, owners, receiver.started["ports"])
-        return _play(stage, scene, doctor, receiver)
+        return play(stage, scene, doctor, receiver)
 
 
-def _play(stage: Stage, scene: Scene, server: Doctor | Helper, receiver: Helper) -> Played:
+def play(stage: Stage, scene: Scene, server: Doctor | Helper, receiver: Helper) -> Played:
+    """Let the root of the scene fail and return, round after round."""
     rounds = stage.choose(20, 2)
     start = datetime.now(UTC)
     down, up = [], []

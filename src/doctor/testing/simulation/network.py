@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from doctor.kit.clock import Clock
 from doctor.model.notification import Delivered, DeliveryOutcome, Failed, Gone, Refused, StoredNotification
@@ -29,6 +30,21 @@ MOODS = (
     "gone",
     "broken channel",
 )
+
+
+class Term(NamedTuple):
+    """One time of an endpoint in a subscription: what is removed and added anew is told from then on, by a way of its own.
+
+    A request of the former time may still be on its way, so that what is promised holds within each alone.
+    """
+
+    endpoint_id: str
+    since: int
+
+    @classmethod
+    def of(cls, endpoint: Endpoint) -> "Term":
+        """Return which time of an endpoint this is."""
+        return cls(endpoint.endpoint_id, endpoint.since)
 
 
 @dataclass(frozen=True)
@@ -57,7 +73,7 @@ class Ledger:
 
     sent: list[Sent] = field(default_factory=list)
     received: defaultdict[str, list[Receipt]] = field(default_factory=lambda: defaultdict(list))
-    most_under_way: defaultdict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
+    most_under_way: defaultdict[tuple[str, Term], int] = field(default_factory=lambda: defaultdict(int))
     not_kept: list[Sent] = field(default_factory=list)
 
 
@@ -77,7 +93,7 @@ class SimChannel:
         self._clock = clock
         self._trace = trace
         self._moods: dict[str, tuple[str, float]] = {}
-        self._under_way: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self._under_way: defaultdict[tuple[str, Term], int] = defaultdict(int)
         self._is_kept = is_kept
         self._poison: dict[tuple[str, int], bool] = {}
         self.ledger = Ledger()
@@ -90,7 +106,7 @@ class SimChannel:
         """Send once; the outcome is what Doctor sees of what happened."""
         name = f"{endpoint.url}#{notification.sequence}"
         process = PROCESS.get()
-        key = (process.name if process else "", endpoint.endpoint_id)
+        key = (process.name if process else "", Term.of(endpoint))
         mood = "4xx" if self._is_poison(endpoint, notification) else self._mood(endpoint.endpoint_id)
         tick = self._trace.note("doctor", "sends", name, f"attempt {attempt}", "" if mood == "well" else mood)
         sent = Sent(tick, key[0], endpoint, notification, attempt)

@@ -20,7 +20,7 @@ from doctor.model.alarm import AlarmedFault
 from doctor.model.fault import Severity
 from doctor.model.notification import Delivery, DeliveryState, StoredNotification
 from doctor.model.subscription import Endpoint, Subscription
-from doctor.testing.simulation.network import Ledger
+from doctor.testing.simulation.network import Ledger, Term
 from doctor.testing.simulation.nfvi import OWNERS, PHYSICAL, map_of
 
 ORDER = {"raised": 0, "changed": 1, "cleared": 2}
@@ -35,21 +35,6 @@ class Told(NamedTuple):
     resource: str
     fault_type: str
     severity: str
-
-
-class Term(NamedTuple):
-    """One time of an endpoint in a subscription: what is removed and added anew is told from then on, by a way of its own.
-
-    A request of the former time may still be on its way, so that order is promised within each alone.
-    """
-
-    endpoint_id: str
-    since: int
-
-
-def term_of(endpoint: Endpoint) -> Term:
-    """Return which time of an endpoint this is."""
-    return Term(endpoint.endpoint_id, endpoint.since)
 
 
 @dataclass(frozen=True)
@@ -172,13 +157,13 @@ def messages(kept: Kept, ledger: Ledger) -> Iterator[str]:
         row = by_place.get((sent.notification.subscription_id, sent.notification.sequence))
         if row != sent.notification:
             yield f"I-4: #{sent.notification.sequence} was sent in other words or under another id than kept"
-        first[term_of(sent.endpoint)][sent.notification.sequence] = None
+        first[Term.of(sent.endpoint)][sent.notification.sequence] = None
     for term, sequences in first.items():
         if [*sequences] != sorted(sequences):
             yield f"I-5: {term.endpoint_id} was sent {[*sequences]}, out of order"
-    for (process, endpoint_id), most in ledger.most_under_way.items():
+    for (process, term), most in ledger.most_under_way.items():
         if most > 1:
-            yield f"I-18: {process} had {most} requests at once under way to {endpoint_id}"
+            yield f"I-18: {process} had {most} requests at once under way to {term.endpoint_id}"
     parked = {
         (endpoint_id, sequence)
         for (_, sequence), ends in kept.deliveries.items()
@@ -190,7 +175,7 @@ def messages(kept: Kept, ledger: Ledger) -> Iterator[str]:
         for one in receipts:
             # What was given up may still be on its way when the next is sent.
             if (one.endpoint.endpoint_id, one.notification.sequence) not in parked:
-                received[term_of(one.endpoint)][one.notification.sequence] = None
+                received[Term.of(one.endpoint)][one.notification.sequence] = None
     for term, sequences in received.items():
         if [*sequences] != sorted(sequences):
             yield f"I-5: {term.endpoint_id} received {[*sequences]}, out of order"

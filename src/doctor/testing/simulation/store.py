@@ -68,10 +68,14 @@ class SimStore(MemoryStore):
             self._timer = asyncio.get_running_loop().call_later(LATER, self._begin)
 
     def die(self) -> None:
-        """Be what is on the disk after the process died: what was being written is there or not, the rest is lost."""
-        if self._writing and self._rng.random() < 0.5:
-            self._trace.note("store", "kept before the crash", len(self._writing))
-            for change, _ in self._writing:
+        """Be what is on the disk after the process died: what was being written is there or not, the rest is lost.
+
+        What comes behind a failure is not being written but refused.
+        """
+        writing = [change for change, future in self._writing if future is None or not self._is_behind]
+        if writing and self._rng.random() < 0.5:
+            self._trace.note("store", "kept before the crash", len(writing))
+            for change in writing:
                 self._try(change)
         self._writing, self._gathering = [], []
         self._timer = None
