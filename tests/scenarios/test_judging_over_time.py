@@ -4,9 +4,16 @@ from typing import Any
 
 import pytest
 
+from doctor.flows.alarm import AlarmAction
+from doctor.inspector.catalogue import default_catalogue
+from doctor.inspector.policy_text import parse_policy
+from doctor.inspector.selection import Selector
+from doctor.model.notification import NotificationType
 from doctor.model.resource import PhysicalResource, VirtualResource
 from doctor.model.resource_map import ResourceMap
+from doctor.ports.store import Store
 from doctor.testing.scenario import Report, Scenario, down, host_down, host_up, up
+from tests.scenarios.fallible_store import FallibleStore
 
 HOST = "compute-1"
 TEMPERATURE = "lab.temperature"
@@ -22,9 +29,9 @@ propagate:
 """
 
 
-def story_by(policy: str) -> Scenario:
+def story_by(policy: str, *, store: Store | None = None) -> Scenario:
     """Begin a story with a policy; the owner of the only machine and the operator listen."""
-    story = Scenario(NFVI, policy=f"version: 1\n{policy}{PROPAGATE}")
+    story = Scenario(NFVI, policy=f"version: 1\n{policy}{PROPAGATE}", store=store)
     story.at(0.0).subscribe("red", project="red")
     story.at(0.0).subscribe("operator", project=None)
     return story
@@ -173,6 +180,83 @@ def test_fewer_do_not(faults: list[tuple[float, str]]) -> None:
     assert told(story, "red") == []
 
 
+WITHOUT = f"version: 1\n{LESSER[: LESSER.index('aggregate:')]}{PROPAGATE}"
+
+
+def degraded(store: Store | None = None) -> Scenario:
+    """Tell of a host with three lesser faults, which are another one in the third second."""
+    story = story_by(LESSER, store=store)
+    for at, kind in ((1.0, "lab.fan"), (2.0, "lab.disk"), (3.0, "lab.nic")):
+        story.at(at).push(down(kind, HOST))
+    return story
+
+
+@pytest.mark.parametrize("second", [pytest.param(4.0, id="at-once"), pytest.param(400.0, id="much-later")])
+def test_an_aggregated_fault_that_is_cleared_by_hand_stays_so(second: float) -> None:
+    """[D 5.5.3] The lesser ones are still there; the next one makes it anew."""
+    story = degraded()
+
+    async def clear() -> None:
+        record = story.doctor.situation.book.open_fault(HOST, "host degraded")
+        assert record is not None
+        await story.doctor.faults.clear(record.fault.fault_key, user="somebody")
+
+    story.note(second, clear)
+    story.run(until=500.0)
+    assert told(story, "red")[-1] == (second, "fault_cleared", "host degraded")
+
+
+def why_cleared(story: Scenario) -> object:
+    """Return the reason for the last clear that the operator was told of."""
+    last = [heard for heard in story.heard("operator") if heard.kind is NotificationType.FAULT_CLEARED][-1]
+    return last.message["physical_resource_info"][0]["faults"][0]["fault_details"]["cleared_because"]
+
+
+def test_a_fault_whose_rule_has_left_the_policy_is_over() -> None:
+    """[D 3.3.2] Nothing would ever end it; those that it was made of stay."""
+    story = degraded()
+    story.at(5.0).apply_policy(WITHOUT)
+    story.run()
+    assert told(story, "red")[-1] == (5.0, "fault_cleared", "host degraded")
+    assert [one for one in told(story) if one[0] == 5.0] == [(5.0, "fault_cleared", "host degraded")]
+    assert why_cleared(story) == "the failure policy has no rule three any more"
+
+
+def test_a_rule_that_goes_on_under_another_name_keeps_its_fault() -> None:
+    story = degraded()
+    story.at(5.0).apply_policy(f"version: 1\n{LESSER.replace('name: three', 'name: several')}{PROPAGATE}")
+    story.at(6.0).push(up("lab.disk", HOST))
+    story.run()
+    assert told(story, "red") == [(3.0, "fault", "host degraded"), (6.0, "fault_cleared", "host degraded")]
+
+
+def test_a_fault_whose_rule_is_gone_after_a_restart_is_over() -> None:
+    """Another Doctor has another policy that ships."""
+    story = degraded()
+    story.at(4.0).crash()
+    story.at(4.5).do(
+        lambda: setattr(story, "selector", Selector(parse_policy(WITHOUT, default_catalogue()).policy))
+    )
+    story.at(5.0).start()
+    story.run()
+    assert told(story, "red")[-1] == (5.0, "fault_cleared", "host degraded")
+
+
+def test_a_clear_that_could_not_be_kept_is_made_up_for() -> None:
+    """[I-29] The policy was kept, the end of the fault was not: a second later it is tried again."""
+    store = FallibleStore()
+    story = degraded(store)
+    story.at(5.0).apply_policy(WITHOUT)
+
+    def break_after_the_policy() -> None:
+        story.doctor.situation.on_policy(lambda: setattr(store, "breaks", 1))
+
+    story.at(4.0).do(break_after_the_policy)
+    story.run(until=10.0)
+    assert told(story, "red")[-1] == (6.0, "fault_cleared", "host degraded")
+    assert store.refused
+
+
 # --- flapping ---
 
 FLAPPING = """
@@ -230,6 +314,56 @@ def test_the_final_state_is_told_although_doctor_died() -> None:
     story.at(60.0).start()
     story.run(until=120.0)
     assert told(story, "red")[-1] == (60.0, "fault", "host down")
+
+
+def fan_flaps(changes: int, times: int) -> Scenario:
+    """Tell of a host with two lesser faults and a fan that comes and goes so often, the first few of it told."""
+    story = story_by(f"{LESSER}\ndamping: {{changes: {changes}, within: PT60S, hold: PT30S}}")
+    story.at(0.1).push(down("lab.disk", HOST))
+    story.at(0.2).push(down("lab.nic", HOST))
+    for number in range(times):
+        report = up if number % 2 else down
+        story.at(1.0 + number).push(report("lab.fan", HOST))
+    return story
+
+
+def test_what_follows_from_a_folded_fault_is_told_with_it() -> None:
+    """[I-9, D 3.3.2] The fan has ended up broken, and is the third."""
+    story = fan_flaps(changes=4, times=5)
+    story.run(until=60.0)
+    assert told(story, "red")[-1] == (35.0, "fault", "host degraded")
+
+
+def test_what_followed_from_a_folded_fault_ends_with_it() -> None:
+    """[I-9, D 3.3.2] The fan has ended up well, and two are too few."""
+    story = fan_flaps(changes=3, times=4)
+    story.run(until=60.0)
+    assert told(story, "red")[-1] == (34.0, "fault_cleared", "host degraded")
+
+
+def test_what_was_cleared_by_hand_stays_so_although_it_came_and_went() -> None:
+    """[I-9, D 5.5.3] What was folded before says nothing any more; the next report does, at once."""
+    story = story_by(FLAPPING.replace("changes: 4", "changes: 3"))
+    flap(story, 5)
+    story.at(6.0).act(AlarmAction.CLEAR, HOST)
+    story.at(100.0).push(host_down(HOST, seen=100.0))
+    story.run(until=120.0)
+    assert told(story, "red")[-3:] == [
+        (3.0, "fault", "host down"),
+        (6.0, "fault_cleared", "host down"),
+        (100.0, "fault", "host down"),
+    ]
+
+
+def test_a_clear_by_hand_of_what_was_folded_survives_a_restart() -> None:
+    """[I-7]"""
+    story = story_by(FLAPPING.replace("changes: 4", "changes: 3"))
+    flap(story, 5)
+    story.at(6.0).act(AlarmAction.CLEAR, HOST)
+    story.at(7.0).crash()
+    story.at(8.0).start()
+    story.run(until=120.0)
+    assert told(story, "red")[-1] == (6.0, "fault_cleared", "host down")
 
 
 def test_without_damping_every_change_is_told() -> None:

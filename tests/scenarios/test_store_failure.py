@@ -171,19 +171,20 @@ def test_a_defect_in_the_judging_leaves_nothing_half_done() -> None:
 
     async def stumble() -> None:
         flow, events = story.doctor.faults, [host_down("compute-1", seen=1.0).event(1.0)]
-        judge = flow._settle
+        settlement = flow._settlement
+        judge = settlement.open
 
         def broken(*args: object) -> None:
             judge(*args)  # type: ignore[arg-type]
             raise ZeroDivisionError
 
-        flow._settle = broken  # type: ignore[method-assign, assignment]
+        settlement.open = broken  # type: ignore[method-assign, assignment]
         try:
             await flow.accept([Reported(events, "monitor", b"", story.clock.now())])
         except ZeroDivisionError as error:
             failures.append(type(error))
         finally:
-            flow._settle = judge  # type: ignore[method-assign]
+            settlement.open = judge  # type: ignore[method-assign]
 
     story.note(1.0, stumble)
     story.at(2.0).push(host_down("compute-1", seen=1.0))

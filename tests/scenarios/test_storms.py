@@ -1,24 +1,31 @@
 """Evidence runs upwards: what several failures have in common is suspected, and a storm is one fault of the domain."""
 
+import pytest
+
 from doctor.model.resource import PhysicalResource, Relation, VirtualResource
 from doctor.model.resource_map import ResourceMap
 from doctor.testing.scenario import Scenario, down, host_down, host_up, switch_down, up
 
 INSTANCE = "compute.instance.down"
-POLICY = """
-version: 1
-faults:
-  - {name: host-down, when: {type: compute.host.down}}
-  - {name: switch-down, when: {type: network.switch.down}}
-  - {name: instance-down, when: {type: compute.instance.down}}
-propagate:
-  - {from: host, kind: hosts, state: down, to_state: error}
-  - {from: switch, kind: connects, state: down, when_all: true, to_state: error, severity: critical}
-  - {from: host, kind: hosts, state: error, to_state: error}
+SUSPECT = """
 suspect:
   - {of: host, kind: hosts, at_least: 3, share: 0.5, within: PT30S, severity: major}
+"""
+STORM = """
 storm: {hosts: 3, share: 0.3, within: PT10S, calm: PT60S}
 """
+POLICY = f"""
+version: 1
+faults:
+  - {{name: host-down, when: {{type: compute.host.down}}}}
+  - {{name: switch-down, when: {{type: network.switch.down}}}}
+  - {{name: instance-down, when: {{type: compute.instance.down}}}}
+propagate:
+  - {{from: host, kind: hosts, state: down, to_state: error}}
+  - {{from: switch, kind: connects, state: down, when_all: true, to_state: error, severity: critical}}
+  - {{from: host, kind: hosts, state: error, to_state: error}}
+{SUSPECT}
+{STORM}"""
 
 
 def site() -> ResourceMap:
@@ -215,6 +222,36 @@ def test_the_end_of_a_storm_survives_a_restart() -> None:
     told.at(30.0).start()
     told.run(until=120.0)
     assert (90.0, "fault_cleared", "tor-a", "failure of a domain") in faults(told)
+
+
+@pytest.mark.parametrize(
+    ("rule", "resource", "fault_type", "symptom"),
+    [
+        pytest.param(SUSPECT, "a-1", "suspected host fault", "a-1-vm-1", id="suspect"),
+        pytest.param(STORM, "tor-b", "failure of a domain", "b-1", id="storm"),
+    ],
+)
+def test_what_no_rule_stands_behind_any_more_is_over(
+    rule: str, resource: str, fault_type: str, symptom: str
+) -> None:
+    """[D 3.3.3, I-11] Only that, and at once; what hung under it is a root cause again."""
+    told = story()
+    for number in (1, 2, 3):
+        told.at(float(number)).push(down(INSTANCE, f"a-1-vm-{number}"), host_down(f"b-{number}"))
+    told.at(5.0).apply_policy(POLICY.replace(rule, ""))
+    causes: list[set[str | None]] = []
+
+    def look() -> None:
+        causes.append({one.fault.cause for one in told.doctor.situation.book.rooted_in(symptom)})
+
+    told.at(4.0).do(look)
+    told.at(6.0).do(look)
+    told.run(until=20.0)
+    assert [one for one in faults(told) if one[1] == "fault_cleared"] == [
+        (5.0, "fault_cleared", resource, fault_type)
+    ]
+    assert causes[0] != {None}
+    assert causes[1] == {None}
 
 
 def test_a_switch_that_is_known_to_be_down_is_no_storm() -> None:

@@ -160,11 +160,25 @@ def test_a_type_that_no_rule_names_is_kept_and_counted() -> None:
     story.at(1.0).push(down("coffee.machine.empty", "compute-1"))
     story.at(2.0).push(down("coffee.machine.empty", "compute-1"))
     story.at(3.0).push(down("coffee.machine.empty", "compute-1", seen=2.0)).is_duplicate()
-    counted: dict[str, int] = {}
-    story.at(4.0).do(lambda: counted.update(story.doctor.situation.counts))
+    counted: dict[str | None, int] = {}
+    story.at(4.0).do(lambda: counted.update(story.doctor.situation.unnamed))
     story.want("operator").hears_nothing()
     story.play()
     assert counted == {"coffee.machine.empty": 2}
+
+
+def test_another_policy_counts_anew_what_it_does_not_name() -> None:
+    """[design 3] What the one before did not name, this one may."""
+    story = Scenario(small_nfvi())
+    story.at(1.0).push(down("coffee.machine.empty", "compute-1"))
+    story.at(2.0).apply_policy(
+        "version: 1\nfaults: [{name: coffee, when: {type: coffee.*}, fault_type: no coffee, severity: critical}]"
+    )
+    story.at(3.0).push(down("coffee.machine.empty", "compute-1"), down("tea.cold", "compute-1"))
+    counted: dict[str | None, int] = {}
+    story.at(4.0).do(lambda: counted.update(story.doctor.situation.unnamed))
+    story.run()
+    assert counted == {"tea.cold": 1}
 
 
 @pytest.mark.requirement("A7", "B7", "B8")

@@ -121,27 +121,12 @@ propagate: [{from: host, kind: hosts, to_state: error}]
 BROKEN = "version: 1\nfaults: [{name: host-down, when: {type: compute.host.down}, severity: awful}]\n"
 
 
-def applying(story: Scenario, second: float, text: str, errors: list[Exception] | None = None) -> None:
-    """Let the operator apply a policy in this second."""
-
-    async def act() -> None:
-        policies = PolicyFlow(default_catalogue(), story.clock)
-        try:
-            await policies.apply(story.doctor.situation, text, user="operator")
-        except (RejectedError, StoreError) as error:
-            if errors is None:
-                raise
-            errors.append(error)
-
-    story.note(second, act)
-
-
 @pytest.mark.requirement("A7", "B7")
 def test_a_policy_holds_for_the_very_next_event() -> None:
     """[design 4] Changed at run time."""
     story = Scenario(small_nfvi())
     story.at(0.0).subscribe("vnfm-red", project="red")
-    applying(story, 1.0, NOTHING_ON_COMPUTE_1)
+    story.at(1.0).apply_policy(NOTHING_ON_COMPUTE_1)
     story.at(1.0).push(host_down("compute-1"), host_down("compute-2"))
     story.want("vnfm-red").between(1.0, 1.0).gets("vm-2 is error")
     story.play()
@@ -152,7 +137,7 @@ def test_a_broken_policy_is_refused_and_the_running_one_stays() -> None:
     story = Scenario(small_nfvi())
     errors: list[Exception] = []
     story.at(0.0).subscribe("vnfm-red", project="red")
-    applying(story, 1.0, BROKEN, errors)
+    story.at(1.0).apply_policy(BROKEN, refused=errors)
     story.at(1.0).push(host_down("compute-1"))
     story.want("vnfm-red").between(1.0, 1.0).gets("vm-1 is error")
     story.play()
@@ -168,7 +153,7 @@ def test_a_policy_that_was_not_kept_is_not_in_force() -> None:
     errors: list[Exception] = []
     story.at(0.0).subscribe("vnfm-red", project="red")
     story.at(0.5).do(lambda: setattr(store, "breaks", 1))
-    applying(story, 1.0, NOTHING_ON_COMPUTE_1, errors)
+    story.at(1.0).apply_policy(NOTHING_ON_COMPUTE_1, refused=errors)
     story.at(1.0).push(host_down("compute-1"))
     story.want("vnfm-red").between(1.0, 1.0).gets("vm-1 is error")
     story.play()

@@ -1,18 +1,21 @@
 """The doors of the failure-policy database: the policy in force, its versions, and trying one out."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 from doctor.api.operation import Answer, Call, operation
 from doctor.api.paging import Page, PageQuery, page_of, position_in
 from doctor.api.roles import ADMINISTRATORS, OVERSEERS
+from doctor.api.sorting import Key, Order, sorted_page
 from doctor.flows.dry_run import DryRun, DryRunFlow, RuleTally, Trial
 from doctor.flows.policy import MOST_VERSIONS, PolicyFlow
 from doctor.flows.situation import Situation
 from doctor.inspector.comparison import Difference, DifferenceKind
 from doctor.inspector.replay import Firing, Happening
+from doctor.inspector.unnamed import UnnamedType
 from doctor.kit.clock import Clock
 from doctor.model.errors import Reason, RejectedError
 from doctor.model.fault import ResourceState
@@ -53,6 +56,25 @@ class PolicyVersion(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     size: int
     restores: int | None
+
+
+class UnnamedTypeOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A type that no rule names, and how many events of it came; null is all types beyond the first 10,000."""
+
+    type: str | None
+    events: int
+
+
+class UnnamedTypeQuery(PageQuery, frozen=True, kw_only=True):
+    """The order of the types."""
+
+    sort: Literal["events", "-events", "type", "-type"] = "-events"
+
+
+_UNNAMED_KEYS: dict[str, Callable[[UnnamedType], Key]] = {
+    "events": lambda one: one.events,
+    "type": lambda one: one.type or "",
+}
 
 
 class ApplyQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,6 +220,18 @@ class Policies:
             raise RejectedError("there is no such version", reason=Reason.NOT_FOUND)
         return Answer(_shown(found))
 
+    @operation("GET", "/v1/failure-policies/unnamed-types", tag="Policy", roles=OVERSEERS)
+    async def list_unnamed_types(self, call: Call[None, UnnamedTypeQuery]) -> Answer[Page[UnnamedTypeOut]]:
+        """List the types of the events that no rule of the policy in force names, those that come most often first.
+
+        Such an event is kept and changes nothing. They are counted since Doctor was started or the policy was applied,
+        whichever came later.
+        """
+        query = call.query
+        order = Order(query.sort, query.cursor, _UNNAMED_KEYS, lambda one: one.type or "")
+        rows = list(self._situation.unnamed)
+        return Answer(await sorted_page(rows, query, order, lambda _: True, _unnamed))
+
     @operation(
         "POST",
         "/v1/failure-policies/rollback",
@@ -254,6 +288,10 @@ def _listed(policy: StoredPolicy) -> PolicyVersion:
         size=len(policy.text.encode()),
         restores=policy.restores,
     )
+
+
+def _unnamed(one: UnnamedType) -> UnnamedTypeOut:
+    return UnnamedTypeOut(type=one.type, events=one.events)
 
 
 def _dry_run(done: DryRun, version: int) -> DryRunOut:

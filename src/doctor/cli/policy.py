@@ -15,6 +15,8 @@ from doctor.cli.policy_file import YAML, file_argument, text_of
 if TYPE_CHECKING:
     from doctor.model.errors import Flaw
 
+ALL_OTHERS = "(all others)"
+
 
 @click.group()
 def policy() -> None:
@@ -187,3 +189,23 @@ def list_versions(as_json: bool) -> None:
         keep=("version", "applied"),
         spare=("size", "restores"),
     )
+
+
+@policy.command()
+@json_option
+def unnamed(as_json: bool) -> None:
+    """List the types of the events that no rule of the policy in force names, and how many came of each.
+
+    They change nothing. Counted since Doctor was started or the policy was applied, whichever came later.
+
+    \b
+    Example:
+      doctor policy unnamed
+    """
+    with connected() as doctor:
+        found = list(doctor.items("/v1/failure-policies/unnamed-types"))
+    if as_json:
+        print_list(found)
+        return
+    rows = [[one.get("type") or ALL_OTHERS, one.get("events")] for one in found]
+    print_table(("type", "events"), rows, keep=("type",))

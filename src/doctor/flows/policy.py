@@ -156,12 +156,10 @@ class PolicyFlow:
             restores=restores,
         )
 
-        def take_effect() -> None:
-            situation.policy = stored
-            situation.selector = read.selector
-
         await situation.put_in_force(
-            Change(policies=[stored]), lambda snapshot: snapshot.policy == stored, take_effect
+            Change(policies=[stored]),
+            lambda snapshot: snapshot.policy == stored,
+            lambda: situation.judge_by(read.selector, stored),
         )
         log.info(
             "policy.applied",

@@ -6,16 +6,17 @@ else is judged, and the one who asked was answered with an error [I-29].
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 
 import msgspec
 import structlog
 
+from doctor.alarms import lifecycle
 from doctor.alarms.notes import AlarmNotes
 from doctor.flows.memory import Memory
 from doctor.inspector.intake import Intake
 from doctor.inspector.selection import Selector
+from doctor.inspector.unnamed import UnnamedTypes
 from doctor.model.alarm_book import AlarmBook
 from doctor.model.alarm_note import AlarmNote
 from doctor.model.capacity import Pool
@@ -55,7 +56,7 @@ class Situation:
         self.memory = Memory()
         self.tokens: dict[str, Token] = {}
         self.secret = b""
-        self.counts: Counter[str] = Counter()
+        self.unnamed = UnnamedTypes()
         self._sequences: dict[str, int] = {}
         self._fixed: tuple[Subscription, ...] = ()
         self._pool: tuple[ResourceMap, AlarmBook, Pool] | None = None
@@ -64,6 +65,7 @@ class Situation:
         self._readings = 0
         self.setting = asyncio.Lock()  # who changes a setting does it one after the other
         self._on_restored: list[Callable[[], None]] = []
+        self._on_policy: list[Callable[[], None]] = []
         self._unsure: list[tuple[Callable[[Snapshot], bool], Callable[[], None]]] = []
 
     @property
@@ -80,6 +82,10 @@ class Situation:
         """Return the id of the resource that a Monitor calls by this name; of one that no map knows, the name."""
         found = self.resources.find(name)
         return name if found is None else found.id
+
+    def fault_key(self, event_id: str, resource_id: str, fault_type: str) -> str:
+        """Return the name of the fault that begins by an event."""
+        return lifecycle.fault_key_of(event_id, resource_id, fault_type, secret=self.secret)
 
     @property
     def pool(self) -> Pool:
@@ -136,6 +142,18 @@ class Situation:
     def on_restored(self, restored: Callable[[], None]) -> None:
         """Have this called whenever the store was read anew: it may have kept what it said it had not [I-22]."""
         self._on_restored.append(restored)
+
+    def judge_by(self, selector: Selector, policy: StoredPolicy) -> None:
+        """Judge the very next event by a policy that is kept; what it does not name is counted anew."""
+        self.unnamed = UnnamedTypes()
+        self.policy = policy
+        self.selector = selector
+        for changed in self._on_policy:
+            changed()
+
+    def on_policy(self, changed: Callable[[], None]) -> None:
+        """Have this called whenever another policy is in force."""
+        self._on_policy.append(changed)
 
     async def stay_ready(self) -> None:
         """Mend memory soon after a failure, also when nobody reports anything."""

@@ -41,6 +41,28 @@ def judged(
                 yield Together(rule, tuple(sorted(recent, key=lambda fault: fault.raised_time)))
 
 
+def fault_of(found: Together, *, fault_key: str, raised_by: str, now: datetime) -> Fault:
+    """Return the fault that several lesser ones are together."""
+    rule, lesser = found
+    return Fault(
+        fault_key=fault_key,
+        resource_id=lesser[0].resource_id,
+        resource_type=lesser[0].resource_type,
+        fault_type=rule.fault_type,
+        rule=rule.name,
+        severity=rule.severity,
+        state=rule.state,
+        event_type=lesser[0].event_type,
+        probable_cause=rule.probable_cause,
+        recommended_action=rule.recommended_action,
+        raised_by=raised_by,
+        event_time=lesser[-1].event_time,
+        raised_time=now,
+        details={"faults": [fault.fault_type for fault in lesser]},
+        is_derived=True,
+    )
+
+
 def _own_faults(resource_id: str, book: AlarmBook) -> Iterator[Fault]:
     return (record.fault for record in book.rooted_in(resource_id))
 

@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from doctor.model.alarm import AlarmedFault
 from doctor.model.alarm_book import AlarmBook
 from doctor.model.fault import Fault, ResourceState, Severity
 from doctor.model.policy import Propagation, Ways
@@ -31,9 +32,9 @@ Rules = Mapping[str, Sequence[Propagation]]  # by the type of the supplier
 MOST_LOOKS = 10  # at one fault in one step; only a map whose relations run in a circle can come to that many
 
 
-def as_reach(known: Mapping[str, tuple[ResourceState, Severity]]) -> Reach:
-    """Return what alarms say as a reach."""
-    return {name: Effect(*effect) for name, effect in known.items()}
+def known_reach(record: AlarmedFault) -> Reach:
+    """Return what a fault does to which resource, as its alarms have it."""
+    return {name: Effect(alarm.resource_state, alarm.severity) for name, alarm in record.alarms.items()}
 
 
 def by_supplier(propagate: Iterable[Propagation]) -> Rules:
@@ -66,9 +67,7 @@ def reaches(
         subject = fault if key == fault_key else None if known is None else known.fault
         before = decided.get(key)
         if before is None and known is not None:
-            before = {
-                name: Effect(alarm.resource_state, alarm.severity) for name, alarm in known.alarms.items()
-            }
+            before = known_reach(known)
         now = {} if subject is None else reach(subject, resources, rules, book, decided)
         looks[key] += 1
         if (now == before and (key in decided or key != fault_key)) or looks[key] > MOST_LOOKS:

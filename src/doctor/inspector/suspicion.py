@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import NamedTuple
 
+from doctor.inspector.diagnosis import UNKNOWN_RESOURCE
 from doctor.model.alarm import AlarmedFault
 from doctor.model.alarm_book import AlarmBook
-from doctor.model.fault import Fault, Severity
-from doctor.model.policy import Storm, Suspicion
+from doctor.model.fault import EventType, Fault, ResourceState, Severity
+from doctor.model.policy import RecommendedAction, Storm, Suspicion
 from doctor.model.resource import HOST
 from doctor.model.resource_map import HOSTS, ResourceMap
 
@@ -40,6 +41,11 @@ class Relieved(NamedTuple):
     record: AlarmedFault
 
 
+def suspected_type(supplier_type: str) -> str:
+    """Return the type of the fault that is suspected of a resource of this type."""
+    return f"suspected {supplier_type} fault"
+
+
 class _Test(NamedTuple):
     fault_type: str
     rule: str
@@ -63,7 +69,7 @@ def judged(
             if found is not None and found.type == rule.supplier_type:
                 below = _below(supplier, rule.kind, resources)
                 least = max(rule.at_least, ceil(rule.share * len(below)))
-                test = _Test(f"suspected {found.type} fault", rule.name, rule.severity, least, rule.within)
+                test = _Test(suspected_type(found.type), rule.name, rule.severity, least, rule.within)
                 yield from _verdict(supplier, below, test, book, now)
     if storm is not None and getattr(resources.get(resource_id), "type", None) == HOST:
         yield from _storms(resource_id, book, resources, storm, now)
@@ -89,6 +95,39 @@ def is_calm(domain: str, book: AlarmBook, resources: ResourceMap, storm: Storm) 
     least = max(storm.hosts, ceil(storm.share * len(hosts)))
     known = book.open_fault(domain, DOMAIN_FAULT)
     return len({fault.resource_id for fault in _failing(hosts, book, known)}) < least
+
+
+def fault_of(
+    found: Suspected,
+    book: AlarmBook,
+    resources: ResourceMap,
+    *,
+    fault_key: str,
+    raised_by: str,
+    now: datetime,
+) -> Fault:
+    """Return the fault that is suspected: it takes nothing down."""
+    resource = resources.get(found.resource_id)
+    first = book.fault(found.symptoms[0])
+    assert first is not None  # the book has named it
+    return Fault(
+        fault_key=fault_key,
+        resource_id=found.resource_id,
+        resource_type=resource.type if resource else UNKNOWN_RESOURCE,
+        fault_type=found.fault_type,
+        rule=found.rule,
+        severity=found.severity,
+        state=ResourceState.NORMAL,
+        event_type=EventType.EQUIPMENT,
+        probable_cause="several dependent resources have failed",
+        recommended_action=RecommendedAction.INFORM_OAM,
+        raised_by=raised_by,
+        event_time=first.fault.event_time,
+        raised_time=now,
+        details={"symptoms": len(found.symptoms)},
+        is_derived=True,
+        explains=found.symptoms,
+    )
 
 
 def _failing(names: Sequence[str], book: AlarmBook, known: AlarmedFault | None) -> list[Fault]:

@@ -1,4 +1,4 @@
-"""Reads the timelines of faults: what took how long, whose share it was, and whether the second was kept.
+"""Begins and reads the timelines of faults: what took how long, whose share it was, and whether the second was kept.
 
 In come `Timeline` values as they were stamped; out go plain values to draw. Nothing is assumed of the stamps but that
 they are aware times: some may be missing, and those of a Monitor's clock (T0, T1) may lie after ours. Implements
@@ -12,7 +12,9 @@ from itertools import pairwise
 
 import msgspec
 
+from doctor.kit.times import in_utc
 from doctor.model.checkpoint import Checkpoint, ConsumerTimeline, Timeline
+from doctor.model.fault import Fault
 
 BUDGET = timedelta(seconds=1)
 SUSPICIOUS_TRANSPORT = timedelta(minutes=10)
@@ -74,6 +76,32 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     component: str
     took: timedelta
     share: float
+
+
+def timeline_of(fault: Fault, *, accepted: datetime, judged: datetime, affected_found: datetime) -> Timeline:
+    """Begin the timeline of a fault: what is known of it when it is decided (T0 to T4)."""
+    checkpoints = {Checkpoint.DETECTED: fault.event_time, Checkpoint.ACCEPTED: accepted}
+    occurred = _occurred(fault)
+    if occurred is not None:
+        checkpoints[Checkpoint.OCCURRED] = occurred
+    checkpoints[Checkpoint.JUDGED] = judged
+    checkpoints[Checkpoint.AFFECTED_FOUND] = affected_found
+    return Timeline(
+        fault_id=fault.fault_key,
+        fault_type=fault.fault_type,
+        resource_id=fault.resource_id,
+        checkpoints=checkpoints,
+    )
+
+
+def _occurred(fault: Fault) -> datetime | None:
+    """Return when it happened (T0), if the Monitor knows: the last sign of life is as near as one can say."""
+    for key in ("occurred_time", "last_seen"):
+        try:
+            return in_utc(msgspec.convert(fault.details.get(key), datetime))
+        except (msgspec.ValidationError, OverflowError):
+            continue
+    return None
 
 
 def segments(timeline: Timeline) -> list[Segment]:

@@ -40,7 +40,7 @@ from doctor.flows.timelines import Timelines
 from doctor.inspector.catalogue import default_catalogue, default_policy_text
 from doctor.inspector.policy_text import parse_policy
 from doctor.inspector.selection import Selector
-from doctor.model.errors import StoreError
+from doctor.model.errors import RejectedError, StoreError
 from doctor.model.event import RawEvent
 from doctor.model.identity import Identity, Role
 from doctor.model.notification import (
@@ -519,6 +519,21 @@ class Moment:
         """Let the operator load another resource map."""
         story = self._story
         story.note(self._second, lambda: _load(story, resources))
+
+    def apply_policy(self, text: str, *, refused: list[Exception] | None = None) -> None:
+        """Let the operator apply a failure policy; one that may be refused says so in a list."""
+        story = self._story
+
+        async def act() -> None:
+            policies = PolicyFlow(default_catalogue(), story.clock)
+            try:
+                await policies.apply(story.doctor.situation, text, user="operator")
+            except (RejectedError, StoreError) as error:
+                if refused is None:
+                    raise
+                refused.append(error)
+
+        story.note(self._second, act)
 
     def mend(self) -> None:
         """Let Doctor read the store anew by itself after a failure, as the service does."""

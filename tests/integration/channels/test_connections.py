@@ -22,27 +22,13 @@ from doctor.drivers.channels.guard import AddressInfo, AddressRefused, EndpointS
 from doctor.drivers.channels.webhook import WebhookChannel, WebhookSettings
 from doctor.model.notification import Delivered, DeliveryOutcome, Failed
 from doctor.testing.contracts.channel import notification
-from tests.integration.consumers import (
-    OK,
-    QUICK,
-    Consumer,
-    Names,
-    Script,
-    Talk,
-    answering,
-    attempt,
-    channel,
-    consumer,
-    endpoint,
-    guard,
-    until,
-)
+from tests.integration import consumers
 
 PATIENT = WebhookSettings(first_timeout=timedelta(seconds=3))
 
 
 async def deliver(made: WebhookChannel, url: str, sequence: int = 1) -> DeliveryOutcome:
-    return await made.deliver(endpoint(url), notification(sequence), attempt=1)
+    return await made.deliver(consumers.endpoint(url), notification(sequence), attempt=1)
 
 
 async def delivered(made: WebhookChannel, url: str, sequence: int = 1) -> bool:
@@ -60,13 +46,15 @@ CHUNKED = (
 @pytest.mark.parametrize(
     "answer",
     [
-        pytest.param(OK, id="nothing"),
+        pytest.param(consumers.OK, id="nothing"),
         pytest.param(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello", id="length"),
         pytest.param(CHUNKED, id="chunks with trailers"),
         pytest.param(b"HTTP/1.1 204 No Content\r\n\r\n", id="204"),
         pytest.param(b"HTTP/1.1 304 Not Modified\r\ncontent-length: 7\r\n\r\n", id="304"),
-        pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n" + OK, id="100"),
-        pytest.param(b"HTTP/1.1 103 Early Hints\r\nlink: <x>\r\n\r\n" * 3 + OK, id="103, three times"),
+        pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n" + consumers.OK, id="100"),
+        pytest.param(
+            b"HTTP/1.1 103 Early Hints\r\nlink: <x>\r\n\r\n" * 3 + consumers.OK, id="103, three times"
+        ),
         pytest.param(
             b"HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 0\r\n\r\n",
             id="HTTP/1.0 that keeps",
@@ -76,7 +64,7 @@ CHUNKED = (
 )
 @pytest.mark.parametrize("step", [1, 7, 10_000])
 async def test_an_answer_in_pieces_keeps_its_connection(answer: bytes, step: int) -> None:
-    async def script(this: Consumer, talk: Talk) -> None:
+    async def script(this: consumers.Consumer, talk: consumers.Talk) -> None:
         while True:
             this.requests.append(await talk.request())
             for start in range(0, len(answer), step):
@@ -84,11 +72,11 @@ async def test_an_answer_in_pieces_keeps_its_connection(answer: bytes, step: int
                 await talk.writer.drain()
                 await asyncio.sleep(0.0003 if step < len(answer) else 0)
 
-    async with consumer(script) as this, channel(PATIENT) as made:
+    async with consumers.consumer(script) as this, consumers.channel(PATIENT) as made:
         for sequence in range(1, 4):
             outcome = await deliver(made, this.url, sequence)
             assert isinstance(outcome, Delivered) or outcome.error.startswith("answered 304")
-            await until(lambda: not busy(made))
+            await consumers.until(lambda: not busy(made))
     assert this.connections == 1
 
 
@@ -104,9 +92,9 @@ def busy(made: WebhookChannel) -> bool:
         pytest.param(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n", id="close"),
         pytest.param(b"HTTP/1.0 200 OK\r\ncontent-length: 0\r\n\r\n", id="HTTP/1.0"),
         pytest.param(b"HTTP/1.1 200 OK\r\n\r\nup to the end", id="up to the end"),
-        pytest.param(OK + OK, id="two answers"),
-        pytest.param(OK + b"HTTP/1.1 4", id="one and a bit"),
-        pytest.param(OK + b"\x00\xff garbage", id="garbage behind"),
+        pytest.param(consumers.OK + consumers.OK, id="two answers"),
+        pytest.param(consumers.OK + b"HTTP/1.1 4", id="one and a bit"),
+        pytest.param(consumers.OK + b"\x00\xff garbage", id="garbage behind"),
         pytest.param(
             b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\nno colon\r\n\r\n", id="trailer"
         ),
@@ -121,22 +109,22 @@ def busy(made: WebhookChannel) -> bool:
     ],
 )
 async def test_a_doubtful_connection_is_not_used_again(answer: bytes) -> None:
-    async with consumer(answering(answer)) as this, channel(PATIENT) as made:
+    async with consumers.consumer(consumers.answering(answer)) as this, consumers.channel(PATIENT) as made:
         for sequence in range(1, 4):
             assert await delivered(made, this.url, sequence)
-            await until(lambda: made._pool._total == 0)
+            await consumers.until(lambda: made._pool._total == 0)
     assert this.connections == 3
 
 
 async def test_an_unasked_answer_is_not_taken_for_the_next() -> None:
-    async def script(this: Consumer, talk: Talk) -> None:
+    async def script(this: consumers.Consumer, talk: consumers.Talk) -> None:
         await talk.request()
-        talk.say(OK)
+        talk.say(consumers.OK)
         await asyncio.sleep(0.02)
         talk.say(b"HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n")
         await asyncio.sleep(1)
 
-    async with consumer(script) as this, channel() as made:
+    async with consumers.consumer(script) as this, consumers.channel() as made:
         for sequence in range(1, 4):
             assert await delivered(made, this.url, sequence)
             await asyncio.sleep(0.04)
@@ -152,7 +140,7 @@ async def test_an_unasked_answer_is_not_taken_for_the_next() -> None:
     ],
 )
 async def test_a_head_without_end(piece: bytes) -> None:
-    async def script(this: Consumer, talk: Talk) -> None:
+    async def script(this: consumers.Consumer, talk: consumers.Talk) -> None:
         await talk.request()
         talk.say(b"HTTP/1.1 103 Early Hints\r\nx: ")
         while True:
@@ -160,44 +148,46 @@ async def test_a_head_without_end(piece: bytes) -> None:
             await talk.writer.drain()
             this.sent += 100 * len(piece)
 
-    outcome, this = await attempt(script, settings=PATIENT)
+    outcome, this = await consumers.attempt(script, settings=PATIENT)
     assert outcome == Failed("the answer is not HTTP")
     assert this.sent < 20_000_000
 
 
 @pytest.mark.parametrize("version", [b"ICY", b"SIP/2.0", b"HTTP/3.7", b"http/1.1"])
 async def test_what_only_looks_like_http(version: bytes) -> None:
-    outcome, _ = await attempt(answering(version + b" 200 OK\r\ncontent-length: 0\r\n\r\n"))
+    outcome, _ = await consumers.attempt(
+        consumers.answering(version + b" 200 OK\r\ncontent-length: 0\r\n\r\n")
+    )
     assert outcome == Failed("the answer is not HTTP")
 
 
 async def test_a_slow_body_holds_up_nobody_and_keeps_no_connection_for_long() -> None:
-    async def script(this: Consumer, talk: Talk) -> None:
+    async def script(this: consumers.Consumer, talk: consumers.Talk) -> None:
         await talk.request()
         talk.say(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nh")
         await talk.reader.read()
 
-    async with consumer(script) as this, channel() as made:
+    async with consumers.consumer(script) as this, consumers.channel() as made:
         started = time.monotonic()
         assert await delivered(made, this.url)
         assert time.monotonic() - started < 0.1
-        await until(lambda: this.ended == 1)
+        await consumers.until(lambda: this.ended == 1)
         assert 0.15 < time.monotonic() - started < 0.6
         assert made._pool._total == 0
 
 
 async def test_a_body_that_is_a_little_late_keeps_its_connection() -> None:
-    async def script(this: Consumer, talk: Talk) -> None:
+    async def script(this: consumers.Consumer, talk: consumers.Talk) -> None:
         while True:
             await talk.request()
             talk.say(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n")
             await asyncio.sleep(0.01)
             talk.say(b"hello")
 
-    async with consumer(script) as this, channel() as made:
+    async with consumers.consumer(script) as this, consumers.channel() as made:
         for sequence in range(1, 4):
             assert await delivered(made, this.url, sequence)
-            await until(lambda: not busy(made))
+            await consumers.until(lambda: not busy(made))
     assert this.connections == 1
 
 
@@ -205,39 +195,39 @@ async def test_a_body_that_is_a_little_late_keeps_its_connection() -> None:
 
 
 async def test_half_closed_without_an_answer() -> None:
-    async def script(this: Consumer, talk: Talk) -> None:
+    async def script(this: consumers.Consumer, talk: consumers.Talk) -> None:
         await talk.request()
         talk.writer.write_eof()
         await talk.reader.read()
 
     started = time.monotonic()
-    outcome, _ = await attempt(script, settings=PATIENT)
+    outcome, _ = await consumers.attempt(script, settings=PATIENT)
     assert outcome == Failed("connection closed without an answer")
     assert time.monotonic() - started < 1
 
 
 async def test_half_closed_after_the_answer() -> None:
-    async def script(this: Consumer, talk: Talk) -> None:
+    async def script(this: consumers.Consumer, talk: consumers.Talk) -> None:
         this.requests.append(await talk.request())
-        talk.say(OK)
+        talk.say(consumers.OK)
         talk.writer.write_eof()
         await talk.reader.read()
 
-    async with consumer(script) as this, channel() as made:
+    async with consumers.consumer(script) as this, consumers.channel() as made:
         for sequence in range(1, 4):
             assert await delivered(made, this.url, sequence)
-            await until(lambda: made._pool._total == 0)
+            await consumers.until(lambda: made._pool._total == 0)
     assert this.connections == len(this.requests) == 3
 
 
 async def test_a_consumer_that_closes_what_is_idle() -> None:
-    async def script(this: Consumer, talk: Talk) -> None:
+    async def script(this: consumers.Consumer, talk: consumers.Talk) -> None:
         while True:
             async with asyncio.timeout(0.03):
                 this.requests.append(await talk.request())
-            talk.say(OK)
+            talk.say(consumers.OK)
 
-    async with consumer(script) as this, channel() as made:
+    async with consumers.consumer(script) as this, consumers.channel() as made:
         for sequence in range(1, 5):
             assert await delivered(made, this.url, sequence)
             assert await delivered(made, this.url, sequence)
@@ -259,13 +249,13 @@ async def test_a_connection_that_was_closed_while_the_loop_was_busy_is_not_used(
                     while notification().body not in data:
                         data += peer.recv(65536)
                     seen.append(data)
-                    peer.sendall(OK)
+                    peer.sendall(consumers.OK)
                     time.sleep(0.02)
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
-        async with channel() as made:
+        async with consumers.channel() as made:
             for _ in range(3):
                 assert await delivered(made, url)
                 time.sleep(0.05)  # noqa: ASYNC251 - the loop is busy
@@ -275,14 +265,17 @@ async def test_a_connection_that_was_closed_while_the_loop_was_busy_is_not_used(
 
 async def test_connections_are_given_up_after_a_while() -> None:
     settings = WebhookSettings(keep_alive=timedelta(milliseconds=200))
-    async with consumer(answering(OK)) as this, channel(settings) as made:
+    async with (
+        consumers.consumer(consumers.answering(consumers.OK)) as this,
+        consumers.channel(settings) as made,
+    ):
         await delivered(made, this.url)
         await asyncio.sleep(0.1)
         await delivered(made, this.url)
         assert this.connections == 1
         await asyncio.sleep(0.25)
         assert made._pool._total == 0
-        await until(lambda: this.ended == 1)
+        await consumers.until(lambda: this.ended == 1)
         await delivered(made, this.url)
     assert this.connections == 2
 
@@ -300,9 +293,9 @@ async def test_a_connection_is_freed_without_the_garbage_collector(monkeypatch: 
     gc.collect()
     gc.disable()
     try:
-        async with consumer(answering(close)) as this, channel() as made:
+        async with consumers.consumer(consumers.answering(close)) as this, consumers.channel() as made:
             assert await delivered(made, this.url)
-            await until(lambda: made_connections[0]() is None)
+            await consumers.until(lambda: made_connections[0]() is None)
     finally:
         gc.enable()
 
@@ -311,30 +304,34 @@ async def test_a_connection_is_freed_without_the_garbage_collector(monkeypatch: 
 
 
 async def test_one_who_does_not_read_holds_up_nobody_and_is_dropped_at_the_limit() -> None:
-    async def deaf(this: Consumer, talk: Talk) -> None:
+    async def deaf(this: consumers.Consumer, talk: consumers.Talk) -> None:
         talk.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await asyncio.sleep(60)
 
     settings = WebhookSettings(first_timeout=timedelta(milliseconds=400))
-    async with consumer(deaf) as bad, consumer(answering(OK)) as good, channel(settings) as made:
+    async with (
+        consumers.consumer(deaf) as bad,
+        consumers.consumer(consumers.answering(consumers.OK)) as good,
+        consumers.channel(settings) as made,
+    ):
         big = notification(1, b"x" * 20_000_000)
-        stuck = asyncio.create_task(made.deliver(endpoint(bad.url), big, attempt=1))
-        await until(lambda: bad.connections == 1)
+        stuck = asyncio.create_task(made.deliver(consumers.endpoint(bad.url), big, attempt=1))
+        await consumers.until(lambda: bad.connections == 1)
         started = time.monotonic()
         for sequence in range(1, 21):
             assert await delivered(made, good.url, sequence)
         assert time.monotonic() - started < 0.3
         assert not stuck.done()
         assert await stuck == Failed("no answer within 0.4 s")
-        await until(lambda: made._pool._total == 1)
+        await consumers.until(lambda: made._pool._total == 1)
 
 
-def hold(gate: asyncio.Event) -> Script:
-    async def script(this: Consumer, talk: Talk) -> None:
+def hold(gate: asyncio.Event) -> consumers.Script:
+    async def script(this: consumers.Consumer, talk: consumers.Talk) -> None:
         while True:
             this.requests.append(await talk.request())
             await gate.wait()
-            talk.say(OK)
+            talk.say(consumers.OK)
 
     return script
 
@@ -342,9 +339,9 @@ def hold(gate: asyncio.Event) -> Script:
 async def test_those_who_wait_get_their_turn_in_order() -> None:
     settings = WebhookSettings(connections=1, first_timeout=timedelta(seconds=3))
     gate = asyncio.Event()
-    async with consumer(hold(gate)) as this, channel(settings) as made:
+    async with consumers.consumer(hold(gate)) as this, consumers.channel(settings) as made:
         waiting = [asyncio.create_task(deliver(made, this.url, sequence)) for sequence in range(1, 8)]
-        await until(lambda: len(this.requests) == 1)
+        await consumers.until(lambda: len(this.requests) == 1)
         gate.set()
         outcomes = await asyncio.gather(*waiting)
         assert all(isinstance(outcome, Delivered) for outcome in outcomes)
@@ -356,11 +353,11 @@ async def test_who_waits_too_long_has_had_no_connection() -> None:
     settings = WebhookSettings(
         connections=1, first_timeout=timedelta(milliseconds=150), timeout=timedelta(milliseconds=300)
     )
-    async with consumer(hold(asyncio.Event())) as this, channel(settings) as made:
-        later = made.deliver(endpoint(this.url), notification(), attempt=2)
+    async with consumers.consumer(hold(asyncio.Event())) as this, consumers.channel(settings) as made:
+        later = made.deliver(consumers.endpoint(this.url), notification(), attempt=2)
         outcomes = list(await asyncio.gather(later, deliver(made, this.url, 2)))
         assert outcomes == [Failed("no answer within 0.3 s"), Failed("no connection within 0.15 s")]
-        await until(lambda: made._pool._total == 0)
+        await consumers.until(lambda: made._pool._total == 0)
         assert not made._pool._waiting
         assert not made._pool._count
 
@@ -368,9 +365,9 @@ async def test_who_waits_too_long_has_had_no_connection() -> None:
 async def test_who_is_cancelled_gives_his_place_to_the_next() -> None:
     settings = WebhookSettings(connections=1, first_timeout=timedelta(seconds=3))
     gate = asyncio.Event()
-    async with consumer(hold(gate)) as this, channel(settings) as made:
+    async with consumers.consumer(hold(gate)) as this, consumers.channel(settings) as made:
         first, second, third = (asyncio.create_task(deliver(made, this.url, n)) for n in (1, 2, 3))
-        await until(lambda: len(this.requests) == 1)
+        await consumers.until(lambda: len(this.requests) == 1)
         second.cancel()  # while it waits
         await asyncio.sleep(0)
         first.cancel()  # while it is under way
@@ -383,8 +380,11 @@ async def test_who_is_cancelled_gives_his_place_to_the_next() -> None:
 
 async def test_a_turn_that_comes_with_the_cancellation_is_passed_on() -> None:
     settings = WebhookSettings(connections=1, first_timeout=timedelta(seconds=3))
-    async with consumer(answering(OK)) as this, channel(settings) as made:
-        pool, place = made._pool, made._target(endpoint(this.url)).place  # type: ignore[union-attr]
+    async with (
+        consumers.consumer(consumers.answering(consumers.OK)) as this,
+        consumers.channel(settings) as made,
+    ):
+        pool, place = made._pool, made._target(consumers.endpoint(this.url)).place  # type: ignore[union-attr]
         deadline = asyncio.get_running_loop().time() + 3
         connection = await pool.connect(place, deadline)
         waiting = [asyncio.create_task(pool.connect(place, deadline)) for _ in range(3)]
@@ -402,10 +402,10 @@ async def test_a_turn_that_comes_with_the_cancellation_is_passed_on() -> None:
 async def test_a_kept_connection_makes_room_for_another_place() -> None:
     settings = WebhookSettings(connections=2, connections_per_host=2)
     async with (
-        consumer(answering(OK)) as one,
-        consumer(answering(OK)) as two,
-        consumer(answering(OK)) as three,
-        channel(settings) as made,
+        consumers.consumer(consumers.answering(consumers.OK)) as one,
+        consumers.consumer(consumers.answering(consumers.OK)) as two,
+        consumers.consumer(consumers.answering(consumers.OK)) as three,
+        consumers.channel(settings) as made,
     ):
         for sequence in range(1, 4):
             for each in (one, two, three):
@@ -418,16 +418,16 @@ async def test_the_places_take_turns() -> None:
     settings = WebhookSettings(connections=2, connections_per_host=1, first_timeout=timedelta(seconds=3))
     gate = asyncio.Event()
     async with (
-        consumer(hold(gate)) as busy_one,
-        consumer(hold(gate)) as other,
-        consumer(answering(OK)) as quick,
-        channel(settings) as made,
+        consumers.consumer(hold(gate)) as busy_one,
+        consumers.consumer(hold(gate)) as other,
+        consumers.consumer(consumers.answering(consumers.OK)) as quick,
+        consumers.channel(settings) as made,
     ):
         stuck = [asyncio.create_task(deliver(made, busy_one.url, n)) for n in range(1, 6)]
-        await until(lambda: len(busy_one.requests) == 1)
+        await consumers.until(lambda: len(busy_one.requests) == 1)
         assert await delivered(made, quick.url)  # there is room for it beside those who wait
         stuck += [asyncio.create_task(deliver(made, other.url, n)) for n in range(1, 6)]
-        await until(lambda: len(other.requests) == 1)
+        await consumers.until(lambda: len(other.requests) == 1)
         late = asyncio.create_task(deliver(made, quick.url))
         await asyncio.sleep(0.01)
         gate.set()
@@ -436,16 +436,19 @@ async def test_the_places_take_turns() -> None:
 
 async def test_closing_ends_those_who_wait_and_those_who_dial() -> None:
     settings = WebhookSettings(connections=2, connections_per_host=1, first_timeout=timedelta(seconds=3))
-    names = Names({"slow": ["127.0.0.1"]}, takes=3)
-    async with consumer(hold(asyncio.Event())) as this, channel(settings, names=names) as made:
+    names = consumers.Names({"slow": ["127.0.0.1"]}, takes=3)
+    async with (
+        consumers.consumer(hold(asyncio.Event())) as this,
+        consumers.channel(settings, names=names) as made,
+    ):
         tasks = [asyncio.create_task(deliver(made, this.url, sequence)) for sequence in (1, 2)]
         tasks.append(asyncio.create_task(deliver(made, f"http://slow:{this.port}/")))
-        await until(lambda: len(this.requests) == 1)
+        await consumers.until(lambda: len(this.requests) == 1)
         await made.close()
         async with asyncio.timeout(0.5):
             outcomes = await asyncio.gather(*tasks)
         assert outcomes == [Failed("the channel is closed")] * 3
-        await until(lambda: made._pool._total == 0)
+        await consumers.until(lambda: made._pool._total == 0)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -453,7 +456,7 @@ async def test_nothing_is_lost_count_of(seed: int) -> None:
     """Whatever consumers do and whoever is cancelled: in the end all places are free again."""
     chance = random.Random(seed)
 
-    async def moody(this: Consumer, talk: Talk) -> None:
+    async def moody(this: consumers.Consumer, talk: consumers.Talk) -> None:
         while True:
             await talk.request()
             await asyncio.sleep(chance.random() * 0.01)
@@ -464,22 +467,22 @@ async def test_nothing_is_lost_count_of(seed: int) -> None:
                     talk.reset()
                     return
                 case 2:
-                    talk.say(OK + b"HTTP")
+                    talk.say(consumers.OK + b"HTTP")
                 case 3:
                     talk.say(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n")
                 case 4:
                     await asyncio.sleep(0.1)
                 case _:
-                    talk.say(OK)
+                    talk.say(consumers.OK)
 
     settings = WebhookSettings(
         connections=6, connections_per_host=3, first_timeout=timedelta(milliseconds=80), timeout=timedelta(3)
     )
     async with (
-        consumer(moody) as one,
-        consumer(moody) as two,
-        consumer(moody) as three,
-        channel(settings) as made,
+        consumers.consumer(moody) as one,
+        consumers.consumer(moody) as two,
+        consumers.consumer(moody) as three,
+        consumers.channel(settings) as made,
     ):
         pool = made._pool
 
@@ -494,12 +497,12 @@ async def test_nothing_is_lost_count_of(seed: int) -> None:
                 assert all(count <= 3 for count in pool._count.values())
 
         await asyncio.gather(*(some() for _ in range(20)))
-        await until(lambda: not busy(made))
+        await consumers.until(lambda: not busy(made))
         assert pool._total == len(pool._places) == pool._count.total() <= 6
         assert not pool._waiting
         assert not pool._connecting
         await made.close()
-        await until(lambda: pool._total == 0)
+        await consumers.until(lambda: pool._total == 0)
         assert not pool._kept
         assert not pool._count
 
@@ -535,9 +538,12 @@ def silent() -> tuple[socket.socket, list[socket.socket]]:
 
 async def test_the_guard_sees_every_dial() -> None:
     using = Recording()
-    names = Names({"vnfm": ["127.0.0.1"]})
+    names = consumers.Names({"vnfm": ["127.0.0.1"]})
     close = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-    async with consumer(answering(close)) as this, channel(names=names, using=using) as made:
+    async with (
+        consumers.consumer(consumers.answering(close)) as this,
+        consumers.channel(names=names, using=using) as made,
+    ):
         for url in (this.url, this.url, f"http://vnfm:{this.port}/"):
             assert await delivered(made, url)
     assert using.asked == ["127.0.0.1"] * 3
@@ -545,7 +551,10 @@ async def test_the_guard_sees_every_dial() -> None:
 
 async def test_small_requests_go_out_at_once() -> None:
     using = Recording()
-    async with consumer(answering(OK)) as this, channel(using=using) as made:
+    async with (
+        consumers.consumer(consumers.answering(consumers.OK)) as this,
+        consumers.channel(using=using) as made,
+    ):
         assert await delivered(made, this.url)
         assert using.given[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
@@ -568,7 +577,7 @@ async def test_a_slow_address_may_still_win(monkeypatch: pytest.MonkeyPatch) -> 
     full, fillers = silent()
     port = full.getsockname()[1]
     with full, fillers[0], fillers[1]:
-        dialled = asyncio.create_task(dial(["127.0.0.1", "127.0.0.3"], port, guard()))
+        dialled = asyncio.create_task(dial(["127.0.0.1", "127.0.0.3"], port, consumers.guard()))
         await asyncio.sleep(0.1)
         for _ in fillers:  # the kernel calls again after a second
             full.accept()[0].close()
@@ -617,8 +626,11 @@ def test_the_families_take_turns_and_there_is_an_end() -> None:
 
 
 async def test_ipv6() -> None:
-    names = Names({"six": ["::1"], "both": ["::1", "127.0.0.1"]})
-    async with consumer(answering(OK), host="::1") as this, channel(names=names) as made:
+    names = consumers.Names({"six": ["::1"], "both": ["::1", "127.0.0.1"]})
+    async with (
+        consumers.consumer(consumers.answering(consumers.OK), host="::1") as this,
+        consumers.channel(names=names) as made,
+    ):
         for url in (this.url, f"http://six:{this.port}/", f"http://both:{this.port}/"):
             assert await delivered(made, url)
     assert this.requests[0].headers["host"] == f"[::1]:{this.port}"
@@ -626,8 +638,11 @@ async def test_ipv6() -> None:
 
 
 async def test_a_name_with_a_dead_family() -> None:
-    names = Names({"both": ["::1", "127.0.0.1"]})
-    async with consumer(answering(OK)) as this, channel(names=names) as made:
+    names = consumers.Names({"both": ["::1", "127.0.0.1"]})
+    async with (
+        consumers.consumer(consumers.answering(consumers.OK)) as this,
+        consumers.channel(names=names) as made,
+    ):
         assert await delivered(made, f"http://both:{this.port}/")
 
 
@@ -680,15 +695,18 @@ async def test_tls(certificates: dict[str, Certificate], version: ssl.TLSVersion
     seen: list[str | None] = []
     told: list[str | None] = []
 
-    async def script(this: Consumer, talk: Talk) -> None:
+    async def script(this: consumers.Consumer, talk: consumers.Talk) -> None:
         seen.append(talk.writer.get_extra_info("ssl_object").selected_alpn_protocol())
-        await answering(OK)(this, talk)
+        await consumers.answering(consumers.OK)(this, talk)
 
     good = certificates["good"]
     server = good.server(tls=version)
     server.sni_callback = lambda _, name, __: told.append(name)
-    names = Names({"vnfm.example": ["127.0.0.1"], "vnfm.example.": ["127.0.0.1"]})
-    async with consumer(script, tls=server) as this, channel(good.trusted(), names=names) as made:
+    names = consumers.Names({"vnfm.example": ["127.0.0.1"], "vnfm.example.": ["127.0.0.1"]})
+    async with (
+        consumers.consumer(script, tls=server) as this,
+        consumers.channel(good.trusted(), names=names) as made,
+    ):
         for url in (
             this.url,
             this.url,
@@ -715,52 +733,61 @@ async def test_tls_that_must_not_be_trusted(
     certificates: dict[str, Certificate], which: str, url: str, sentence: str
 ) -> None:
     certificate = certificates[which]
-    names = Names({"vnfm.example": ["127.0.0.1"]})
+    names = consumers.Names({"vnfm.example": ["127.0.0.1"]})
     server = certificate.server()
     async with (
-        consumer(answering(OK), tls=server) as this,
-        channel(certificate.trusted(), names=names) as made,
+        consumers.consumer(consumers.answering(consumers.OK), tls=server) as this,
+        consumers.channel(certificate.trusted(), names=names) as made,
     ):
         assert await deliver(made, url.format(this.port)) == Failed(sentence)
-        await until(lambda: made._pool._total == 0)
+        await consumers.until(lambda: made._pool._total == 0)
     assert this.requests == []
 
 
 async def test_tls_of_an_authority_that_nobody_knows(certificates: dict[str, Certificate]) -> None:
     server = certificates["name"].server()
-    async with consumer(answering(OK), tls=server) as this, channel(certificates["good"].trusted()) as made:
+    async with (
+        consumers.consumer(consumers.answering(consumers.OK), tls=server) as this,
+        consumers.channel(certificates["good"].trusted()) as made,
+    ):
         assert await deliver(made, this.url) == Failed("TLS: certificate not trusted")
     assert this.requests == []
 
 
 async def test_a_large_request_over_tls(certificates: dict[str, Certificate]) -> None:
     good = certificates["good"]
-    async with consumer(answering(OK), tls=good.server()) as this, channel(good.trusted()) as made:
+    async with (
+        consumers.consumer(consumers.answering(consumers.OK), tls=good.server()) as this,
+        consumers.channel(good.trusted()) as made,
+    ):
         big = notification(1, b"x" * 5_000_000)
-        assert isinstance(await made.deliver(endpoint(this.url), big, attempt=1), Delivered)
+        assert isinstance(await made.deliver(consumers.endpoint(this.url), big, attempt=1), Delivered)
     assert len(this.requests[0].body) == 5_000_000
 
 
 async def test_tls_that_is_closed_while_idle(certificates: dict[str, Certificate]) -> None:
-    async def script(this: Consumer, talk: Talk) -> None:
+    async def script(this: consumers.Consumer, talk: consumers.Talk) -> None:
         this.requests.append(await talk.request())
-        talk.say(OK)
+        talk.say(consumers.OK)
 
     good = certificates["good"]
-    async with consumer(script, tls=good.server()) as this, channel(good.trusted()) as made:
+    async with (
+        consumers.consumer(script, tls=good.server()) as this,
+        consumers.channel(good.trusted()) as made,
+    ):
         for sequence in range(1, 4):
             assert await delivered(made, this.url, sequence)
-            await until(lambda: made._pool._total == 0)
+            await consumers.until(lambda: made._pool._total == 0)
     assert this.connections == 3
 
 
 async def test_a_handshake_without_end_is_dropped_at_the_limit() -> None:
-    async def script(this: Consumer, talk: Talk) -> None:
+    async def script(this: consumers.Consumer, talk: consumers.Talk) -> None:
         await talk.reader.read()
 
     using = Recording()
-    async with consumer(script) as this, channel(QUICK, using=using) as made:
+    async with consumers.consumer(script) as this, consumers.channel(consumers.QUICK, using=using) as made:
         url = this.url.replace("http:", "https:")
         assert await deliver(made, url) == Failed("no connection within 0.3 s")
-        await until(lambda: using.given[0].fileno() == -1)
+        await consumers.until(lambda: using.given[0].fileno() == -1)
         assert made._pool._total == 0

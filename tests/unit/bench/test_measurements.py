@@ -3,7 +3,7 @@
 import pytest
 
 from doctor.cli.bench import latency, storm
-from doctor.cli.bench.rates import Rate, Rounds, Work
+from doctor.cli.bench.rates import Asked, Rate, Rounds, Work
 from doctor.cli.bench.stage import hosts_and_machines
 
 DUE = {"fault 1": 1000, "fault_cleared 1": 2000}
@@ -46,9 +46,14 @@ def test_every_owner_has_the_same_number_of_machines_in_a_storm(quick: bool) -> 
 
 def test_the_best_round_counts() -> None:
     rounds = Rounds([Rate(10, 10, 100, 20.0, 1.0, 9.0), Rate(10, 10, 80, 10.0, 2.0, 5.0)])
-    assert rounds.best(lambda one: one.rate) == 100
-    assert rounds.best(lambda one: one.per_core) == 100_000
-    assert rounds.best(lambda one: one.p99_ms, better=min) == 5.0
+    assert rounds.best(Asked("rate", "events", "ev/s", lambda one: one.rate, "higher")) == 100
+    assert rounds.best(Asked("core", "per core", "ev/s", lambda one: one.per_core, "higher")) == 100_000
+    assert rounds.best(Asked("p99", "answer", "ms", lambda one: one.p99_ms)) == 5.0
+
+
+def test_what_was_not_accepted_is_seen() -> None:
+    rounds = Rounds([Rate(10, 10, 100, 20.0, 1.0, 9.0), Rate(10, 0, 80, 10.0, 2.0, 5.0)])
+    assert rounds.taken == (20, 10)
 
 
 def test_bulk_orders_say_how_many_events_go_together() -> None:

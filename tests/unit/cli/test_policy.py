@@ -90,6 +90,17 @@ def test_versions_are_listed(run: Run, doctor: FakeDoctor) -> None:
     assert json.loads(run("policy", "list", "--json").stdout)["items"] == versions
 
 
+def test_types_that_no_rule_names_are_listed(run: Run, doctor: FakeDoctor) -> None:
+    types = [{"type": "coffee.empty", "events": 12}, {"type": None, "events": 3}]
+    doctor.lists("/v1/failure-policies/unnamed-types", types)
+    assert [line.rstrip() for line in run("policy", "unnamed").stdout.splitlines()] == [
+        "TYPE          EVENTS",
+        "coffee.empty  12",
+        "(all others)  3",
+    ]
+    assert json.loads(run("policy", "unnamed", "--json").stdout) == {"items": types, "next": None}
+
+
 def test_an_old_version_is_shown(run: Run, doctor: FakeDoctor) -> None:
     old = {"version": 1, "applied": None, "user": "me", "text": "version: 1\n"}
     doctor.answers("GET", "/v1/failure-policies/versions/1", Answer(body=old))

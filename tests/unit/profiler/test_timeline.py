@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from doctor.model.checkpoint import Checkpoint, ConsumerTimeline
 from doctor.profiler.timeline import (
@@ -20,8 +21,10 @@ from doctor.profiler.timeline import (
     segments,
     span,
     telling,
+    timeline_of,
     within_budget,
 )
+from tests.unit.model.nfvis import fault_on
 from tests.unit.profiler.timelines import USUAL, at, consumer, ms, timeline
 
 A_MONTH_MS = 30 * 86_400_000.0
@@ -32,6 +35,33 @@ stamps = st.dictionaries(st.sampled_from([str(c) for c in Checkpoint]), st.float
 def short(parts: object) -> list[tuple[str, str, float]]:
     assert isinstance(parts, list)
     return [(f"{part.start}-{part.end}", part.component, milliseconds(part.took)) for part in parts]
+
+
+@pytest.mark.parametrize(
+    ("details", "occurred"),
+    [
+        pytest.param({}, None, id="nobody-knows"),
+        pytest.param({"occurred_time": "2026-03-04T05:05:00Z"}, 0, id="the-monitor-knows"),
+        pytest.param({"last_seen": "2026-03-04T06:05:00.001+01:00"}, 1, id="last-sign-of-life"),
+        pytest.param({"occurred_time": "yesterday", "last_seen": "2026-03-04T05:05:00Z"}, 0, id="no-time"),
+        pytest.param({"occurred_time": [1]}, None, id="no-time-at-all"),
+    ],
+)
+def test_a_timeline_begins_with_what_the_fault_says(details: dict[str, object], occurred: int | None) -> None:
+    fault = replace(fault_on("compute-1"), event_time=at(300), details=details)
+    begun = timeline_of(fault, accepted=at(301), judged=at(302), affected_found=at(303))
+    assert (begun.fault_id, begun.fault_type, begun.resource_id) == (
+        fault.fault_key,
+        fault.fault_type,
+        "compute-1",
+    )
+    known = {} if occurred is None else {Checkpoint.OCCURRED: at(occurred)}
+    assert begun.checkpoints == known | {
+        Checkpoint.DETECTED: at(300),
+        Checkpoint.ACCEPTED: at(301),
+        Checkpoint.JUDGED: at(302),
+        Checkpoint.AFFECTED_FOUND: at(303),
+    }
 
 
 def test_the_way_is_cut_at_its_checkpoints() -> None:

@@ -1,11 +1,12 @@
 """How fast a server takes what comes as fast as it can take it: rounds in turn with the floor, and the best of them."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from doctor.cli.bench.processes import Doctor, Helper
+from doctor.cli.bench.result import Figure, Measured
 from doctor.cli.bench.stage import CONNECTIONS, Stage, hosts_and_machines, loaded, put_map
 
 
@@ -25,14 +26,29 @@ class Rate(NamedTuple):
         return 1e6 / self.cpu_us if self.cpu_us else 0.0
 
 
+class Asked(NamedTuple):
+    """A figure that is asked for: what of a round it is, and whether more of it is better."""
+
+    name: str
+    title: str
+    unit: str
+    of: Callable[[Rate], float]
+    better: Literal["lower", "higher"] = "lower"
+
+
 class Rounds(NamedTuple):
     """The rounds of one server."""
 
     all: Sequence[Rate]
 
-    def best(self, of: Callable[[Rate], float], *, better: Callable[[Sequence[float]], float] = max) -> float:
+    def best(self, asked: Asked) -> float:
         """Return the best that one round made."""
-        return better([of(one) for one in self.all])
+        return (max if asked.better == "higher" else min)(asked.of(one) for one in self.all)
+
+    @property
+    def taken(self) -> tuple[int, int]:
+        """Return how many events were sent, and how many of them were accepted."""
+        return sum(one.sent for one in self.all), sum(one.accepted for one in self.all)
 
     def as_json(self) -> list[dict[str, float]]:
         """Return all rounds for a program."""
@@ -58,7 +74,27 @@ class Work(msgspec.Struct, frozen=True):
         return {"count": count} if self.size == 1 else {"count": count, "size": self.size}
 
 
-def take_turns(stage: Stage, work: Work, turns: int) -> tuple[Rounds, Rounds]:
+def compare(stage: Stage, work: Work, asked: Sequence[Asked]) -> Measured:
+    """Measure the figures that are asked for, each beside that of the durable floor."""
+    floor, doctor = _take_turns(stage, work, stage.choose(3, 1))
+    return Measured(
+        figures=[
+            Figure(
+                name=one.name,
+                title=one.title,
+                value=doctor.best(one),
+                unit=one.unit,
+                better=one.better,
+                floor=floor.best(one),
+            )
+            for one in asked
+        ],
+        counts={"events accepted": doctor.taken, "events accepted by the floor": floor.taken},
+        rounds={"doctor": doctor.as_json(), "floor": floor.as_json()},
+    )
+
+
+def _take_turns(stage: Stage, work: Work, turns: int) -> tuple[Rounds, Rounds]:
     """Let the durable floor and a Doctor do the work in turns; return the rounds of both."""
     floors: list[Rate] = []
     doctors: list[Rate] = []

@@ -13,9 +13,10 @@ from msgspec.structs import replace
 
 from doctor.flows import delivery as delivery_module
 from doctor.flows.delivery import DeliveryFlow, Lane
-from doctor.flows.fault import FaultFlow, Step
+from doctor.flows.fault import FaultFlow
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.situation import Situation
+from doctor.flows.step import Step
 from doctor.flows.subscription import SubscriptionFlow
 from doctor.inspector.intake import Intake
 from doctor.model.alarm import Transition
