@@ -33,7 +33,7 @@ Wanted = Callable[[AlarmedFault, Alarm], bool]
 class AlarmQuery(PageQuery, frozen=True, kw_only=True):
     """Which alarms: active ones unless asked otherwise; cleared ones come newest first.
 
-    `raised` and `changed` are active ones that did not or did change since. ``min_severity`` (a name or 0 to 5) is
+    `raised` and `changed` are active ones that did not or did change since; ``predicted`` ones have not happened yet. ``min_severity`` (a name or 0 to 5) is
     inclusive. With ``sort`` those of the past are sorted among the others; a minus is descending.
     """
 
@@ -45,6 +45,7 @@ class AlarmQuery(PageQuery, frozen=True, kw_only=True):
     probable_cause: Several = frozenset()
     ack_state: AckState | None = None
     shelved: bool | None = None
+    predicted: bool | None = None
     event_start_time: datetime | None = None
     event_end_time: datetime | None = None
     sort: Literal["raised_time", "-raised_time", "severity", "-severity"] | None = None
@@ -114,6 +115,7 @@ class AlarmsDoor(Owned):
                 and is_in(fault.fault_type, query.fault_type)
                 and is_in(fault.probable_cause, query.probable_cause)
                 and is_in(alarm.fault_id, query.fault_id)
+                and query.predicted in (None, fault.prediction is not None)
                 and (query.event_start_time is None or fault.event_time >= in_utc(query.event_start_time))
                 and (query.event_end_time is None or fault.event_time <= in_utc(query.event_end_time))
                 and (not asks_for_notes or _has(note_of(alarm.alarm_id), alarm, query))

@@ -36,6 +36,8 @@ FaultSort = Literal[
 class FaultQuery(PageQuery, frozen=True, kw_only=True):
     """FaultQueryFilterClass [D 5.4]. ``min_severity`` (a name or 0 to 5) is inclusive, as are both times.
 
+    ``predicted`` true finds faults that have not happened yet, false those that have.
+
     ``physical_resource_id`` and ``zone_id`` are for the Administrator. ``sort`` goes with active faults, by the worst
     severity or the latest event on a resource, say; those of the past come as they ended, the last first.
     """
@@ -48,6 +50,7 @@ class FaultQuery(PageQuery, frozen=True, kw_only=True):
     fault_id: Several = frozenset()
     probable_cause: Several = frozenset()
     min_severity: str | None = None
+    predicted: bool | None = None
     event_start_time: datetime | None = None
     event_end_time: datetime | None = None
     state: Literal["active", "cleared", "all"] = "active"
@@ -170,6 +173,7 @@ class _AlarmTest:
             and is_in(alarm.resource_type, query.virtual_resource_type)
             and is_in(fault.fault_type, query.fault_type)
             and is_in(fault.probable_cause, query.probable_cause)
+            and query.predicted in (None, fault.prediction is not None)
             and (not query.fault_id or alarm.fault_id in query.fault_id or self._is_mine(fault.fault_key))
             and (query.event_start_time is None or fault.event_time >= in_utc(query.event_start_time))
             and (query.event_end_time is None or fault.event_time <= in_utc(query.event_end_time))

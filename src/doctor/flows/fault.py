@@ -7,8 +7,9 @@ Up to saving nothing waits: a step is decided in memory, in the order in which e
 without locks. The answer to the Monitor comes after saving [I-1], telling right behind it.
 
 Of one event `FaultFlow` decides which fault it is. What the fault does to alarms, notifications and the capacity is
-brought about in `settlement`, what follows from several faults together in `conclusion`, and whether it is believed
-by now, or comes and goes, is asked of `judgement`. All of them write into the one `Step`.
+brought about in `settlement`, what follows from several faults together in `conclusion`, what is only foreseen in
+`foresight`, and whether it is believed by now, or comes and goes, is asked of `judgement`. All of them write into the
+one `Step`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +21,7 @@ import msgspec
 from doctor.flows.agenda import Agenda
 from doctor.flows.conclusion import Conclusions
 from doctor.flows.delivery import DeliveryFlow
+from doctor.flows.foresight import Foresights
 from doctor.flows.judgement import OWN, Judgement
 from doctor.flows.memory import Expected, Key
 from doctor.flows.settlement import Settlement
@@ -28,6 +30,7 @@ from doctor.flows.step import Step
 from doctor.flows.telling import written
 from doctor.flows.timelines import Timelines
 from doctor.inspector import diagnosis
+from doctor.inspector.prediction import PREFIX
 from doctor.inspector.selection import Clear, Foretold, Ignored, Raise, TakenBack, Unnamed
 from doctor.kit.clock import Clock
 from doctor.kit.ids import stable_ids
@@ -78,6 +81,9 @@ class FaultFlow:
         self._judgement = Judgement(situation, clock, agenda, self._calm, self._silence, self._lull)
         self._settlement = Settlement(situation, clock, self._notify)
         self._conclusions = Conclusions(situation, self._settlement, self._judgement)
+        self._foresights = Foresights(
+            situation, self._settlement, self._judgement, agenda, clock, self._look_ahead
+        )
         situation.on_restored(self._catch_up)
         situation.on_policy(self._look_back)
         delivery.keep = situation.keep
@@ -85,10 +91,12 @@ class FaultFlow:
     def _catch_up(self) -> None:
         """Tell what was kept by a change whose outcome was unknown."""
         self._delivery.catch_up(self._situation.subscriptions, self._situation.last_sequence)
+        self._foresights.resume()
 
     def start(self) -> None:
         """Put on the agenda what was due when Doctor ended."""
         self._judgement.resume()
+        self._foresights.resume()
         self._look_back()
 
     async def accept(self, reports: Iterable[Reported]) -> list[Accepted]:
@@ -150,7 +158,11 @@ class FaultFlow:
                 raised = verdict.raises
                 if raised is not None:
                     self._raise(event, event_id, raised, step)
-            case Foretold() | TakenBack() | Ignored() | Unnamed():
+            case Foretold():
+                self._foresights.foretold(event, event_id, verdict, step)
+            case TakenBack():
+                self._foresights.taken_back(event, verdict, step)
+            case Ignored() | Unnamed():
                 pass
         judgement.contradicts(event, raised, step.change)
         for own in judgement.hears(event, zone_id, step.now, step.change):
@@ -196,6 +208,7 @@ class FaultFlow:
             more=more,
         )
         self._settlement.open(fault, step)
+        self._foresights.came_true(fault, step)
         self._conclusions.draw(resource_id, event_id, step)
 
     def _repeat(
@@ -279,7 +292,9 @@ class FaultFlow:
             return
         fault = record.fault
         situation.memory.fold((fault.resource_id, fault.fault_type), None, step.change)
-        if fault.is_derived:
+        if fault.prediction is not None:
+            self._foresights.withdraw(record, step)
+        elif fault.is_derived:
             self._settlement.end(
                 record, step
             )  # what it was concluded from is still there, and would raise it at once
@@ -314,6 +329,9 @@ class FaultFlow:
         if folded is None:
             return
         situation.memory.fold(key, None, step.change)
+        if key[1].startswith(PREFIX):
+            self._foresights.unfold(key, folded, step)
+            return
         record = situation.book.open_fault(*key)
         verdict = None
         if folded.event is not None:
@@ -328,6 +346,10 @@ class FaultFlow:
             self._begin(folded.event, folded.event_id, verdict, key[0], step, count)
         else:
             self._change(record, verdict, step, count)
+
+    async def _look_ahead(self, fault_key: str) -> None:
+        """See what the time has done to a prediction."""
+        await self._by_itself(lambda step: self._foresights.look(fault_key, step))
 
     async def _lull(self, key: Key) -> None:
         """End the storm over a domain, if it is calm by now."""

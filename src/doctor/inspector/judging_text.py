@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from doctor.inspector.condition_text import read_demanded, read_severity
 from doctor.inspector.document import Place, shown
+from doctor.inspector.prediction_text import read_fault_type
 from doctor.model.fault import ResourceState, Severity
 from doctor.model.policy import (
     Absence,
@@ -63,7 +64,7 @@ def read_aggregations(place: Place) -> tuple[Aggregation, ...]:
                 severity_below=read_severity(below) if below.is_given else Severity.CRITICAL,
                 more_than=section.at("more_than").count(2, least=1),
                 within=section.at("within").duration(),
-                fault_type=raises.at("fault_type").text(),
+                fault_type=read_fault_type(raises.at("fault_type")),
                 severity=read_severity(raises.at("severity"))
                 if raises.at("severity").is_given
                 else Severity.CRITICAL,

@@ -26,8 +26,7 @@ from doctor.inspector.judging_text import (
     read_suspicions,
 )
 from doctor.inspector.policy_size import excesses
-from doctor.inspector.prediction import PREFIX
-from doctor.inspector.prediction_text import read_foresights
+from doctor.inspector.prediction_text import read_fault_type, read_foresights
 from doctor.model.errors import Flaw
 from doctor.model.fault import EventType, ResourceState, Severity
 from doctor.model.policy import (
@@ -131,7 +130,7 @@ def _fault_rule(section: Place, catalogue: Catalogue) -> FaultRule:
         when=when,
         clear_when=_clear_conditions(section.at("clear_when"), when, row.clears_by),
         resource=_resource(section.at("resource"), row.resource),
-        fault_type=_fault_type(section.at("fault_type"), row),
+        fault_type=read_fault_type(section.at("fault_type"), row.fault_type),
         severity=None if is_same else read_severity(severity) if severity.is_given else row.severity,
         state=section.at("state").word(ResourceState, row.state),
         event_type=section.at("event_type").word(EventType, row.event_type),
@@ -144,13 +143,6 @@ def _fault_rule(section: Place, catalogue: Catalogue) -> FaultRule:
         ),
         patience=_patience(section, when),
     )
-
-
-def _fault_type(place: Place, row: CatalogueRow) -> str:
-    fault_type = place.text(row.fault_type)
-    if fault_type.startswith(PREFIX):
-        place.flaw(f"{shown(PREFIX)} begins the types of faults that are foreseen: see predict")
-    return fault_type
 
 
 def _patience(section: Place, when: Condition) -> Patience | None:

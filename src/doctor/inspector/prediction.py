@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from doctor.inspector.condition import Details, look_up, steps
 from doctor.inspector.words import number_of
 from doctor.kit.times import in_utc, parse_duration
-from doctor.model.fault import Claim, Outcome, Prediction, Severity
+from doctor.model.fault import Claim, Fault, Outcome, Prediction, ResourceState, Severity
 from doctor.model.policy import FaultRule, Foresight, RecommendedAction
 
 SUFFIX = ".predicted"  # ends the types of events that foresee what the type before it says
@@ -144,6 +144,30 @@ def as_of(known: Prediction, now: datetime) -> Verdict:
 def ended(known: Prediction, outcome: Outcome) -> Prediction:
     """Return a prediction that is over."""
     return replace(known, outcome=outcome)
+
+
+def fault_of(expected: Fault, prediction: Prediction, rule: Foresight, now: datetime) -> Fault:
+    """Return the fault by which one is foreseen that would be the expected one."""
+    return replace(
+        expected,
+        fault_type=predicted(expected.fault_type),
+        rule=rule.name,
+        severity=rule.severity,
+        state=ResourceState.NORMAL,
+        recommended_action=action(prediction, now),
+        prediction=prediction,
+    )
+
+
+def moved(fault: Fault, prediction: Prediction, now: datetime) -> Fault:
+    """Return a predicted fault as it is now."""
+    return replace(
+        fault,
+        recommended_action=action(prediction, now),
+        prediction=prediction,
+        changed_time=now,
+        transition=fault.transition + 1,
+    )
 
 
 def is_near(prediction: Prediction, now: datetime) -> bool:

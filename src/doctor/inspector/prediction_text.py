@@ -12,7 +12,7 @@ from doctor.inspector.condition_text import (
     read_severity,
 )
 from doctor.inspector.document import Place, shown
-from doctor.inspector.prediction import SUFFIX
+from doctor.inspector.prediction import PREFIX, SUFFIX
 from doctor.model.fault import Severity
 from doctor.model.policy import Condition, Equals, Foresight, OneOf
 
@@ -40,6 +40,14 @@ def read_foresights(place: Place, rules: Collection[str]) -> tuple[Foresight, ..
             section.at("name").flaw(f"{shown(rule.name)} is the name of {first[rule.name]} already")
         found.append(rule)
     return tuple(found)
+
+
+def read_fault_type(place: Place, default: str | None = None) -> str:
+    """Read the type of a fault that is not only foreseen."""
+    fault_type = place.text(default)
+    if fault_type.startswith(PREFIX):
+        place.flaw(f"{shown(PREFIX)} begins the types of faults that are foreseen: see predict")
+    return fault_type
 
 
 def _foresight(section: Place, rules: Collection[str]) -> Foresight:

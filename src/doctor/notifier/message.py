@@ -16,13 +16,14 @@ from msgspec.structs import replace
 from doctor.kit.ids import stable_id
 from doctor.model.alarm import Alarm, AlarmedFault
 from doctor.model.alarm_book import AlarmBook
-from doctor.model.fault import Fault, ResourceState, Severity
+from doctor.model.fault import Fault, Prediction, ResourceState, Severity
 from doctor.model.notification import (
     FaultInfo,
     Location,
     Notification,
     NotificationType,
     PhysicalResourceInfo,
+    PredictionInfo,
     VirtualResourceInfo,
 )
 from doctor.model.resource import HostStatus, Isolation, MaintenanceState, PhysicalResource
@@ -142,6 +143,7 @@ class Describer:
             correlated_fault_id=self._correlated(record, alarm),
             recommended_action=fault.recommended_action,
             fault_details=fault.details if everything and is_own else {},
+            prediction=None if fault.prediction is None else _foreseen(fault.prediction),
         )
 
     def _correlated(self, record: AlarmedFault, alarm: Alarm) -> tuple[str, ...]:
@@ -321,6 +323,15 @@ _HOST_STATUS = {
     ResourceState.ERROR: HostStatus.UNKNOWN,
     ResourceState.DOWN: HostStatus.UNKNOWN,
 }
+
+
+def _foreseen(prediction: Prediction) -> PredictionInfo:
+    return PredictionInfo(
+        fault_type=prediction.fault_type,
+        predicted_time=prediction.predicted_time,
+        confidence=prediction.confidence,
+        outcome=prediction.outcome,
+    )
 
 
 def _isolation(state: ResourceState) -> Isolation:

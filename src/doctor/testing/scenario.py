@@ -116,6 +116,19 @@ def host_up(host: str, **said: Any) -> Report:
     return up("compute.host.down", host, **said)
 
 
+def foreseen(
+    event_type: str, resource: str, *, lead: float, sure: float | None = None, **said: Any
+) -> Report:
+    """Say that something will break in so many seconds, and how surely."""
+    details = {"predicted_in": lead, **({} if sure is None else {"confidence": sure})}
+    return Report(f"{event_type}.predicted", resource, status="", details=details, **said)
+
+
+def taken_back(event_type: str, resource: str, **said: Any) -> Report:
+    """Say that it will not break after all."""
+    return Report(f"{event_type}.predicted", resource, status="withdrawn", **said)
+
+
 def switch_down(switch: str, **said: Any) -> Report:
     """Say that a switch died."""
     return down("network.switch.down", switch, **said)

@@ -1,7 +1,7 @@
 """Every record that is kept can be written as MessagePack and read back equal."""
 
 import types
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, Union, get_args, get_origin
 
@@ -29,6 +29,7 @@ SIMPLE: dict[Any, st.SearchStrategy[Any]] = {
     bool: st.booleans(),
     bytes: st.binary(max_size=10),
     datetime: st.datetimes(timezones=st.just(UTC)),
+    timedelta: st.timedeltas(timedelta(days=-999), timedelta(days=999)),
     type(None): st.none(),
     Any: DETAILS,
 }
