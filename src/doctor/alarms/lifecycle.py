@@ -109,14 +109,13 @@ def _new_alarms(
     for resource_id, alarm_id in zip(resource_ids, alarm_ids, strict=True):
         state, severity = reach[resource_id]
         machine = machine_of(resource_id)
+        project: str | None
         if machine is not None:
             resource_type, project = machine.type, machine.owner
         else:
             physical = resources.physical.get(resource_id)
-            resource_type, project = (
-                (physical.type if physical else fault.resource_type or UNKNOWN_TYPE),
-                None,
-            )
+            resource_type = physical.type if physical else fault.resource_type or UNKNOWN_TYPE
+            project = None if physical else resources.vnf_owner(resource_id)
         alarms.append(
             Alarm(
                 alarm_id,

@@ -63,7 +63,7 @@ class AvailabilityDoor:
         if scope is not None and query.owner not in (None, scope):
             return Answer(Page([]))
         found = await self._availability.report(scope or query.owner, window)
-        rows = [_Numbered(f"{one.group or ''}\x1f{one.machine or ''}\x1f{one.owner}", one) for one in found]
+        rows = [_Numbered(one.vnf_id, one) for one in found]
 
         def wanted(row: _Numbered) -> bool:
             one = row.vnf

@@ -29,14 +29,15 @@ class Owned:
         self._situation = situation
 
     def _troubled(self, scope: str | None) -> Iterator[str]:
-        """Return the ids of virtual resources in scope with an open alarm, in order."""
-        resources = self._situation.resources
-        troubled = self._situation.book.troubled
+        """Return the ids of virtual resources and VNFs in scope with an open alarm, in order."""
+        resources, book = self._situation.resources, self._situation.book
+        owners = ((vnf, resources.vnf_owner(vnf)) for vnf in book.vnfs)
+        found = [vnf for vnf, owner in owners if owner is not None and scope in (None, owner)]
         if scope is None:
-            found = [resource_id for resource_id in troubled() if resource_id in resources.virtual]
+            found += [resource_id for resource_id in book.troubled() if resource_id in resources.virtual]
         else:
-            on = self._situation.book.is_troubled
-            found = [resource_id for resource_id in resources.owned_by(scope) if on(resource_id)]
+            on = book.is_troubled
+            found += [resource_id for resource_id in resources.owned_by(scope) if on(resource_id)]
         return iter(sorted(found))
 
     def _alarms_on(self, resource_id: str) -> list[tuple[AlarmedFault, Alarm]]:

@@ -56,6 +56,7 @@ class PhysicalResourcesDoor:
             PhysicalResource(id=record.fault.resource_id, type=record.fault.resource_type)
             for record in book
             if resources.get(record.fault.resource_id) is None
+            and resources.vnf_owner(record.fault.resource_id) is None
         ]
         rows = [*resources.physical.values(), *{one.id: one for one in strangers}.values()]
         keys: dict[str, Callable[[PhysicalResource], Key]] = {

@@ -92,6 +92,7 @@ class Service:
         _ = situation.pool  # counted now, and not when the first host fails
         parts.alarms.start()
         parts.faults.start()
+        parts.service_levels.start()
         settle_memory()
         log.info(
             "doctor.restored",

@@ -15,6 +15,7 @@ from doctor.flows.alarm import AlarmFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow
 from doctor.flows.policy import PolicyFlow
+from doctor.flows.service_levels import ServiceLevels
 from doctor.flows.situation import Situation
 from doctor.flows.subscription import SubscriptionFlow
 from doctor.flows.timelines import Timelines
@@ -49,6 +50,7 @@ class Parts(NamedTuple):
     policies: PolicyFlow
     agenda: Agenda
     alarms: AlarmFlow
+    service_levels: ServiceLevels
     ageing: AgeingFlow
     monitors: list[Monitor]
     doors: App
@@ -87,6 +89,7 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     subscriptions = SubscriptionFlow(situation, delivery, channel, clock)
     tokens = TokenFlow(situation, clock)
     alarms = AlarmFlow(situation, faults, delivery, agenda, clock)
+    service_levels = ServiceLevels(situation, faults, agenda, clock, settings.levels)
     ageing = AgeingFlow(situation, clock, days=settings.retention.days)
     doors = make_doors(
         situation=situation,
@@ -117,6 +120,7 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         policies=policies,
         agenda=agenda,
         alarms=alarms,
+        service_levels=service_levels,
         ageing=ageing,
         monitors=_monitors(settings),
         doors=doors,

@@ -42,6 +42,8 @@ from doctor.notifier.message import Outlooks
 
 LET_GO = "let go of what no rule stands behind"
 
+OnSettled = Callable[[Sequence[Transition]], None]
+
 
 class Reported(NamedTuple):
     """Events that came together, in their order.
@@ -84,6 +86,7 @@ class FaultFlow:
         self._foresights = Foresights(
             situation, self._settlement, self._judgement, agenda, clock, self._look_ahead
         )
+        self._on_settled: list[OnSettled] = []
         situation.on_restored(self._catch_up)
         situation.on_policy(self._look_back)
         delivery.keep = situation.keep
@@ -271,6 +274,12 @@ class FaultFlow:
             for fault_key in step.cleared_faults:
                 self._timelines.stamp(fault_key, Checkpoint.RESOLVED, saved)
         self._delivery.dispatch(step.change.notifications)
+        for settled in self._on_settled:
+            settled(step.transitions)
+
+    def on_settled(self, settled: OnSettled) -> None:
+        """Have this called with what each step did to faults, when it is kept and told."""
+        self._on_settled.append(settled)
 
     # --- what no event brings about ---
 

@@ -129,6 +129,7 @@ class Settlement:
             situation.book.apply(transition)
         transitions += self._explained(transitions, step)
         step.change.faults += [transition.record for transition in transitions]
+        step.transitions += transitions
         outlooks: Outlooks = {}
         for transition in transitions:
             self._notify(transition, outlooks, step)

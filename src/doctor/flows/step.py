@@ -11,7 +11,7 @@ from doctor.ports.store import Change
 class Step:
     """What one call to the flow decided: what to keep, when it was decided, and by whom if not by a Monitor.
 
-    ``accepted`` is when the report came of which it is just deciding.
+    ``accepted`` is when the report came of which it is just deciding. ``transitions`` are what it did to faults.
     """
 
     def __init__(self, now: datetime, *, user: str = "") -> None:
@@ -19,6 +19,7 @@ class Step:
         self.user = user
         self.change = Change()
         self.timelines: list[Timeline] = []
+        self.transitions: list[Transition] = []
         self.cleared_faults: list[str] = []
 
     def remember(self, before: AlarmedFault, transition: Transition, *, user: str = "") -> None:

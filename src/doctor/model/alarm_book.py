@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, KeysView
 
 from doctor.model.alarm import Alarm, AlarmedFault, Transition
 from doctor.model.fault import Fault, ResourceState
+from doctor.model.resource import VNF
 
 
 class AlarmBook:
@@ -17,6 +18,7 @@ class AlarmBook:
         self._explained: dict[str, str] = {}
         self._by_alarm: dict[str, tuple[str, str]] = {}
         self._of_project: dict[str | None, dict[str, None]] = {}
+        self._vnfs: dict[str, None] = {}
         for record in records:
             self._open(record, record.alarms.values())
 
@@ -46,6 +48,8 @@ class AlarmBook:
         fault = record.fault
         if fault.fault_key not in self._by_key:
             self._rooted[fault.resource_id] = (*self._rooted.get(fault.resource_id, ()), fault.fault_key)
+            if fault.resource_type == VNF:
+                self._vnfs[fault.resource_id] = None
         self._by_key[fault.fault_key] = record
         for key in fault.explains:
             self._explained[key] = fault.fault_key
@@ -72,6 +76,7 @@ class AlarmBook:
             self._rooted[resource_id] = left
         else:
             self._rooted.pop(resource_id, None)
+            self._vnfs.pop(resource_id, None)
 
     def _forget(self, fault_key: str, alarm: Alarm) -> None:
         self._by_alarm.pop(alarm.alarm_id, None)
@@ -106,6 +111,11 @@ class AlarmBook:
     def roots(self) -> KeysView[str]:
         """Return the ids of the resources that have an open fault of their own."""
         return self._rooted.keys()
+
+    @property
+    def vnfs(self) -> KeysView[str]:
+        """Return the ids of the resources with an open fault of their own that are said to be VNFs."""
+        return self._vnfs.keys()
 
     def on(self, resource_id: str) -> Iterator[AlarmedFault]:
         """Return the open faults that reach this resource."""

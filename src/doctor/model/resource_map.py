@@ -8,7 +8,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
 from doctor.model.errors import Flaw, RejectedError
-from doctor.model.resource import HOST, PhysicalResource, Relation, Resource, VirtualResource
+from doctor.model.resource import (
+    HOST,
+    VIRTUAL_MACHINE,
+    PhysicalResource,
+    Relation,
+    Resource,
+    VirtualResource,
+    Vnf,
+    vnf_named,
+    vnf_of,
+)
 
 HOSTS = "hosts"
 
@@ -39,6 +49,7 @@ class ResourceMap:
         self._names: dict[str, str] = {}
         self._machines: dict[str, list[str]] = {}
         self._owned: dict[str, list[str]] = {}
+        self._groups: dict[str, dict[str, list[str]]] = {}
         self._taken: dict[str, tuple[int, int]] = {}
         self._dependents: dict[str, list[Relation]] = {}
         self._suppliers: dict[str, list[Relation]] = {}
@@ -116,6 +127,34 @@ class ResourceMap:
     def owned_by(self, project: str) -> Sequence[str]:
         """Return the ids of the virtual resources of this project."""
         return self._owned.get(project, ())
+
+    def group(self, project: str, name: str) -> Sequence[str]:
+        """Return the ids of the virtual resources in a group of this project, in their order.
+
+        The groups of a project are found when it is first asked for one.
+        """
+        groups = self._groups.get(project)
+        if groups is None:
+            groups = self._groups[project] = {}
+            for resource_id in self.owned_by(project):
+                group = self.virtual[resource_id].group
+                if group is not None:
+                    groups.setdefault(group, []).append(resource_id)
+        return groups.get(name, ())
+
+    def machines_of(self, vnf: Vnf) -> Sequence[VirtualResource]:
+        """Return the virtual machines of a VNF, none if there is no such VNF."""
+        if vnf.group is not None:
+            members = (self.virtual[one] for one in self.group(vnf.owner, vnf.group))
+            return [one for one in members if one.type == VIRTUAL_MACHINE]
+        alone = self.virtual.get(vnf.machine or "")
+        is_one = alone is not None and vnf_of(alone) == vnf and alone.type == VIRTUAL_MACHINE
+        return [alone] if alone is not None and is_one else ()
+
+    def vnf_owner(self, resource_id: str) -> str | None:
+        """Return the owner of the VNF of this id, None if there is none."""
+        vnf = vnf_named(resource_id)
+        return vnf.owner if vnf is not None and self.machines_of(vnf) else None
 
     @cached_property
     def virtual_ids(self) -> Sequence[str]:

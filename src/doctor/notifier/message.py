@@ -34,6 +34,33 @@ encode = msgspec.json.Encoder().encode
 
 _GAP = "\x1fhere\x1f"  # no id has control characters
 _GAP_WRITTEN = encode(_GAP)
+MEASURED = (
+    "measured"  # the detail by which a fault is known that Doctor has measured: the promise that it is about
+)
+FIGURES = frozenset(
+    {
+        *(
+            MEASURED,
+            "kept",
+            "sal",
+            "target",
+            "availability",
+            "window_seconds",
+            "budget_seconds",
+            "used_seconds",
+        ),
+        *(
+            "burn_rate",
+            "used_up_in_seconds",
+            "recovery_seconds",
+            "out_for_seconds",
+            "machines",
+            "limit",
+            "impact",
+        ),
+        *("limit_per_day", "failures"),
+    }
+)
 _HOST_REF = b'"host_ref":'  # of no text, where the quotes would be escaped
 
 
@@ -142,7 +169,7 @@ class Describer:
             is_root_cause=alarm.is_root_cause,
             correlated_fault_id=self._correlated(record, alarm),
             recommended_action=fault.recommended_action,
-            fault_details=fault.details if everything and is_own else {},
+            fault_details=fault.details if everything and is_own else _figures(fault, alarm),
             prediction=None if fault.prediction is None else _foreseen(fault.prediction),
         )
 
@@ -323,6 +350,13 @@ _HOST_STATUS = {
     ResourceState.ERROR: HostStatus.UNKNOWN,
     ResourceState.DOWN: HostStatus.UNKNOWN,
 }
+
+
+def _figures(fault: Fault, alarm: Alarm) -> dict[str, Any]:
+    """Return what Doctor has measured of somebody's own VNF: it says nothing of what is below it."""
+    if MEASURED not in fault.details or alarm.project is None or alarm.resource_id != fault.resource_id:
+        return {}
+    return {name: value for name, value in fault.details.items() if name in FIGURES}
 
 
 def _foreseen(prediction: Prediction) -> PredictionInfo:

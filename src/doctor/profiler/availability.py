@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from doctor.model.resource import VirtualResource
+from doctor.model.resource import VirtualResource, Vnf, vnf_of
 
 DAY = timedelta(days=1)
 
@@ -65,17 +65,20 @@ class Breach(msgspec.Struct, frozen=True, kw_only=True):
 class VnfAvailability(msgspec.Struct, frozen=True, kw_only=True):
     """What was measured of one VNF within a window.
 
-    ``availability`` is the share of its machines' time in which they worked. ``failures`` are the times in which at
+    ``availability`` is the share of its machines' time in which they worked, ``target`` what its level promises, None if
+    it does not say. ``failures`` are the times in which at
     least one was out; ``impact`` is the largest share that was out at once. Recovery is from a machine's alarm to its
     end, in seconds; what is still out counts up to now.
     """
 
+    vnf_id: str
     owner: str
     group: str | None
     machine: str | None
     machines: int
     sal: str | None
     availability: float
+    target: float | None
     failures: int
     failures_per_day: float
     impact: float
@@ -91,12 +94,11 @@ class Window(NamedTuple):
     end: datetime
 
 
-def vnfs(machines: Iterable[VirtualResource]) -> dict[tuple[str, str], list[VirtualResource]]:
-    """Return the machines by VNF: owner, and the group or else the machine's own id with a sign no group begins with."""
-    found: dict[tuple[str, str], list[VirtualResource]] = {}
+def vnfs(machines: Iterable[VirtualResource]) -> dict[Vnf, list[VirtualResource]]:
+    """Return the machines by VNF."""
+    found: dict[Vnf, list[VirtualResource]] = {}
     for one in machines:
-        name = f"g{one.group}" if one.group is not None else f"m{one.id}"
-        found.setdefault((one.owner, name), []).append(one)
+        found.setdefault(vnf_of(one), []).append(one)
     return found
 
 
@@ -116,19 +118,29 @@ def measure(
     failures, most = _together(seen)
     recoveries = [(end - begin).total_seconds() for _, begin, end in spans]
     sal = strictest([str(one.sal) for one in machines if one.sal is not None], levels)
+    level = levels.get(sal or "")
+    vnf = vnf_of(machines[0])
+    measured = {
+        "availability": round(1 - out / whole, 9) if whole else 1.0,
+        "failures_per_day": round(failures / ((window.end - window.begin) / DAY), 6) if whole else 0.0,
+        "impact": round(most / len(machines), 6),
+    }
     return VnfAvailability(
-        owner=machines[0].owner,
-        group=machines[0].group,
-        machine=machines[0].id if machines[0].group is None else None,
+        vnf_id=vnf.id,
+        owner=vnf.owner,
+        group=vnf.group,
+        machine=vnf.machine,
         machines=len(machines),
         sal=sal,
-        availability=round(1 - out / whole, 9) if whole else 1.0,
+        target=None if level is None else level.availability,
         failures=failures,
-        failures_per_day=round(failures / ((window.end - window.begin) / DAY), 6) if whole else 0.0,
-        impact=round(most / len(machines), 6),
+        **measured,
         longest_recovery=max(recoveries, default=None),
         mean_recovery=round(sum(recoveries) / len(recoveries), 6) if recoveries else None,
-        breaches=tuple(_breaches(machines, spans, levels, capabilities)),
+        breaches=(
+            *_breaches(machines, spans, levels, capabilities),
+            *(() if level is None else _missed(sal or "", level, measured)),
+        ),
     )
 
 
@@ -204,3 +216,13 @@ def _breaches(
                 begin=begin,
                 seconds=seconds,
             )
+
+
+def _missed(name: str, level: ServiceAvailabilityLevel, measured: Mapping[str, float]) -> Iterator[Breach]:
+    """Return what a level promises of the VNF as a whole and was not kept within the window."""
+    if level.availability is not None and measured["availability"] < level.availability:
+        yield Breach(promise="availability", detail=f"level {name} promises {level.availability:g}")
+    if level.impact is not None and measured["impact"] > level.impact:
+        yield Breach(promise="impact", detail=f"level {name} allows {level.impact:g} of the machines at once")
+    if level.failures_per_day is not None and measured["failures_per_day"] > level.failures_per_day:
+        yield Breach(promise="failures", detail=f"level {name} allows {level.failures_per_day:g} a day")

@@ -34,6 +34,7 @@ from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import Accepted, FaultFlow, Reported
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.resource_map import replace_map
+from doctor.flows.service_levels import ServiceLevels
 from doctor.flows.situation import Situation
 from doctor.flows.subscription import EndpointWish, SubscriptionFlow
 from doctor.flows.timelines import Timelines
@@ -53,6 +54,7 @@ from doctor.model.notification import (
 from doctor.model.resource_map import ResourceMap
 from doctor.model.subscription import SubscribeFilter, Subscription
 from doctor.ports.store import Store
+from doctor.profiler.availability import SHIPPED, Levels
 from doctor.testing.channel import Answer, Attempt, FakeChannel
 from doctor.testing.clock import START, LoopClock
 
@@ -207,6 +209,7 @@ class RunningFlows:
         clock: LoopClock,
         controller: EmbeddedController,
         selector: Selector,
+        levels: Levels = SHIPPED,
     ) -> None:
         self.situation = Situation(store, controller, selector)
         self.timelines = Timelines(store)
@@ -215,6 +218,7 @@ class RunningFlows:
         self.faults = FaultFlow(self.situation, self.delivery, self.timelines, self.agenda, clock)
         self.subscriptions = SubscriptionFlow(self.situation, self.delivery, channel, clock)
         self.alarms = AlarmFlow(self.situation, self.faults, self.delivery, self.agenda, clock)
+        self.service_levels = ServiceLevels(self.situation, self.faults, self.agenda, clock, levels)
         self.alarm_history = AlarmHistory(self.situation, self.timelines)
         self.alarm_list = AlarmListFlow(self.situation, self.delivery, clock)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -237,6 +241,7 @@ class RunningFlows:
         self.alarms.start()
         self.do(tasks, self.delivery.run())
         self.faults.start()
+        self.service_levels.start()
         self.do(tasks, self.agenda.run())
 
     def do(self, tasks: asyncio.TaskGroup, work: Coroutine[Any, Any, None]) -> None:
@@ -261,9 +266,17 @@ class Scenario:
     """A story: first it is told (`at`, `want`), then played, then it can be looked at (`heard`, `attempts`, `store`)."""
 
     def __init__(
-        self, resources: ResourceMap, *, store: Store | None = None, policy: str | None = None
+        self,
+        resources: ResourceMap,
+        *,
+        store: Store | None = None,
+        policy: str | None = None,
+        levels: Levels = SHIPPED,
     ) -> None:
-        """Take the infrastructure; ``policy`` is a failure policy (YAML), if not the one that ships."""
+        """Take the infrastructure; ``policy`` is a failure policy (YAML) and ``levels`` are those of service availability,
+        if not what ships.
+        """
+        self.levels = levels
         self.store: Store = MemoryStore() if store is None else store
         self.clock = LoopClock()
         self.channel = FakeChannel(self.clock)
@@ -353,7 +366,9 @@ class Scenario:
         """Start a Doctor on what the store has."""
         if self._tasks is None or self._doctor is not None:
             raise RuntimeError("one Doctor at a time, and only while the story is played")
-        doctor = RunningFlows(self.store, self.channel, self.clock, self.controller, self.selector)
+        doctor = RunningFlows(
+            self.store, self.channel, self.clock, self.controller, self.selector, self.levels
+        )
         await doctor.start(self._tasks)
         self._doctor = doctor
 

@@ -66,6 +66,10 @@ SHIPPED_TYPES = [
     "compute.instance.error",
     "vim.service.failure",
     "monitor.silent",
+    "service.level.availability",
+    "service.level.recovery",
+    "service.level.impact",
+    "service.level.failures",
 ]
 
 # The rows of the annex: where, which type of event, which severities it has, which actions it asks for.

@@ -34,7 +34,8 @@ def test_after_any_steps_the_book_has_what_is_open(
         known = simple.get(key)
         if reach is not None:
             root = PLACES[FAULT_KEYS.index(key) % 5]
-            record = known or AlarmedFault(fault=fault_on(root, key=f"{key}@{second}"), alarms={})
+            kind = "vnf" if root == "r-0" else "host"
+            record = known or AlarmedFault(fault=fault_on(root, kind, key=f"{key}@{second}"), alarms={})
             fault = replace(record.fault, transition=second)
             everywhere = {root: (ResourceState.DOWN, Severity.CRITICAL), **reach}
             transition = settled(record, fault, everywhere, resources, now=at(second))
@@ -53,6 +54,7 @@ def test_after_any_steps_the_book_has_what_is_open(
 def _check(book: AlarmBook, simple: list[AlarmedFault], gone: set[str]) -> None:
     assert len(book) == len(simple)
     assert {record.fault.fault_key: record for record in book} == {one.fault.fault_key: one for one in simple}
+    assert book.vnfs == {one.fault.resource_id for one in simple if one.fault.resource_type == "vnf"}
     for record in simple:
         assert book.fault(record.fault.fault_key) is record
         for alarm in record.alarms.values():
