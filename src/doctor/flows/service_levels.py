@@ -16,7 +16,6 @@ import structlog
 
 from doctor.flows.agenda import Agenda
 from doctor.flows.fault import FaultFlow, Reported
-from doctor.flows.judgement import OWN
 from doctor.flows.machine_outages import is_outage, open_outages, outage_of, past_outages
 from doctor.flows.situation import Situation
 from doctor.kit.clock import Clock
@@ -30,6 +29,7 @@ from doctor.profiler.promises import Kept, Promise, Standing, looked_at
 
 log = structlog.get_logger(__name__)
 
+MEASURER = "doctor-profiler"  # the source of what Doctor has measured
 ALARMS_AT_ONCE = 1_000  # so many are taken in, and so many VNFs looked at, before others have their turn
 VNFS_AT_ONCE = 20
 SWEEP_EVERY = timedelta(minutes=10)
@@ -108,7 +108,7 @@ class ServiceLevels:
         events = [event for event, _, _ in changed]
         if events:
             await self._faults.accept(
-                Reported([event], OWN, msgspec.json.encode(event), now) for event in events
+                Reported([event], MEASURER, msgspec.json.encode(event), now) for event in events
             )
         for _, key, kept in changed:
             if kept is Kept.YES:
@@ -197,7 +197,7 @@ def _event(resource_id: str, standing: Standing, now: datetime) -> RawEvent:
         type=event_type,
         resource=resource_id,
         resource_type=VNF,
-        source=OWN,
+        source=MEASURER,
         status=status,
         raw_details=msgspec.json.encode(said),
     )

@@ -49,7 +49,7 @@ class ResourceMap:
         self._names: dict[str, str] = {}
         self._machines: dict[str, list[str]] = {}
         self._owned: dict[str, list[str]] = {}
-        self._groups: dict[str, dict[str, list[str]]] = {}
+        self._groups: tuple[int, dict[str, dict[str, list[str]]]] = (version, {})
         self._taken: dict[str, tuple[int, int]] = {}
         self._dependents: dict[str, list[Relation]] = {}
         self._suppliers: dict[str, list[Relation]] = {}
@@ -131,16 +131,18 @@ class ResourceMap:
     def group(self, project: str, name: str) -> Sequence[str]:
         """Return the ids of the virtual resources in a group of this project, in their order.
 
-        The groups of a project are found when it is first asked for one.
+        The groups of a project are found when somebody first asks for one of them in this version of the map.
         """
-        groups = self._groups.get(project)
-        if groups is None:
-            groups = self._groups[project] = {}
+        version, groups = self._groups
+        if version != self.version:
+            self._groups = self.version, (groups := {})
+        if project not in groups:
+            found = groups[project] = {}
             for resource_id in self.owned_by(project):
                 group = self.virtual[resource_id].group
                 if group is not None:
-                    groups.setdefault(group, []).append(resource_id)
-        return groups.get(name, ())
+                    found.setdefault(group, []).append(resource_id)
+        return groups[project].get(name, ())
 
     def machines_of(self, vnf: Vnf) -> Sequence[VirtualResource]:
         """Return the virtual machines of a VNF, none if there is no such VNF."""
