@@ -12,15 +12,14 @@ brought about in `settlement`, what follows from several faults together in `con
 one `Step`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from doctor.flows.agenda import Agenda
 from doctor.flows.conclusion import Conclusions
-from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.foresight import Foresights
 from doctor.flows.judgement import OWN, Judgement
 from doctor.flows.memory import Expected, Key
@@ -28,17 +27,19 @@ from doctor.flows.settlement import Settlement
 from doctor.flows.situation import Situation
 from doctor.flows.step import Step
 from doctor.flows.telling import written
-from doctor.flows.timelines import Timelines
 from doctor.inspector import diagnosis
 from doctor.inspector.prediction import PREFIX
 from doctor.inspector.selection import Clear, Foretold, Ignored, Raise, TakenBack, Unnamed
 from doctor.kit.clock import Clock
 from doctor.kit.ids import stable_ids
 from doctor.model.alarm import AlarmedFault, Transition
-from doctor.model.checkpoint import Checkpoint
+from doctor.model.checkpoint import Checkpoint, Timeline
 from doctor.model.event import EventBatch, RawEvent
+from doctor.model.notification import StoredNotification
+from doctor.model.subscription import Subscription
 from doctor.notifier.matching import tellings
 from doctor.notifier.message import Outlooks
+from doctor.ports.store import Change
 
 LET_GO = "let go of what no rule stands behind"
 
@@ -64,14 +65,40 @@ class Accepted(NamedTuple):
     news: list[bool]
 
 
+class Outbox(Protocol):
+    """What takes notifications that are kept, and keeps how they end by ``keep``."""
+
+    keep: Callable[[Change], Awaitable[None]]
+
+    def dispatch(self, notifications: Sequence[StoredNotification]) -> None:
+        """Send these."""
+        ...
+
+    def catch_up(self, subscriptions: Iterable[Subscription], last_sequence: Callable[[str], int]) -> None:
+        """Send what was kept although it seemed not to be."""
+        ...
+
+
+class Stopwatch(Protocol):
+    """What notes when faults passed which checkpoint."""
+
+    def start(self, timeline: Timeline) -> None:
+        """Begin the timeline of a fault."""
+        ...
+
+    def stamp(self, fault_id: str, checkpoint: Checkpoint, time: datetime) -> None:
+        """Note that a fault passed a checkpoint."""
+        ...
+
+
 class FaultFlow:
     """Takes raw events; what they mean is kept and told."""
 
     def __init__(
         self,
         situation: Situation,
-        delivery: DeliveryFlow,
-        timelines: Timelines,
+        delivery: Outbox,
+        timelines: Stopwatch,
         agenda: Agenda,
         clock: Clock,
     ) -> None:

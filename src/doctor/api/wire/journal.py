@@ -9,7 +9,7 @@ from datetime import UTC, tzinfo
 import msgspec
 
 from doctor.api.wire.event import parse_events
-from doctor.inspector.replay import Recorded
+from doctor.inspector.firing import Recorded
 from doctor.kit.ids import stable_ids
 from doctor.model.errors import RejectedError
 from doctor.model.event import EventBatch, RawEvent
