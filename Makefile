@@ -4,12 +4,12 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 
 # What decides has no excuse for an untested branch.
-DECIDERS := src/doctor/inspector/*,src/doctor/alarms/*,src/doctor/notifier/*,src/doctor/profiler/*,src/doctor/model/*,src/doctor/kit/*
+DECIDERS := src/doctor/inspector/*,src/doctor/alarms/*,src/doctor/fencing/*,src/doctor/notifier/*,src/doctor/profiler/*,src/doctor/model/*,src/doctor/kit/*
 COVERAGE_NEEDED := 95
 
 .PHONY: help
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: setup
 setup: ## make .venv ready for work on Doctor
@@ -26,6 +26,13 @@ test: ## run all tests and see that what decides is covered; ARGS="-k ping -x" a
 	@mkdir -p build/coverage
 	@$(BIN)/coverage run -m pytest $(ARGS)
 	@$(if $(ARGS),:,scripts/coverage-gate $(COVERAGE_NEEDED) "$(DECIDERS)")
+
+.PHONY: test-openstack
+test-openstack: ## test on a real OpenStack control plane, which is started on this machine first (root, Debian 12)
+	@scripts/setup dev
+	@testbeds/openstack/up
+	@DOCTOR_TEST_OPENSTACK=1 $(BIN)/pytest tests/openstack $(ARGS)
+	@echo "the testbed stays up for the next time; to stop it: testbeds/openstack/down"
 
 .PHONY: check
 check: ## format, lint, types, layers, and the repository itself; changes nothing

@@ -47,9 +47,17 @@ def locks_hold_what_the_project_names() -> Iterator[str]:
     """A dependency that was added to pyproject.toml is locked as well, and a lock names no server."""
     groups = PROJECT["dependency-groups"]
     runtime = {_name(line) for line in PROJECT["project"]["dependencies"]}
+    openstack = {_name(line) for line in PROJECT["project"]["optional-dependencies"]["openstack"]}
     build = {_name(line) for line in groups["build"]}
     dev = {_name(line) for line in groups["dev"] if isinstance(line, str)}
-    for file, wanted in {"runtime": runtime, "build": build, "dev": runtime | build | dev}.items():
+    dev |= {_name(line) for extra in PROJECT["project"]["optional-dependencies"].values() for line in extra}
+    wanted_in = {
+        "runtime": runtime,
+        "openstack": runtime | openstack,
+        "build": build,
+        "dev": runtime | openstack | build | dev,
+    }
+    for file, wanted in wanted_in.items():
         text = (ROOT / "requirements" / f"{file}.txt").read_text()
         locked = {_name(line) for line in LOCKED.findall(text)}
         for name in sorted(wanted - locked):
@@ -60,7 +68,7 @@ def locks_hold_what_the_project_names() -> Iterator[str]:
 
 def shell_scripts_parse() -> Iterator[str]:
     """Let bash read each script without running it."""
-    for script in [*_tracked("scripts/*"), ROOT / ".ci" / "run"]:
+    for script in [*_tracked("scripts/*"), *_tracked("testbeds/*"), ROOT / ".ci" / "run"]:
         if script.read_text().startswith("#!/usr/bin/env bash"):
             read = subprocess.run(["bash", "-n", script], capture_output=True, text=True)
             if read.returncode:

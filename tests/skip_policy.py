@@ -12,6 +12,7 @@ which answers ``None`` when the machine is able, or else a sentence with the rea
 """
 
 import os
+import shutil
 import socket
 import subprocess
 from collections import defaultdict
@@ -53,7 +54,29 @@ def raw_icmp() -> str | None:
     return None
 
 
-PROBES: dict[str, Probe] = {"root": root, "netns": netns, "raw_icmp": raw_icmp}
+def program(name: str, package: str) -> Probe:
+    """Return what tells whether a program is installed."""
+
+    def probe() -> str | None:
+        path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+        if shutil.which(name, path=path) is None:
+            return f"the program {name} is missing; install the package {package} (as root, make setup does)"
+        return None
+
+    return probe
+
+
+PROBES: dict[str, Probe] = {
+    "root": root,
+    "netns": netns,
+    "raw_icmp": raw_icmp,
+    "fence_agents": program("fence_dummy", "fence-agents"),
+    "ipmi_sim": program("ipmi_sim", "openipmi"),
+    "ipmitool": program("ipmitool", "ipmitool"),
+    "libvirtd": program("libvirtd", "libvirt-daemon"),
+    "snmpd": program("snmpd", "snmpd"),
+    "virsh": program("virsh", "libvirt-clients"),
+}
 
 _answers = pytest.StashKey[dict[str, str | None]]()
 

@@ -223,7 +223,7 @@ BAD_SUBSCRIPTIONS = [
     pytest.param(
         {"endpoints": [{"url": "http://127.0.0.1:1/", "secret": "x"}]}, "/endpoints/0/secret", id="secret"
     ),
-    pytest.param({"policy": {"when": "isolated"}}, "/policy/when", id="not-supported-yet"),
+    pytest.param({"policy": {"batch": False}}, "/policy/batch", id="not-supported-yet"),
     pytest.param({"subscribe_filters": {}}, "/subscribe_filters", id="unknown-field"),
 ]
 
@@ -309,3 +309,93 @@ def test_the_stream_tells_at_once_and_goes_on_where_it_broke_off(door: Door) -> 
     finally:
         stream.close()
     assert seen == ["fault", "fault_cleared"]
+
+
+# --- how to be told ---
+
+STANDBYS = {
+    "physical_resources": [{"id": f"compute-{n}"} for n in range(1, 4)],
+    "virtual_resources": [
+        {"id": f"vm-{n}", "host": f"compute-{n}", "owner": "red", "group": "web", "role": "STBY"}
+        for n in range(1, 4)
+    ],
+}
+
+
+def test_how_to_be_told_is_kept_and_shown(door: Door) -> None:
+    """[design 5] Every word of the policy, and what waits."""
+    assert door.ask("PUT", "/v1/resource-map", STANDBYS)[0] == 200
+    token = door.token(Role.CONSUMER, "red")
+    policy = {
+        "when": "isolated",
+        "aggregate": {"group": "web", "role": "STBY", "more_than": 0, "within": "PT5M"},
+        "acknowledge": "explicit",
+        "heartbeat": 10,
+    }
+    status, made = door.ask("POST", "/v1/subscriptions", {"policy": policy}, token=token)
+    assert status == 201
+    path = f"/v1/subscriptions/{made['subscription_id']}"
+    shown = door.ask("GET", path, token=token)[1]
+    assert shown["policy"] == {
+        "when": "isolated",
+        "clear": True,
+        "change": True,
+        "batch": True,
+        "aggregate": {"group": "web", "role": "STBY", "more_than": 0, "within": "PT300S"},
+        "acknowledge": "explicit",
+        "heartbeat": "PT10S",
+    }
+    assert shown["subscribe_filter"]["event"] == ["fault", "maintenance"]
+    assert shown["waiting"] == {"held": 0, "unacknowledged": 0, "first_held": []}
+    assert door.ask("POST", "/v1/events", host_down_of("compute-1"))[0] == 202
+    waiting = door.ask("GET", path, token=token)[1]["waiting"]
+    assert (waiting["held"], waiting["first_held"][0]["resource_id"]) == (1, "vm-1")
+    assert waiting["first_held"][0]["isolation"] == "pending"
+    assert door.ask("PATCH", path, {"policy": {"acknowledge": "explicit"}}, token=token)[0] == 200
+    (told,) = door.ask("GET", f"/v1/notifications?subscription_id={made['subscription_id']}", token=token)[1][
+        "items"
+    ]
+    own = f"/v1/notifications/{told['notification_id']}"
+    assert told["links"]["acknowledge"] == f"{own}/acknowledge"
+    assert door.ask("GET", own, token=token)[1]["open"] is True
+    stranger = door.token(Role.CONSUMER, "blue")
+    for method, door_path in (("GET", own), ("POST", f"{own}/acknowledge"), ("GET", f"{path}/parked")):
+        assert door.ask(method, door_path, token=stranger)[0] == 404
+    assert door.ask("POST", f"{own}/acknowledge", token=token)[0] == 204
+    assert door.ask("GET", own, token=token)[1]["open"] is False
+    assert door.ask("GET", path, token=token)[1]["waiting"]["unacknowledged"] == 0
+    assert door.ask("GET", f"{path}/parked", token=token)[1] == {"items": [], "next": None}
+    status, problem = door.ask("POST", f"{path}/replay", {"from": 1, "to": 1}, token=token)
+    assert (status, problem["errors"][0]["pointer"]) == (422, "")
+
+
+@pytest.mark.parametrize(
+    ("policy", "pointer"),
+    [
+        ({"heartbeat": "PT0.5S"}, "/policy/heartbeat"),
+        ({"heartbeat": "PT2H"}, "/policy/heartbeat"),
+        ({"heartbeat": "soon"}, "/policy/heartbeat"),
+        ({"aggregate": {"group": "nobodys"}}, "/policy/aggregate/group"),
+        ({"aggregate": {"group": "web", "role": "x"}}, "/policy/aggregate/role"),
+        ({"aggregate": {"group": "web", "within": 0}}, "/policy/aggregate/within"),
+        ({"when": "later"}, "/policy/when"),
+    ],
+)
+def test_a_bad_policy_of_a_subscription_is_refused(door: Door, policy: Any, pointer: str) -> None:
+    assert door.ask("PUT", "/v1/resource-map", STANDBYS)[0] == 200
+    token = door.token(Role.CONSUMER, "red")
+    status, problem = door.ask("POST", "/v1/subscriptions", {"policy": policy}, token=token)
+    assert status == 422
+    assert [flaw["pointer"] for flaw in problem["errors"]] == [pointer]
+
+
+def test_there_is_an_end_to_endpoints(door: Door) -> None:
+    """[bad input] 10 unless the settings say otherwise."""
+    body = {"endpoints": [{"url": f"http://127.0.0.1:9/{n}"} for n in range(11)]}
+    status, problem = door.ask("POST", "/v1/subscriptions", body, token=door.token(Role.CONSUMER, "red"))
+    assert (status, problem["errors"][0]["pointer"]) == (422, "/endpoints")
+
+
+def host_down_of(host: str) -> dict[str, Any]:
+    details = {"hostname": host, "status": "down", "source": "policy-test"}
+    return {"event": {"time": "2026-03-04T05:06:07Z", "type": "compute.host.down", "details": details}}

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 import structlog
 import uvloop
 from aiohttp import web
+from msgspec.structs import replace
 from standardwebhooks.webhooks import Webhook
 
 from doctor import __version__
@@ -22,7 +24,7 @@ from doctor.drivers.channels.guard import AddressInfo, Guard
 from doctor.drivers.channels.url import Place
 from doctor.drivers.channels.webhook import WebhookChannel, WebhookSettings
 from doctor.kit.clock import SystemClock
-from doctor.model.notification import Delivered, DeliveryOutcome, Failed, Gone, Refused
+from doctor.model.notification import Delivered, DeliveryOutcome, Failed, Gone, Refused, StoredNotification
 from doctor.model.subscription import Endpoint
 from doctor.testing.contracts.channel import Answer, ChannelContract, ChannelRig, Received, notification
 from tests.integration.consumers import (
@@ -119,6 +121,91 @@ class TestWebhookChannel(ChannelContract):
 
 
 # --- what is sent ---
+
+
+async def test_a_replay_says_so_and_a_cloud_event_is_signed_as_it_is_sent() -> None:
+    """[design 5] The stored body is the data of the event, and the signature covers the event."""
+    async with consumer(answering(OK)) as this, channel() as made:
+        wanted = Endpoint(endpoint_id="e", url=this.url, format="cloudevents", secret=SECRET)
+        body = b'{"notification_type":"fault","sent_time":"2026-03-04T05:06:07Z"}'
+        await made.deliver(wanted, replace(notification(7), body=body), attempt=4, replay=True)
+    (request,) = this.requests
+    assert request.headers["content-type"] == "application/cloudevents+json"
+    assert request.headers["doctor-replay"] == "true"
+    assert b'"data":' + body in request.body
+    Webhook(SECRET).verify(request.body, dict(request.headers))
+
+
+BUSY = b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n"
+
+
+def two_machines_down(sequence: int = 7) -> StoredNotification:
+    fault = {
+        "alarm_id": "a",
+        "fault_id": "f",
+        "fault_type": "host down",
+        "alarm_state": "raised",
+        "severity": 5,
+        "perceived_severity": "critical",
+        "event_time": "2026-03-04T05:06:07Z",
+        "probable_cause": "c",
+        "recommended_action": "r",
+    }
+    machines = [
+        {
+            "virtual_resource_id": name,
+            "virtual_resource_type": "virtual machine",
+            "virtual_resource_state": "error",
+            "faults": [fault],
+        }
+        for name in ("vm-1", "vm-2")
+    ]
+    body = {"notification_type": "fault", "virtual_resource_info": machines}
+    return replace(notification(sequence), body=msgspec.json.encode(body))
+
+
+async def test_in_the_format_of_aodh_each_alarm_is_a_request() -> None:
+    """One after the other, each with an id and a signature of its own; the times are those of the whole."""
+    async with consumer(answering(OK)) as this, channel() as made:
+        wanted = Endpoint(endpoint_id="e", url=this.url, format="aodh", secret=SECRET)
+        outcome = await made.deliver(wanted, two_machines_down(), attempt=1)
+    assert isinstance(outcome, Delivered)
+    assert outcome.told < outcome.received
+    assert [msgspec.json.decode(one.body)["alarm_name"] for one in this.requests] == [
+        "host down: vm-1",
+        "host down: vm-2",
+    ]
+    for request in this.requests:
+        assert request.headers["content-type"] == "application/json"
+        assert request.headers["x-openstack-request-id"] == f"req-{request.headers['webhook-id']}"
+        assert request.headers["doctor-sequence"] == "7"
+        Webhook(SECRET).verify(request.body, dict(request.headers))
+    assert len({one.headers["webhook-id"] for one in this.requests}) == 2
+
+
+async def test_a_repeat_in_the_format_of_aodh_goes_on_where_it_failed() -> None:
+    """[I-4] Who was told is not told again by the repeat; a replay, and another notification, begin anew."""
+    async with consumer(answering(OK, BUSY, OK)) as this, channel() as made:
+
+        def told() -> list[str]:
+            return [msgspec.json.decode(one.body)["alarm_name"][-4:] for one in this.requests]
+
+        wanted = Endpoint(endpoint_id="e", url=this.url, format="aodh")
+        assert isinstance(await made.deliver(wanted, two_machines_down(), attempt=1), Failed)
+        assert isinstance(await made.deliver(wanted, two_machines_down(), attempt=2), Delivered)
+        assert told() == ["vm-1", "vm-2", "vm-2"]
+        await made.deliver(wanted, two_machines_down(), attempt=3, replay=True)
+        await made.deliver(wanted, two_machines_down(8), attempt=1)
+        assert told()[3:] == ["vm-1", "vm-2"] * 2
+
+
+async def test_what_aodh_has_no_word_for_is_no_request() -> None:
+    """A heartbeat must not look like an alarm; the lane goes on."""
+    heartbeat = replace(notification(7), body=b'{"notification_type":"heartbeat"}')
+    async with consumer(answering(OK)) as this, channel() as made:
+        wanted = Endpoint(endpoint_id="e", url=this.url, format="aodh")
+        assert isinstance(await made.deliver(wanted, heartbeat, attempt=1), Delivered)
+    assert this.requests == []
 
 
 async def test_a_request_as_it_goes_out() -> None:

@@ -11,8 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from doctor.drivers.controllers.embedded import EmbeddedController
 from doctor.drivers.stores.memory import MemoryStore
+from doctor.flows.acknowledgement import AcknowledgementFlow
 from doctor.flows.agenda import Agenda
 from doctor.flows.alarm import AlarmAction, AlarmFlow
 from doctor.flows.alarm_history import AlarmHistory
@@ -69,14 +69,11 @@ class AlarmLife(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.clock = ManualClock()
         self.store = MemoryStore()
-        self.controller = EmbeddedController(small_nfvi())
         self.believed: dict[str, Believed] = {}
         self.past: list[Believed] = []
         self.reports = 0
         self.restart()
-        asked = self.subscriptions.create(
-            PEOPLE["owner"], SubscribeFilter(), [], resource_ids=[], clear=True, change=True
-        )
+        asked = self.subscriptions.create(PEOPLE["owner"], SubscribeFilter(), [], resource_ids=[])
         self.subscription = self.do(asked)[0]
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
@@ -92,12 +89,13 @@ class AlarmLife(RuleBasedStateMachine):
         clock = self.clock
         channel = FakeChannel(LoopClock())
         selector = Selector(parse_policy(f"{GRADED}\ndamping: off\n", default_catalogue()).policy)
-        self.situation = Situation(self.store, self.controller, selector)
+        self.situation = Situation(self.store, selector, resources=small_nfvi())
         timelines = Timelines(self.store)
         delivery = DeliveryFlow(self.store, channel, clock, lambda *_: None)
         self.agenda = Agenda(clock)
         self.faults = FaultFlow(self.situation, delivery, timelines, self.agenda, clock)
-        self.subscriptions = SubscriptionFlow(self.situation, delivery, channel, clock)
+        acknowledgements = AcknowledgementFlow(self.situation, delivery, clock)
+        self.subscriptions = SubscriptionFlow(self.situation, delivery, acknowledgements, channel, clock)
         self.alarms = AlarmFlow(self.situation, self.faults, delivery, self.agenda, clock)
         self.history = AlarmHistory(self.situation, timelines)
         self.do(self.situation.load())

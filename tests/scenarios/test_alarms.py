@@ -15,7 +15,9 @@ from doctor.model.fault import Severity
 from doctor.model.history import Happening, HistoryItem
 from doctor.model.identity import Identity, Role
 from doctor.model.notification import Refused
-from doctor.model.subscription import EventKind, SubscribeFilter
+from doctor.model.resource import VirtualResource
+from doctor.model.resource_map import ResourceMap
+from doctor.model.subscription import Aggregate, EventKind, SubscribeFilter, When
 from doctor.ports.store import Change
 from doctor.testing.scenario import RunningFlows, Scenario, down, host_down, host_up
 from tests.scenarios.fallible_store import FallibleStore
@@ -54,7 +56,7 @@ def history(story: Scenario, resource_id: str, identity: Identity) -> list[Histo
     """Return the history of the newest alarm of a resource, as somebody may read it."""
 
     async def read() -> list[HistoryItem]:
-        doctor = RunningFlows(story.store, story.channel, story.clock, story.controller, story.selector)
+        doctor = RunningFlows(story.store, story.channel, story.clock, story.resources, story.selector)
         await doctor.situation.load()
         closed = await story.store.closed_faults(before=None, limit=99)
         records = [one for one in (*doctor.situation.book, *closed) if resource_id in one.alarms]
@@ -323,6 +325,49 @@ def test_history_tells_who_was_told_and_who_was_not_and_why() -> None:
     }
 
 
+def test_history_tells_who_was_told_later_who_not_yet_and_of_corrections() -> None:
+    """[HA 5.2, I-24] What waits for a host or a group; an end that was none."""
+    story = Scenario(small_nfvi(), policy=GRADED)
+    story.at(0.0).subscribe("eager", project="red")
+    story.at(0.0).subscribe("careful", project="red", when=When.ISOLATED)
+    story.at(0.0).subscribe("bold", project="red", aggregate=Aggregate(group="vnf", more_than=1))
+    story.at(1.0).push(host_down("compute-1"))
+    story.at(2.0).isolate("compute-1")
+    seen: list[list[tuple[str, Happening, str | None]]] = []
+    found: list[str] = []
+
+    async def look() -> None:
+        doctor = story.doctor
+        for record in doctor.situation.book:
+            found.extend(one.alarm_id for one in record.alarms.values() if one.resource_id == "vm-1")
+        items = await doctor.alarm_history.of(*await doctor.alarms.find(RED, found[0]), "red")
+        names = {one.subscription_id: name for name, one in story.subscriptions.items()}
+        told = [one for one in items if one.what in (Happening.TOLD, Happening.NOT_TOLD)]
+        rows = [(names[one.subscription_id or ""], one.what, one.reason) for one in told]
+        seen.append(sorted(rows, key=str))
+
+    story.note(3.0, look)
+    gone = VirtualResource(id="vm-2", host="compute-2", owner="red")
+    story.at(4.0).load(ResourceMap(small_nfvi().physical.values(), [gone]))
+    story.note(5.0, look)
+    story.run(until=6.0)
+    before, after = seen
+    held = "held back until more of its group are out, or its host is isolated"
+    assert before == [
+        ("bold", Happening.NOT_TOLD, held),
+        ("careful", Happening.NOT_TOLD, held),
+        ("careful", Happening.TOLD, None),
+        ("eager", Happening.TOLD, None),
+    ]
+    for row in before:
+        after.remove(row)
+    assert after == [
+        ("bold", Happening.NOT_TOLD, held),
+        ("careful", Happening.TOLD, None),
+        ("eager", Happening.TOLD, None),
+    ]
+
+
 def test_a_change_at_the_very_end_of_a_shelving_was_held_back_by_it() -> None:
     """Of what happens at one time nobody knows what came first; the owner was told in the end."""
     story = Scenario(small_nfvi(), policy=GRADED)
@@ -369,14 +414,14 @@ def test_ageing_forgets_what_is_over_with_its_notes_and_nothing_that_is_open() -
     story.run()
 
     async def age() -> None:
-        doctor = RunningFlows(story.store, story.channel, story.clock, story.controller, story.selector)
+        doctor = RunningFlows(story.store, story.channel, story.clock, story.resources, story.selector)
         await doctor.situation.load()
         ageing = AgeingFlow(doctor.situation, story.clock, days=30)
         assert ageing.current.keep == dict.fromkeys(AGEING_SEVERITIES, Keep(days=30))
         await ageing.forget()
         assert len(doctor.situation.notes) == 2
         await ageing.apply({Severity.CRITICAL: Keep(count=0)}, user="root")
-        again = RunningFlows(story.store, story.channel, story.clock, story.controller, story.selector)
+        again = RunningFlows(story.store, story.channel, story.clock, story.resources, story.selector)
         await again.situation.load()
         ageing = AgeingFlow(again.situation, story.clock, days=30)
         assert ageing.current.keep[Severity.CRITICAL] == Keep(count=0)

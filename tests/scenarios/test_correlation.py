@@ -188,8 +188,13 @@ def test_causes_are_those_of_deciding_anew(resources: ResourceMap, events: list[
                 wrong.append(f"{record.fault.resource_id} is in a circle: {keys}")
             if record.fault.cause is not None:
                 cause = book.fault(record.fault.cause)
-                if cause is None or record.fault.resource_id not in cause.alarms:
-                    wrong.append(f"{record.fault.resource_id} has a cause that does not reach it")
+                if cause is None or (
+                    record.fault.resource_id not in cause.alarms
+                    and record.fault.fault_key not in cause.fault.explains
+                ):
+                    wrong.append(
+                        f"{record.fault.resource_id} has a cause that neither reaches nor explains it"
+                    )
             elif correlation.cause_of(record.fault, book) is not None:
                 wrong.append(f"{record.fault.resource_id} has a cause and does not know it")
 

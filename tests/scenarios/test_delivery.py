@@ -165,7 +165,7 @@ def test_a_defect_of_a_channel_is_a_failure_like_any_other() -> None:
     deliver, calls = story.channel.deliver, itertools.count()
 
     async def broken(
-        endpoint: Endpoint, notification: StoredNotification, *, attempt: int
+        endpoint: Endpoint, notification: StoredNotification, *, attempt: int, replay: bool = False
     ) -> DeliveryOutcome:
         if next(calls) == 0:
             raise ZeroDivisionError

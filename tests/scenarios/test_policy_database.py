@@ -18,6 +18,8 @@ from doctor.inspector.catalogue import default_policy_text
 from doctor.kit.ids import stable_ids
 from doctor.model.event import EventBatch, RawEvent
 from doctor.model.identity import Role
+from doctor.model.resource import PhysicalResource, Relation
+from doctor.model.resource_map import ResourceMap
 from doctor.ports.store import Change
 from doctor.testing.asgi import Reply, call
 from tests.scenarios.nfvi import small_nfvi
@@ -68,7 +70,7 @@ async def doors(tmp_path: Path) -> AsyncIterator[Doors]:
     zone = AuthSettings(anonymous_events_from=["127.0.0.0/8"], anonymous_events_timezone="Asia/Tokyo")
     parts = wire(Settings(data=tmp_path, auth=zone))
     await parts.situation.load()
-    parts.situation.controller.replace(small_nfvi())
+    parts.situation.resources = small_nfvi()
     tokens = {}
     for role in Role:
         project = "red" if role is Role.CONSUMER else None
@@ -76,6 +78,18 @@ async def doors(tmp_path: Path) -> AsyncIterator[Doors]:
     yield Doors(parts, tokens)
     await parts.channel.close()
     await parts.store.close()
+
+
+@pytest.fixture
+def doctor_with_a_rack(doors: Doors) -> Doors:
+    hosts = [f"compute-{n}" for n in (1, 2, 3)]
+    rack = ResourceMap(
+        [PhysicalResource(id="rack-1", type="rack"), *(PhysicalResource(id=host) for host in hosts)],
+        [],
+        [Relation("rack-1", "contains", host) for host in hosts],
+    )
+    doors.parts.situation.resources = rack
+    return doors
 
 
 def host(name: str, second: int, status: str = "down", **details: Any) -> dict[str, Any]:
@@ -283,6 +297,28 @@ async def test_the_policy_in_force_differs_in_nothing_from_itself(doors: Doors) 
     done = await doors.try_out(default_policy_text())
     assert done["differences"] == []
     assert done["current"]["rules"] == done["candidate"]["rules"]
+
+
+@pytest.mark.requirement("G53")
+async def test_zones_that_would_have_failed_are_told(doctor_with_a_rack: Doors) -> None:
+    """[HA 6.1.2.3] Asked or not; what the policy in force would have done is beside it."""
+    doors = doctor_with_a_rack
+    await doors.report(*(host(f"compute-{n}", n) for n in (1, 2)))
+    text = (
+        "version: 1\nfaults: [{name: host-down, when: {type: compute.host.down}}]\n"
+        "zones: [{type: rack, probation: 60, frequency: 2, escalate: %s}]\n"
+    )
+    done = await doors.try_out(text % "ask")
+    assert done["candidate"]["zones"] == [{"type": "rack", "asked": 1, "took_effect": 0, "over": 0}]
+    assert {one["type"]: one["asked"] for one in done["current"]["zones"]} == {"chassis": 0, "rack": 0}
+    told = [(one["fault_type"], one["kind"]) for one in done["differences"] if one["resource_id"] == "rack-1"]
+    assert told == [
+        ("failure of a domain", "only_current"),  # the policy that ships says more: a storm
+        ("escalation to a zone", "only_candidate"),
+    ]
+    done = await doors.try_out(text % "automatic")
+    assert done["candidate"]["zones"] == [{"type": "rack", "asked": 0, "took_effect": 1, "over": 0}]
+    assert (await doors.ask("GET", "/v1/escalations")).json()["items"] == []
 
 
 async def test_rules_that_never_and_always_fired_are_named(doors: Doors) -> None:

@@ -281,10 +281,7 @@ def test_what_is_no_prediction_is_kept_and_changes_nothing(details: dict[str, An
 
 def test_predictions_are_no_failures_that_could_add_up_to_one() -> None:
     """[D 3.3.2] Three lesser faults are a fault of their own; three that may come are not."""
-    policy = default_policy_text() + (
-        "aggregate: [{name: three, more_than: 2, within: PT5M, raise: {fault_type: degraded}}]\n"
-    )
-    story = story_of(small_nfvi(), policy=policy)
+    story = story_of(small_nfvi())
     for event_type in (HOST_DOWN, "compute.cpu.failure", "compute.memory.failure"):
         story.at(1.0).push(foreseen(event_type, "compute-1", lead=HOUR))
     story.run()
@@ -319,7 +316,8 @@ def test_what_was_folded_is_told_in_the_end() -> None:
         story.at(1.0 + number).push(report)
     story.run(until=2 * MINUTE)
     assert heard(story)[-1][:2] == (38.0, "fault_cleared")
-    other = story_of(small_nfvi(), policy=default_policy_text() + "damping: {changes: 2}\n")
+    policy = default_policy_text(damping=False).replace("damping: off", "damping: {changes: 2}")
+    other = story_of(small_nfvi(), policy=policy)
     for second in (1.0, 3.0, 5.0):
         other.at(second).push(foreseen(HOST_DOWN, "compute-1", lead=HOUR, seen=second))
         other.at(second + 1).push(taken_back(HOST_DOWN, "compute-1", seen=second))

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doctor.api.wire.journal import recorded_events
-from doctor.drivers.controllers.embedded import EmbeddedController
 from doctor.drivers.stores.memory import MemoryStore
 from doctor.flows.dry_run import Comparison
 from doctor.flows.rehearsal import Rehearsal
@@ -63,11 +62,16 @@ class Tried:
     """Two policies on what monitors said at which seconds; time ends a minute after the last, or at ``until``."""
 
     def __init__(
-        self, current: str, candidate: str, *said: tuple[float, Report], until: float | None = None
+        self,
+        current: str,
+        candidate: str,
+        *said: tuple[float, Report],
+        until: float | None = None,
+        resources: ResourceMap = MAP,
     ) -> None:
-        life = Situation(MemoryStore(), EmbeddedController(MAP), selector(current))
+        life = Situation(MemoryStore(), selector(current))
         self.comparison = Comparison(
-            life, selector(candidate), lambda batch: recorded_events(batch), since=START, limit=10**6
+            life, selector(candidate), resources, recorded_events, since=START, limit=10**6
         )
         self.comparison.take([batch_of(*one) for one in said], lambda: False)
         last = max(when for when, _ in said) + 60.0 if until is None else until
@@ -86,7 +90,10 @@ def _what(difference: Difference) -> str:
 
 
 def batch_of(when: float, report: Report) -> EventBatch:
-    event = report.event(when)
+    return batch_with(when, report.event(when))
+
+
+def batch_with(when: float, event: RawEvent) -> EventBatch:
     (event_id,) = stable_ids("event", [event.identity])
     return EventBatch(
         received_time=START + timedelta(seconds=when),
@@ -188,14 +195,7 @@ def test_who_falls_silent_would_have_been_noticed() -> None:
         (40.0, "only_candidate", "monitor silent cleared", "zabbix"),
         (50.0, "only_candidate", "monitor silent raised", "zabbix"),
     ]
-    noticed = msgspec.structs.replace(own.event(15.0), raw_details=b"{}")
-    (event_id,) = stable_ids("event", [noticed.identity])
-    batch = EventBatch(
-        received_time=START + timedelta(seconds=15),
-        source="doctor",
-        event_ids=bytes.fromhex(event_id.replace("-", "")),
-        body=msgspec.json.encode(noticed),
-    )
+    batch = batch_with(15.0, msgspec.structs.replace(own.event(15.0), raw_details=b"{}"))
     before = tried.done.events
     tried.comparison.take([batch], lambda: False)
     assert tried.comparison.result(()).events == before
@@ -244,6 +244,68 @@ def test_what_a_fault_takes_down_is_compared() -> None:
     assert [one.shown.affected for one in difference if one] == [(("error", 1),), (("normal", 1),)]
 
 
+# --- failure impact zones ---
+
+RACK = ResourceMap(
+    [PhysicalResource(id="rack", type="rack"), *(PhysicalResource(id=f"h-{n}") for n in range(4))],
+    [],
+    [Relation("rack", "contains", f"h-{n}") for n in range(4)],
+)
+IN_A_RACK = PLAIN + "zones: [{type: rack, probation: PT10S, frequency: 2, escalate: %s}]\n"
+
+
+def of_the_rack(escalate: str, *said: tuple[float, Report]) -> Tried:
+    return Tried(PLAIN, IN_A_RACK % escalate, *said, resources=RACK)
+
+
+@pytest.mark.requirement("G53")
+def test_zones_would_have_failed_and_been_well_again() -> None:
+    """[HA 6.1.2.3] After ten seconds without a failure, with one part left: by the time alone."""
+    said = [(0.0, host_down("h-0")), (5.0, host_down("h-1")), (7.0, host_up("h-0")), (30.0, host_down("h-2"))]
+    tried = of_the_rack("automatic", *said)
+    assert [one for one in tried.differences if one[3] == "rack"] == [
+        (5.0, "only_candidate", "failure of a zone raised", "rack"),
+        (15.0, "only_candidate", "failure of a zone cleared", "rack"),
+    ]
+    [zone] = tried.done.candidate.zones
+    assert (zone.type, zone.asked, zone.took_effect, zone.over) == ("rack", 0, 1, 1)
+    assert tried.done.current.zones == []
+
+
+@pytest.mark.requirement("G53")
+def test_somebody_would_have_been_asked_about_a_zone() -> None:
+    """Nobody answers in a dry-run, so the question stays until the zone is well."""
+    tried = of_the_rack("ask", (0.0, host_down("h-0")), (5.0, host_down("h-1")), (6.0, host_up("h-1")))
+    assert [one for one in tried.differences if one[3] == "rack"] == [
+        (5.0, "only_candidate", "escalation to a zone raised", "rack"),
+        (15.0, "only_candidate", "escalation to a zone cleared", "rack"),
+    ]
+    [zone] = tried.done.candidate.zones
+    assert (zone.asked, zone.took_effect, zone.over) == (1, 0, 1)
+
+
+def test_zones_go_by_when_events_were_received() -> None:
+    """Not by what the clocks of Monitors say."""
+    early = msgspec.structs.replace(host_down("h-1").event(5.0), time=START + timedelta(seconds=1))
+    tried = of_the_rack("automatic", (0.0, host_down("h-0")))
+    tried.comparison.take([batch_with(20.0, early)], lambda: False)
+    assert tried.comparison.result(()).candidate.zones[0].took_effect == 0
+
+
+def test_what_a_switch_takes_down_does_not_count_in_a_zone() -> None:
+    """As in life: a symptom is no failure of its own."""
+    policy = PLAIN.replace("faults:", "faults:\n  - {name: switch, when: {type: network.switch.down}}")
+    policy = policy.replace("propagate: [", "propagate: [{from: switch, kind: connects, to_state: error}, ")
+    zones = policy + "zones: [{type: switch, probation: PT1M, frequency: 2, escalate: automatic}]\n"
+    hosts = [(float(n), host_down(f"compute-{n}")) for n in (1, 2, 3)]
+    assert Tried(policy, zones, *hosts).done.candidate.zones[0].took_effect == 1
+    switch = (0.5, down("network.switch.down", "sw-1"))
+    assert Tried(policy, zones, switch, *hosts).done.candidate.zones[0].took_effect == 0
+
+
+# --- what makes no difference ---
+
+
 def test_the_same_policy_makes_no_difference_and_neither_does_the_name_of_a_rule() -> None:
     said = [(0.0, reading(90)), (1.0, host_down(HOST)), (2.0, host_up(HOST)), (9.0, reading(20))]
     assert Tried(PLAIN, PLAIN, *said).differences == []
@@ -276,6 +338,7 @@ aggregate: [{{name: many, more_than: 1, within: PT30S, raise: {{fault_type: degr
 absence: [{{name: beat, expect: {{type: fan}}, every: PT12S, same: resource}}]
 suspect: [{{of: switch, kind: connects, at_least: 2, share: 0.5, within: PT20S}}]
 storm: {{hosts: 3, share: 0.5, within: PT10S, calm: PT15S}}
+zones: [{{type: switch, probation: PT20S, frequency: 2, distinct: 2, escalate: automatic}}]
 predict: [{{name: seen, when: {{type: "*.predicted"}}, near: PT5S, grace: PT5S, moves: PT3S}}]
 """.replace("{above: 80}", "{above: 80, for: PT10S, clear_below: 70}").replace(
     "faults:\n", "faults:\n  - {name: silent, when: {type: monitor.silent}}\n", 1
@@ -331,8 +394,8 @@ def test_the_rehearsal_makes_of_events_what_life_made_of_them(
         moments.append((now, report))
     end = now + 100.0
     became, stay = lived(text, moments, end)
-    life = Situation(MemoryStore(), EmbeddedController(MAP), selector(text))
-    rehearsal = Rehearsal(life, selector(text), START)
+    life = Situation(MemoryStore(), selector(text))
+    rehearsal = Rehearsal(life, selector(text), MAP, START)
     firings: list[Firing] = []
     for when, report in moments:
         at = START + timedelta(seconds=when)

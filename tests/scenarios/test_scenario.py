@@ -163,7 +163,9 @@ def test_a_promise_is_broken_on_the_way() -> None:
     story = heard_at_1()
     deliver = story.channel.deliver
 
-    async def other(endpoint: Endpoint, notification: StoredNotification, *, attempt: int) -> DeliveryOutcome:
+    async def other(
+        endpoint: Endpoint, notification: StoredNotification, *, attempt: int, replay: bool = False
+    ) -> DeliveryOutcome:
         return await deliver(endpoint, replace(notification, body=notification.body + b" "), attempt=attempt)
 
     story.channel.deliver = other  # type: ignore[method-assign]

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doctor.drivers.controllers.embedded import EmbeddedController
 from doctor.drivers.stores.memory import MemoryStore
 from doctor.flows.fault import Reported
 from doctor.flows.policy import PolicyFlow
@@ -149,9 +148,7 @@ def test_a_subscription_that_was_not_kept_is_none() -> None:
 
     async def subscribe() -> None:
         try:
-            await story.doctor.subscriptions.create(
-                RED, SubscribeFilter(), [], resource_ids=[], clear=True, change=True
-            )
+            await story.doctor.subscriptions.create(RED, SubscribeFilter(), [], resource_ids=[])
         except StoreError:
             refused.append(len(story.doctor.situation.subscriptions) == 0)
 
@@ -214,9 +211,7 @@ class LateStore(MemoryStore):
 async def test_a_failure_that_is_heard_of_late_makes_nobody_read_again() -> None:
     """[I-29] The state was read anew since, and did not have that change."""
     store = LateStore()
-    situation = Situation(
-        store, EmbeddedController(), PolicyFlow(default_catalogue(), SystemClock()).default()
-    )
+    situation = Situation(store, PolicyFlow(default_catalogue(), SystemClock()).default())
     await situation.load()
     keeping = [asyncio.create_task(situation.keep(Change())) for _ in range(2)]
     await asyncio.sleep(0)

@@ -50,9 +50,9 @@ def site() -> ResourceMap:
     )
 
 
-def story() -> Scenario:
+def story(policy: str = POLICY) -> Scenario:
     """Begin a story with a site; the operator and an owner listen."""
-    told = Scenario(site(), policy=POLICY)
+    told = Scenario(site(), policy=policy)
     told.at(0.0).subscribe("operator", project=None)
     told.at(0.0).subscribe("red", project="red")
     return told
@@ -112,6 +112,20 @@ def test_a_suspicion_is_over_when_too_few_are_left() -> None:
     told.at(4.0).push(up(INSTANCE, "a-1-vm-2"))
     told.run()
     assert (4.0, "fault_cleared", "a-1", "suspected host fault") in faults(told)
+
+
+def test_two_rules_that_suspect_the_same_end_it_once() -> None:
+    """[I-5]"""
+    again = SUSPECT.replace("suspect:\n", "").replace("{of", "{name: again, of")
+    told = story(POLICY.replace(SUSPECT, SUSPECT.rstrip() + again))
+    for second in (1.0, 2.0, 3.0):
+        told.at(second).push(down(INSTANCE, f"a-1-vm-{second:.0f}"))
+    told.at(4.0).push(up(INSTANCE, "a-1-vm-2"))
+    told.run()
+    assert [one for one in faults(told) if one[3] == "suspected host fault"] == [
+        (3.0, "fault", "a-1", "suspected host fault"),
+        (4.0, "fault_cleared", "a-1", "suspected host fault"),
+    ]
 
 
 def test_failures_that_are_far_apart_point_at_nothing() -> None:

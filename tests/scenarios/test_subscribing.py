@@ -5,11 +5,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from doctor.flows import subscription as flow
-from doctor.flows.subscription import EndpointWish
+from doctor.flows.subscription import EndpointWish, SubscriptionLimits
 from doctor.model.errors import Reason, RejectedError
 from doctor.model.identity import Identity, Role
-from doctor.model.subscription import SubscribeFilter
+from doctor.model.subscription import SubscribeFilter, TellingPolicy
 from doctor.testing.scenario import RunningFlows, Scenario, host_down
 from tests.scenarios.fallible_store import FallibleStore
 from tests.scenarios.nfvi import small_nfvi
@@ -51,7 +50,7 @@ def refused(act: Act, story: Scenario | None = None) -> RejectedError:
 
 async def create(doctor: RunningFlows, identity: Identity = RED, *urls: str, form: str = "doctor") -> str:
     created, _ = await doctor.subscriptions.create(
-        identity, SubscribeFilter(), wishes(*urls, form=form), resource_ids=[], clear=True, change=True
+        identity, SubscribeFilter(), wishes(*urls, form=form), resource_ids=[]
     )
     return created.subscription_id
 
@@ -63,7 +62,7 @@ def test_an_endpoint_that_does_not_answer_its_test_is_told_to_the_subscriber() -
 
     async def act(doctor: RunningFlows) -> None:
         created, probed = await doctor.subscriptions.create(
-            RED, SubscribeFilter(), wishes("http://a"), resource_ids=[], clear=True, change=True
+            RED, SubscribeFilter(), wishes("http://a"), resource_ids=[]
         )
         remarks.extend(one.remark for one in probed)
         story.channel.absent(created.endpoints[0].endpoint_id)
@@ -100,11 +99,11 @@ def test_endpoints_that_cannot_be_used_are_refused_by_their_place(
     assert story.channel.probed == []
 
 
-def test_a_project_has_so_many_subscriptions_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_project_has_so_many_subscriptions_at_most() -> None:
     """[bad input] Another project's do not count."""
-    monkeypatch.setattr(flow, "PER_PROJECT", 2)
 
     async def act(doctor: RunningFlows) -> None:
+        doctor.subscriptions.limits = SubscriptionLimits(per_project=2)
         for identity in (RED, RED, BLUE, BLUE, RED):
             await create(doctor, identity)
 
@@ -145,8 +144,6 @@ def test_a_secret_stays_until_another_is_given() -> None:
             SubscribeFilter(),
             wishes("http://a", secret="whsec_MQ=="),
             resource_ids=[],
-            clear=True,
-            change=True,
         )
         for secret in (None, "whsec_Mg==", None):
             changed = await flows.update(
@@ -155,8 +152,6 @@ def test_a_secret_stays_until_another_is_given() -> None:
                 asked=None,
                 wishes=wishes("http://a", secret=secret),
                 resource_ids=[],
-                clear=None,
-                change=None,
             )
             secrets.append(changed.endpoints[0].secret)
 
@@ -172,7 +167,7 @@ def test_what_is_not_given_stays_as_it_was() -> None:
         name = await create(doctor, RED, "http://a")
         before = doctor.subscriptions.get(RED, name)
         after = await doctor.subscriptions.update(
-            RED, name, asked=None, wishes=None, resource_ids=[], clear=False, change=None
+            RED, name, asked=None, wishes=None, resource_ids=[], policy=TellingPolicy(clear=False)
         )
         assert (after.filter, after.endpoints, after.clear, after.change) == (
             before.filter,
@@ -191,9 +186,7 @@ def test_the_administrator_may_ask_for_any_machine_and_a_consumer_only_for_its_o
 
     async def act(doctor: RunningFlows) -> None:
         for identity, names in ((ADMIN, ["vm-1", "vm-3"]), (RED, ["vm-1", "vm-3", "vm-9"])):
-            await doctor.subscriptions.create(
-                identity, SubscribeFilter(), [], resource_ids=names, clear=True, change=True
-            )
+            await doctor.subscriptions.create(identity, SubscribeFilter(), [], resource_ids=names)
 
     error = refused(act)
     assert [flaw.pointer for flaw in error.flaws] == [
@@ -210,7 +203,7 @@ def test_what_was_deleted_stays_deleted() -> None:
     async def act(doctor: RunningFlows) -> None:
         name = await create(doctor, RED, "http://a")
         changing = doctor.subscriptions.update(
-            RED, name, asked=None, wishes=wishes("http://b"), resource_ids=[], clear=None, change=None
+            RED, name, asked=None, wishes=wishes("http://b"), resource_ids=[]
         )
         outcomes.extend(
             await asyncio.gather(doctor.subscriptions.delete(RED, name), changing, return_exceptions=True)

@@ -436,7 +436,7 @@ def test_a_filter_can_be_changed() -> None:
 
 
 def test_an_alarm_ends_at_the_owner_who_had_it() -> None:
-    """A machine that changes hands during a fault: the former owner hears of the end, and the new one nothing."""
+    """[I-24] A machine that changes hands during a fault: the former owner is corrected, the new one is told."""
     story = Scenario(small_nfvi())
     story.at(0.0).subscribe("vnfm-red", project="red")
     story.at(0.0).subscribe("vnfm-green", project="green")
@@ -447,22 +447,26 @@ def test_an_alarm_ends_at_the_owner_who_had_it() -> None:
             [PhysicalResource(id="compute-1")], [VirtualResource(id="vm-1", host="compute-1", owner="green")]
         )
     )
+    story.want("vnfm-red").between(2.0, 3.0).gets_correction("vm-1 is normal")
+    story.want("vnfm-green").between(2.0, 3.0).gets("vm-1 is error")
     story.at(3.0).push(host_up("compute-1"))
-    story.want("vnfm-red").between(3.0, 4.0).gets_clear("vm-1 is normal")
-    story.want("vnfm-green").hears_nothing()
+    story.want("vnfm-green").between(3.0, 4.0).gets_clear("vm-1 is normal")
     story.play()
+    (info,) = story.heard("vnfm-red")[1].message["virtual_resource_info"]
+    assert (info["location"], info["isolation"]) == ({"zone_id": None, "host_ref": None}, "not_required")
 
 
-def test_a_machine_that_is_no_more_is_still_cleared() -> None:
-    """Nothing is known of its host any more, and nothing is made up."""
+def test_a_machine_that_is_no_more_is_corrected() -> None:
+    """[I-24] Nothing is known of its host any more, and nothing is made up."""
     story = Scenario(small_nfvi())
     story.at(0.0).subscribe("vnfm-red", project="red")
     story.at(1.0).push(host_down("compute-1"))
     story.want("vnfm-red").between(1.0, 2.0).gets("vm-1 is error")
     story.at(2.0).load(ResourceMap([PhysicalResource(id="compute-1")]))
+    story.want("vnfm-red").between(2.0, 3.0).gets_correction("vm-1 is normal")
     story.at(3.0).push(host_up("compute-1"))
-    story.want("vnfm-red").between(3.0, 4.0).gets_clear("vm-1 is normal")
     story.play()
+    assert "resource map" in story.heard("vnfm-red")[1].message["reason"]
     (info,) = story.heard("vnfm-red")[1].message["virtual_resource_info"]
     assert info["location"] == {"zone_id": None, "host_ref": None}
     assert info["host_status"] == ""

@@ -21,7 +21,7 @@ IN_AN_HOUR = START + timedelta(hours=1)
 def flows(store: FallibleStore | None = None) -> tuple[RunningFlows, ManualClock]:
     """Return the flows of a Doctor that was loaded, and a clock."""
     story = Scenario(small_nfvi(), store=store or FallibleStore())
-    doctor = RunningFlows(story.store, story.channel, story.clock, story.controller, story.selector)
+    doctor = RunningFlows(story.store, story.channel, story.clock, story.resources, story.selector)
     return doctor, ManualClock()
 
 

@@ -66,9 +66,7 @@ def test_a_subscription_that_was_kept_is_served() -> None:
     async def subscribe() -> None:
         wishes = [EndpointWish("http://unsure/0", "doctor", None)]
         try:
-            await story.doctor.subscriptions.create(
-                RED, SubscribeFilter(), wishes, resource_ids=[], clear=True, change=True
-            )
+            await story.doctor.subscriptions.create(RED, SubscribeFilter(), wishes, resource_ids=[])
         except StoreError:
             (story.subscriptions["unsure"],) = store._subscriptions.values()
 
@@ -107,7 +105,7 @@ def test_a_map_and_a_policy_that_were_kept_are_in_force() -> None:
     async def load_map() -> None:
         situation = story.doctor.situation
         try:
-            await replace_map(situation, story.doctor.delivery, ResourceMap(), MAP, now=story.clock.now())
+            await replace_map(story.doctor.faults, ResourceMap(), MAP)
         except StoreError:
             seen.append(len(situation.resources.physical))
             await situation.ready()

@@ -11,7 +11,8 @@ from doctor.testing.simulation.__main__ import main
 from doctor.testing.simulation.mutants import MUTANTS
 from doctor.testing.simulation.run import hunt_all, run, run_many
 
-SEEDS = int(os.environ.get("DOCTOR_SIM_SEEDS", "5000" if os.environ.get("DOCTOR_SOAK") else "2000"))
+USUAL = 5000 if os.environ.get("DOCTOR_SOAK") else 2000 if os.environ.get("CI") else 300
+SEEDS = int(os.environ.get("DOCTOR_SIM_SEEDS", USUAL))
 MOST_HUNTED = 200
 ENOUGH = 2  # processes
 

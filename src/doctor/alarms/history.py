@@ -31,7 +31,7 @@ def entry_of(
     if not user and not goes_on:
         return None
     raised = tuple(alarm.alarm_id for alarm in transition.raised) if goes_on else ()
-    ended = transition.cleared if goes_on else ()
+    ended = (*transition.cleared, *transition.corrected) if goes_on else ()
     shifts = _shifts(before, transition)
     if not (user or raised or ended or shifts):
         return None
@@ -55,7 +55,7 @@ def _shifts(before: AlarmedFault, transition: Transition) -> tuple[Shift, ...]:
     if not groups:
         return ()
     largest: tuple[Standing, Standing] | None = None
-    if len(transition.changed) + len(transition.cleared) == len(before.alarms):
+    if len(transition.changed) + len(transition.cleared) + len(transition.corrected) == len(before.alarms):
         largest = max(groups, key=lambda pair: len(groups[pair]))
     return tuple(
         Shift(*pair, None if pair == largest else tuple(alarm_ids)) for pair, alarm_ids in groups.items()

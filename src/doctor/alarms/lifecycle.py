@@ -76,6 +76,48 @@ def _is_root_cause(fault: Fault, resource_id: str) -> bool:
     return resource_id == fault.resource_id and fault.cause is None
 
 
+def corrected(
+    record: AlarmedFault, reach: ReachOf, resources: ResourceMap, *, now: datetime
+) -> Transition | None:
+    """Bring the alarms of an open fault to another resource map, or None when that changes nothing [I-24].
+
+    What the fault does not reach any more, or what belongs to somebody else by now, was told wrongly: it is corrected,
+    and raised anew for whom it concerns.
+    """
+    kept: dict[str, Alarm] = {}
+    wrong: list[Alarm] = []
+    for resource_id, alarm in record.alarms.items():
+        is_right = resource_id in reach and alarm.project == _owner(resource_id, resources)
+        if is_right:
+            kept[resource_id] = alarm
+        else:
+            wrong.append(alarm)
+    fault = replace(record.fault, transition=record.fault.transition + 1)
+    before = AlarmedFault(fault=record.fault, alarms=kept)
+    found = settled(before, fault, reach, resources, now=now)
+    if not (wrong or found.raised or found.changed):
+        return None
+    return Transition(
+        record=found.record,
+        raised=found.raised,
+        changed=found.changed,
+        corrected=tuple(_cleared(alarm, now) for alarm in wrong),
+    )
+
+
+def withdrawn(record: AlarmedFault, *, now: datetime) -> Transition:
+    """End a fault whose resource is in the map no more: it was not repaired, there is nothing left to repair."""
+    ended = cleared(record, now=now)
+    return Transition(record=ended.record, corrected=ended.cleared)
+
+
+def _owner(resource_id: str, resources: ResourceMap) -> str | None:
+    machine = resources.virtual.get(resource_id)
+    if machine is not None:
+        return machine.owner
+    return None if resource_id in resources.physical else resources.vnf_owner(resource_id)
+
+
 def cleared(record: AlarmedFault, *, now: datetime) -> Transition:
     """Clear a fault and all its alarms."""
     fault = record.fault
@@ -115,7 +157,7 @@ def _new_alarms(
         else:
             physical = resources.physical.get(resource_id)
             resource_type = physical.type if physical else fault.resource_type or UNKNOWN_TYPE
-            project = None if physical else resources.vnf_owner(resource_id)
+            project = _owner(resource_id, resources)
         alarms.append(
             Alarm(
                 alarm_id,

@@ -9,7 +9,7 @@ import asyncio
 import inspect
 import re
 import traceback
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -25,15 +25,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from doctor.api import problem
 from doctor.api.docs import Documentation
+from doctor.api.identification import Identify, nobody
 from doctor.api.operation import EVENT_STREAM, JSON, Answer, Call, Operation, ServerSentEvent, operations_of
 from doctor.api.problem import HttpRejectedError, Problem, problem_of, sole
-from doctor.model.errors import Reason, RejectedError, TransientError
+from doctor.model.errors import Reason, RejectedError, TransientError, UnavailableError
 from doctor.model.identity import Identity
 
 log = structlog.get_logger(__name__)
-
-RawHeaders = Iterable[tuple[bytes, bytes]]
-Authenticate = Callable[[RawHeaders], Identity | Awaitable[Identity | None] | None]
 
 HEARTBEAT = 15.0  # seconds between signs of life on a stream: proxies give up on silent ones after 30 or 60
 SECURITY_HEADERS = {
@@ -45,11 +43,17 @@ SECURITY_HEADERS = {
 
 
 def make_application(
-    operations: Iterable[Operation], *, authenticate: Authenticate, version: str, heartbeat: float = HEARTBEAT
+    operations: Iterable[Operation],
+    *,
+    authenticate: Identify,
+    version: str,
+    challenge: str = problem.BEARER,
+    heartbeat: float = HEARTBEAT,
 ) -> ASGIApp:
     """Return the application that serves these operations, `/openapi.json` and `/docs`.
 
     ``authenticate`` gets the headers and returns who it is, None for nobody; it may raise a `DoctorError`.
+    ``challenge`` is what a 401 says of how to come in.
 
     Raises:
         ValueError: two operations have the same path and method, or the same id.
@@ -57,20 +61,7 @@ def make_application(
     documentation = Documentation(version)
     table = (*operations, *operations_of(documentation))
     documentation.describe(table)
-    return Application(table, authenticate, heartbeat)
-
-
-def token_in(headers: RawHeaders) -> str | None:
-    """Return the token of `Authorization: Bearer` or else of `X-Auth-Token`."""
-    other = None
-    for name, value in headers:
-        if name == b"authorization":
-            scheme, _, token = value.decode("latin-1").partition(" ")
-            if scheme.lower() == "bearer" and (token := token.strip()):
-                return token
-        elif name == b"x-auth-token":
-            other = value.decode("latin-1").strip() or None
-    return other
+    return Application(table, authenticate, challenge, heartbeat)
 
 
 _TOKEN_HEADERS = (b"authorization", b"x-auth-token")
@@ -79,9 +70,12 @@ _TOKEN_HEADERS = (b"authorization", b"x-auth-token")
 class Application:
     """Serves a table of operations."""
 
-    def __init__(self, operations: Sequence[Operation], authenticate: Authenticate, heartbeat: float) -> None:
+    def __init__(
+        self, operations: Sequence[Operation], authenticate: Identify, challenge: str, heartbeat: float
+    ) -> None:
         self._routes = Routes(operations)
         self._authenticate = authenticate
+        self._challenge = challenge
         self._heartbeat = heartbeat
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,7 +121,7 @@ class Application:
         identity = await found if inspect.isawaitable(found) else found
         if identity is None:
             detail = "a valid token is needed: Authorization: Bearer ... or X-Auth-Token: ..."
-            raise RejectedError(detail, reason=Reason.UNAUTHENTICATED)
+            raise nobody(detail, self._challenge)
         if identity.role not in operation.roles:
             detail = (
                 f"the role {identity.role} may not do this; it takes {' or '.join(sorted(operation.roles))}"
@@ -153,7 +147,7 @@ class Application:
         refusal = problem_of(error, request.path)
         operation = request.operation
         name = operation.operation_id if operation else None
-        if not isinstance(error, RejectedError):
+        if not isinstance(error, (RejectedError, UnavailableError)):
             log_error = log.warning if isinstance(error, TransientError) else log.error
             log_error(
                 "request.failed", operation=name, status=refusal.status, error=_told(error, request.headers)

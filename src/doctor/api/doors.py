@@ -1,6 +1,6 @@
 """All doors together: the event doors in front, the application with every other operation behind them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import tzinfo
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
@@ -12,11 +12,16 @@ from doctor.api.admin import Admin
 from doctor.api.ageing import AgeingDoor
 from doctor.api.alarm_life import AlarmLifeDoor
 from doctor.api.alarms import AlarmsDoor
-from doctor.api.application import make_application, token_in
+from doctor.api.application import make_application
 from doctor.api.availability import AvailabilityDoor
 from doctor.api.capacity import CapacityDoor
+from doctor.api.controllers import ControllersDoor
+from doctor.api.deliveries import DeliveriesDoor
 from doctor.api.docs import Documentation
+from doctor.api.escalations import EscalationsDoor
 from doctor.api.faults import FaultsDoor
+from doctor.api.fences import FencesDoor
+from doctor.api.identification import challenge_of, make_identify
 from doctor.api.notifications import NotificationsDoor
 from doctor.api.openapi import openapi_document
 from doctor.api.operation import Answer, Call, Operation, operation, operations_of
@@ -29,6 +34,7 @@ from doctor.api.subscriptions import SubscriptionsDoor
 from doctor.api.virtual_resources import VirtualResourcesDoor
 from doctor.api.wire.event import AnyEvents
 from doctor.api.wire.journal import recorded_events
+from doctor.flows.acknowledgement import AcknowledgementFlow
 from doctor.flows.ageing import AgeingFlow
 from doctor.flows.alarm import AlarmFlow
 from doctor.flows.alarm_history import AlarmHistory
@@ -36,8 +42,14 @@ from doctor.flows.alarm_list import AlarmListFlow
 from doctor.flows.availability import AvailabilityFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.dry_run import DryRunFlow
+from doctor.flows.escalation import EscalationFlow
 from doctor.flows.fault import FaultFlow
+from doctor.flows.fence_readiness import FenceReadiness
+from doctor.flows.fences import Fences
+from doctor.flows.grants import GrantFlow
+from doctor.flows.marking import MarkingFlow
 from doctor.flows.policy import PolicyFlow
+from doctor.flows.replay import ReplayFlow
 from doctor.flows.situation import Situation
 from doctor.flows.subscription import SubscriptionFlow
 from doctor.flows.timelines import Timelines
@@ -46,7 +58,6 @@ from doctor.inspector.firing import Recorded
 from doctor.kit.clock import Clock
 from doctor.model.errors import StoreError, TransientError
 from doctor.model.event import EventBatch
-from doctor.model.identity import Identity
 from doctor.profiler.availability import SHIPPED, Levels
 
 
@@ -154,15 +165,19 @@ def all_operations() -> tuple[Operation, ...]:
         EventDoors,
         SubscriptionsDoor,
         NotificationsDoor,
+        DeliveriesDoor,
         FaultsDoor,
         AlarmsDoor,
         AlarmLifeDoor,
+        EscalationsDoor,
         AgeingDoor,
         VirtualResourcesDoor,
         PhysicalResourcesDoor,
         ResourceMapDoor,
+        ControllersDoor,
         CapacityDoor,
         AvailabilityDoor,
+        FencesDoor,
         Admin,
         Policies,
         Basics,
@@ -181,21 +196,24 @@ def make_doors(
     faults: FaultFlow,
     delivery: DeliveryFlow,
     subscriptions: SubscriptionFlow,
+    acknowledgements: AcknowledgementFlow,
+    replays: ReplayFlow,
     tokens: TokenFlow,
+    grants: GrantFlow | None = None,
     timelines: Timelines,
     policies: PolicyFlow,
     alarms: AlarmFlow,
     ageing: AgeingFlow,
+    fences: Fences,
+    fence_readiness: FenceReadiness,
+    marks: MarkingFlow,
     clock: Clock,
     levels: Levels = SHIPPED,
     anonymous_from: Sequence[IPv4Network | IPv6Network],
     anonymous_zone: tzinfo | None,
 ) -> App:
     """Return the ASGI application of a Doctor."""
-
-    def identify(headers: Iterable[tuple[bytes, bytes]]) -> Identity | None:
-        token = token_in(headers)
-        return None if token is None else tokens.identify(token)
+    identify, challenge = make_identify(tokens, grants), challenge_of(grants)
 
     def reader(batch: EventBatch) -> list[Recorded]:
         zone = anonymous_zone or batch.received_time.astimezone().tzinfo
@@ -206,6 +224,7 @@ def make_doors(
             EventDoors(),
             SubscriptionsDoor(situation, subscriptions),
             NotificationsDoor(situation, delivery, subscriptions, timelines, clock),
+            DeliveriesDoor(situation, subscriptions, acknowledgements, replays),
             FaultsDoor(situation),
             AlarmsDoor(situation, alarms),
             AlarmLifeDoor(
@@ -214,19 +233,29 @@ def make_doors(
                 AlarmHistory(situation, timelines),
                 AlarmListFlow(situation, delivery, clock),
             ),
+            EscalationsDoor(EscalationFlow(situation, faults)),
             AgeingDoor(ageing),
             VirtualResourcesDoor(situation),
             PhysicalResourcesDoor(situation),
-            ResourceMapDoor(situation, delivery, clock),
+            ResourceMapDoor(situation, faults),
+            ControllersDoor(situation, marks, clock),
             CapacityDoor(situation),
             AvailabilityDoor(AvailabilityFlow(situation, levels), clock),
+            FencesDoor(fences, fence_readiness),
             Admin(situation, timelines, tokens),
             Policies(situation, policies, DryRunFlow(situation, policies, clock, reader), clock),
             Basics(situation),
         ),
         authenticate=identify,
+        challenge=challenge,
         version=__version__,
     )
     return SouthboundDoor(
-        application, faults, identify, clock, anonymous_from=anonymous_from, anonymous_zone=anonymous_zone
+        application,
+        faults,
+        identify,
+        clock,
+        anonymous_from=anonymous_from,
+        anonymous_zone=anonymous_zone,
+        challenge=challenge,
     )

@@ -10,7 +10,7 @@ from doctor.api.operation import Answer, Call, operation
 from doctor.api.paging import Page, PageQuery, page_of, position_in
 from doctor.api.roles import ADMINISTRATORS, OVERSEERS
 from doctor.api.sorting import Key, Order, sorted_page
-from doctor.flows.dry_run import DryRun, DryRunFlow, RuleTally, Trial
+from doctor.flows.dry_run import DryRun, DryRunFlow, RuleTally, Trial, ZoneTrial
 from doctor.flows.policy import MOST_VERSIONS, PolicyFlow
 from doctor.flows.situation import Situation
 from doctor.inspector.comparison import Difference, DifferenceKind
@@ -143,11 +143,13 @@ class TrialOut(msgspec.Struct, frozen=True, kw_only=True):
 
     By rule: how many events of the types that it names were ``seen``, how many of them it took (``fired``), how many
     faults it ``raised`` and how many of those were ``cleared``. Rules that no event asks (`aggregate`, `suspect`, `storm`)
-    have seen none.
+    have seen none. By type of failure impact zone: how often its parts failed too often and somebody was ``asked``, or it
+    ``took_effect`` by itself, and how often that was ``over``.
     """
 
     version: int | None
     rules: list[RuleTally]
+    zones: list[ZoneTrial]
     ignored: int
     still_open: int
 
@@ -325,7 +327,13 @@ def _dry_run(done: DryRun, version: int) -> DryRunOut:
 
 
 def _trial(trial: Trial, version: int | None) -> TrialOut:
-    return TrialOut(version=version, rules=trial.rules, ignored=trial.ignored, still_open=trial.still_open)
+    return TrialOut(
+        version=version,
+        rules=trial.rules,
+        zones=trial.zones,
+        ignored=trial.ignored,
+        still_open=trial.still_open,
+    )
 
 
 def _difference(difference: Difference) -> DifferenceOut:

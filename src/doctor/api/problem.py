@@ -20,11 +20,12 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from doctor.model.errors import Flaw, Reason, RejectedError, StoreError, TransientError
+from doctor.model.errors import Flaw, Reason, RejectedError, StoreError, TransientError, UnavailableError
 
 MEDIA_TYPE = "application/problem+json"
 MOST_FLAWS = 100
 SAFE_INTEGER = 2**53 - 1  # beyond it, a JSON number differs from reader to reader
+BEARER = "Bearer"  # the challenge of Doctor's own tokens
 RETRY_AFTER = 1  # seconds, when the error names none
 
 STATUS = {
@@ -117,6 +118,8 @@ def problem_of(error: Exception, instance: str) -> Problem:
         case StoreError():
             detail = "the store could not make this durable and kept nothing of it: send it again"
             return _problem(507, detail, instance, _retry_after(error))
+        case UnavailableError():
+            return _problem(503, error.detail, instance, _retry_after(error))
         case TransientError():
             detail = "this cannot be done at the moment; the same request may work later"
             return _problem(503, detail, instance, _retry_after(error))
@@ -150,7 +153,7 @@ def _problem(
 def _headers(error: RejectedError) -> dict[str, str]:
     match error.reason:
         case Reason.UNAUTHENTICATED:
-            return {"WWW-Authenticate": "Bearer"}
+            return {"WWW-Authenticate": BEARER}
         case Reason.TOO_MANY:
             return _retry_after(error)
         case _:

@@ -14,10 +14,9 @@ from doctor.api.wire.resource_map import (
     VirtualResourceIn,
     resource_map_of,
 )
-from doctor.flows.delivery import DeliveryFlow
+from doctor.flows.fault import FaultFlow
 from doctor.flows.resource_map import replace_map
 from doctor.flows.situation import Situation
-from doctor.kit.clock import Clock
 
 RESOURCE_MAP = Limits(body=512 * 1024 * 1024, seconds=600, items=20_000_000, large=True)
 
@@ -34,10 +33,9 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
 class ResourceMapDoor:
     """The operations on the resource map."""
 
-    def __init__(self, situation: Situation, delivery: DeliveryFlow, clock: Clock) -> None:
+    def __init__(self, situation: Situation, faults: FaultFlow) -> None:
         self._situation = situation
-        self._delivery = delivery
-        self._clock = clock
+        self._faults = faults
 
     @operation(
         "PUT",
@@ -54,18 +52,19 @@ class ResourceMapDoor:
     async def put_resource_map(self, call: Call[ResourceMapIn, None]) -> Answer[Loaded]:
         """Replace the resource map of the embedded controller, whole.
 
-        It is used for the very next event; open faults stay as they were judged.
+        It is used for the very next event. What open faults reach is judged anew: who was told of a machine that is
+        not affected, or not theirs any more, gets a `correction`.
         """
         version = self._situation.resources.version + 1
         # A million machines take seconds: in a thread, faults are told meanwhile.
         resources = await asyncio.to_thread(resource_map_of, call.body, version=version)
-        await replace_map(self._situation, self._delivery, resources, call.raw, now=self._clock.now())
+        await replace_map(self._faults, resources, call.raw)
         return Answer(
             Loaded(
                 version=version,
                 physical_resources=len(resources.physical),
                 virtual_resources=len(resources.virtual),
-                relations=len(resources.relations),
+                relations=resources.count_relations(),
             )
         )
 

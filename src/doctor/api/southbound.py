@@ -6,7 +6,7 @@ events mean.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping, Sequence
 from datetime import tzinfo
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import msgspec
 import structlog
 
-from doctor.api.problem import MEDIA_TYPE, HttpRejectedError, problem_of
+from doctor.api.identification import Identify, nobody
+from doctor.api.problem import BEARER, MEDIA_TYPE, HttpRejectedError, problem_of
 from doctor.api.roles import REPORTERS
 from doctor.api.wire.event import Parsed, Rejected, parse_events
 from doctor.flows.fault import Accepted, FaultFlow, Reported
@@ -31,7 +32,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = Iterable[tuple[bytes, bytes]]
-Identify = Callable[[Headers], Identity | None]
 Read = Callable[[], Awaitable[bytes]]
 
 EVENTS = "/v1/events"
@@ -94,10 +94,12 @@ class SouthboundDoor:
         *,
         anonymous_from: Sequence[IPv4Network | IPv6Network] = (),
         anonymous_zone: tzinfo | None = None,
+        challenge: str = BEARER,
     ) -> None:
         self._behind = behind
         self._faults = faults
         self._identify = identify
+        self._challenge = challenge
         self._clock = clock
         self._anonymous_from = tuple(anonymous_from)
         self._anonymous_zone = anonymous_zone
@@ -128,9 +130,12 @@ class SouthboundDoor:
         """
         self._gathered.append((headers, body, answer))
         if len(self._gathered) == 1:
-            task = asyncio.get_running_loop().create_task(self._judge())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._begin(self._judge())
+
+    def _begin(self, judging: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(judging)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _judge(self) -> None:
         """Judge what has gathered as one step."""
@@ -138,13 +143,29 @@ class SouthboundDoor:
         asked: list[tuple[Asked, OnReply]] = []
         for headers, body, answer in gathered:
             try:
-                asked.append((self._read(headers, body), answer))
+                found = self._identify(headers)
+                if found is None or isinstance(found, Identity):
+                    asked.append((self._read(found, headers, body), answer))
+                else:
+                    self._begin(self._judge_later(found, headers, body, answer))
             except Exception as error:
                 answer(_refusal(error, EVENTS))
         if asked:
             replies = await self._replies([one for one, _ in asked])
             for (_, answer), reply in zip(asked, replies, strict=True):
                 answer(reply)
+
+    async def _judge_later(
+        self, found: Awaitable[Identity | None], headers: Headers, body: bytes | DoctorError, answer: OnReply
+    ) -> None:
+        """Judge a report of which somebody else has to be asked who sends it; the others do not wait for it."""
+        try:
+            asked = self._read(await found, headers, body)
+        except Exception as error:
+            answer(_refusal(error, EVENTS))
+            return
+        (reply,) = await self._replies([asked])
+        answer(reply)
 
     async def _replies(self, asked: Sequence[Asked]) -> list[Reply]:
         try:
@@ -155,9 +176,9 @@ class SouthboundDoor:
             return [reply for one in asked for reply in await self._replies([one])]  # one of them is to blame
         return [_reply(one, happened) for one, happened in zip(asked, accepted, strict=True)]
 
-    def _read(self, headers: Headers, body: bytes | DoctorError) -> Asked:
+    def _read(self, identity: Identity | None, headers: Headers, body: bytes | DoctorError) -> Asked:
         """Read what comes by `POST /v1/events` [D 5.6]."""
-        reporter = self._reporter(headers)
+        reporter = self._reporter(identity, headers)
         if isinstance(body, DoctorError):
             raise body
         return self._asked(reporter, body)
@@ -169,7 +190,7 @@ class SouthboundDoor:
         """
         try:
             if path == EVENTS:
-                reporter = self._reporter(headers)
+                reporter = self._reporter(await self._identified(headers), headers)
                 asked = self._asked(reporter, await read())
                 (accepted,) = await self._faults.accept([asked.report])
                 return _reply(asked, accepted)
@@ -177,11 +198,14 @@ class SouthboundDoor:
         except Exception as error:
             return _refusal(error, path)
 
-    def _reporter(self, headers: Headers) -> str:
+    async def _identified(self, headers: Headers) -> Identity | None:
+        found = self._identify(headers)
+        return found if found is None or isinstance(found, Identity) else await found
+
+    def _reporter(self, identity: Identity | None, headers: Headers) -> str:
         """Return the name of who reports by `POST /v1/events`."""
-        identity = self._identify(headers)
         if identity is None:
-            raise RejectedError("a token is needed: Authorization: Bearer ...", reason=Reason.UNAUTHENTICATED)
+            raise nobody("a token is needed: Authorization: Bearer ...", self._challenge)
         _check_role(identity)
         for name, value in headers:
             if name == b"content-type" and b"json" not in value:
@@ -195,14 +219,11 @@ class SouthboundDoor:
 
     async def _report_plainly(self, headers: Headers, client: tuple[str, int] | None, read: Read) -> Reply:
         """Answer `PUT|POST /events` as the OPNFV inspector did: `OK` once the events are durable."""
-        identity = self._identify(headers)
+        identity = await self._identified(headers)
         if identity is not None:
             _check_role(identity)
         elif not self._is_welcome(client):
-            raise RejectedError(
-                "a token is needed, or this address in auth.anonymous_events_from",
-                reason=Reason.UNAUTHENTICATED,
-            )
+            raise nobody("a token is needed, or this address in auth.anonymous_events_from", self._challenge)
         source = identity.name if identity else "opnfv"
         body = await read()
         received = self._clock.now()

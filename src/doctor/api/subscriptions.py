@@ -1,6 +1,7 @@
 """The door to subscriptions [D 5.5.1]: who wants to be told what, and where."""
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Literal
 
 import msgspec
@@ -11,12 +12,15 @@ from doctor.api.paging import Page, PageQuery, page_of
 from doctor.api.roles import OWNERS, READERS
 from doctor.api.sorting import Key, Order, microseconds, sorted_page
 from doctor.api.wire.subscription import (
+    HeldOut,
     SubscribeRequest,
     SubscribeResponse,
     SubscriptionOut,
     SubscriptionPatch,
     TestResults,
+    WaitingOut,
     filter_of,
+    policy_of,
     shown,
     tested,
     warnings_of,
@@ -27,6 +31,9 @@ from doctor.flows.subscription import SubscriptionFlow
 from doctor.model.notification import VirtualResourceInfo
 from doctor.model.subscription import Subscription
 from doctor.notifier.matching import alarm_matches, resource_matches
+from doctor.notifier.restraint import Restraint
+
+MOST_HELD_SHOWN = 100
 
 _KEYS: dict[str, Callable[[Subscription], Key]] = {"created": lambda one: microseconds(one.created)}
 
@@ -69,8 +76,7 @@ class SubscriptionsDoor(Owned):
             filter_of(given.subscribe_filter),
             wishes_of(given.endpoints),
             resource_ids=given.subscribe_filter.virtual_resource_id,
-            clear=given.policy.clear,
-            change=given.policy.change,
+            policy=policy_of(given.policy),
         )
         page = self._state_of(subscription, given.subscribe_filter.virtual_resource_id)
         answer = SubscribeResponse(
@@ -108,8 +114,7 @@ class SubscriptionsDoor(Owned):
             asked=None if asked is msgspec.UNSET else filter_of(asked),
             wishes=None if endpoints is msgspec.UNSET else wishes_of(endpoints),
             resource_ids=[] if asked is msgspec.UNSET else asked.virtual_resource_id,
-            clear=None if policy is msgspec.UNSET else policy.clear,
-            change=None if policy is msgspec.UNSET else policy.change,
+            policy=None if policy is msgspec.UNSET else policy_of(policy),
         )
         return Answer(self._shown(updated))
 
@@ -132,7 +137,23 @@ class SubscriptionsDoor(Owned):
         return Answer(tested(await self._subscriptions.probe(subscription)))
 
     def _shown(self, subscription: Subscription) -> SubscriptionOut:
-        return shown(subscription, sequence=self._situation.last_sequence(subscription.subscription_id))
+        situation, key = self._situation, subscription.subscription_id
+        restraint = situation.restraints.get(key, Restraint())
+        held = [
+            HeldOut(
+                alarm_id=alarm_id,
+                resource_id=found[1].resource_id,
+                isolation=situation.describer(subscription.project).isolation_of(host),
+            )
+            for alarm_id, host in islice(restraint.held.items(), MOST_HELD_SHOWN)
+            if (found := situation.book.alarm(alarm_id)) is not None
+        ]
+        unacknowledged = sum(owner == key for owner, _ in situation.open.values())
+        return shown(
+            subscription,
+            sequence=situation.last_sequence(key),
+            waiting=WaitingOut(held=len(restraint.held), unacknowledged=unacknowledged, first_held=held),
+        )
 
     def _state_of(self, subscription: Subscription, named: list[str]) -> Page[VirtualResourceInfo]:
         """Return the subscribed resources now: named ones always, others when something is wrong with them."""

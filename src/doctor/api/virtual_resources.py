@@ -75,7 +75,7 @@ class VirtualResourcesDoor(Owned):
         wanted = self._test(query, describer)
         if query.sort is not None:
             order = Order(query.sort, query.cursor, self._keys(), lambda row: row.id)
-            resources = [virtual[resource_id] for resource_id in ids]
+            resources = [one for resource_id in ids if (one := virtual.get(resource_id)) is not None]
             page = await sorted_page(
                 resources, query, order, wanted, lambda row: self._resource(row, describer)
             )
@@ -84,8 +84,8 @@ class VirtualResourcesDoor(Owned):
         first = 0 if start is None else _resume(ids, *start)
         rows: list[tuple[int, VirtualResource]] = []
         for index in range(first, len(ids)):
-            resource = virtual[ids[index]]
-            if wanted(resource):
+            resource = virtual.get(ids[index])  # it may be gone since the list began
+            if resource is not None and wanted(resource):
                 rows.append((index, resource))
             if len(rows) > query.limit:
                 break

@@ -13,6 +13,8 @@ from doctor.model.errors import Flaw, RejectedError
 
 MONITORS = "doctor.monitors"
 CONTROLLERS = "doctor.controllers"
+CHANNELS = "doctor.channels"
+FENCES = "doctor.fences"
 
 
 def make(group: str, settings: dict[str, Any], *, path: str) -> Any:

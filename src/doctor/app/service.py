@@ -18,7 +18,8 @@ from doctor import __version__
 from doctor.api.wire.resource_map import ResourceMapIn, resource_map_of
 from doctor.app.http import EventProtocol
 from doctor.app.settings import Settings
-from doctor.app.wiring import Parts, administrator, wire
+from doctor.app.wiring import Parts, administrator, of_channels, wire
+from doctor.flows.cloud import KeptMap
 from doctor.flows.fault import Reported
 from doctor.flows.resource_map import settle_memory
 from doctor.flows.tokens import ADMIN_TOKEN_NAME
@@ -68,7 +69,12 @@ class Service:
                 await self._serve(parts, listener, on_started)
             finally:
                 parts.timelines.flush()
+                for controller in parts.controllers:
+                    await controller.close()
                 await parts.channel.close()
+                if parts.grants is not None:
+                    await parts.grants.close()
+                await parts.fences.close()
                 await parts.store.close()
                 log.info("doctor.stopped")
         finally:
@@ -81,17 +87,22 @@ class Service:
     async def _start(self, parts: Parts) -> None:
         situation = parts.situation
         admin = administrator(self._settings, parts.channel, parts.clock)
-        snapshot = await situation.load((admin,) if admin else ())
+        channels = of_channels(parts.fixed_channels, parts.clock)
+        snapshot = await situation.load((*((admin,) if admin else ()), *channels))
         if snapshot.resource_map is not None:
-            document = msgspec.json.decode(snapshot.resource_map, type=ResourceMapIn)
-            situation.controller.replace(resource_map_of(document, version=1))
+            situation.resources = _kept_map(snapshot.resource_map, by_clouds=bool(parts.controllers))
         await parts.policies.start(situation, self._settings.policy)
+        parts.fence_readiness.start(snapshot)
         await _make_admin_token(parts)
         for subscription in situation.subscriptions:
             parts.delivery.follow(subscription)
-        _ = situation.pool  # counted now, and not when the first host fails
+        _ = (
+            situation.pool,
+            situation.resources.hosts_by_domain,
+        )  # counted now, and not when the first host fails
         parts.alarms.start()
         parts.faults.start()
+        parts.marks.resume()
         parts.service_levels.start()
         settle_memory()
         log.info(
@@ -121,8 +132,12 @@ class Service:
             background = [
                 tasks.create_task(parts.delivery.run(), name="delivery"),
                 tasks.create_task(parts.situation.stay_ready(), name="mending"),
+                tasks.create_task(parts.acknowledgements.run(), name="acknowledgements"),
+                tasks.create_task(parts.outages.run(), name="outages"),
                 tasks.create_task(_every(FLUSH_EVERY, parts.timelines.flush), name="timelines"),
                 tasks.create_task(parts.agenda.run(), name="agenda"),
+                tasks.create_task(parts.marks.run(), name="marks"),
+                tasks.create_task(parts.cloud.run(), name="clouds"),
                 tasks.create_task(self._prune(parts), name="retention"),
                 *(
                     tasks.create_task(_watch(monitor, parts), name=f"monitor {monitor.name}")
@@ -218,6 +233,18 @@ async def _make_admin_token(parts: Parts) -> None:
     with os.fdopen(descriptor, "w") as file:
         file.write(secret + "\n")
     log.info("admin_token.written", path=str(path))
+
+
+def _kept_map(document: bytes, *, by_clouds: bool) -> ResourceMap:
+    """Return the map from before, if it is of the kind that is kept now: by hand, or by clouds."""
+    with suppress(msgspec.ValidationError):
+        if by_clouds:
+            return msgspec.json.decode(document, type=KeptMap).resource_map
+        return resource_map_of(msgspec.json.decode(document, type=ResourceMapIn), version=1)
+    log.warning(
+        "resource_map.left", reason="it was kept by clouds" if not by_clouds else "it was loaded by hand"
+    )
+    return ResourceMap()
 
 
 async def _every(seconds: float, action: Callable[[], None]) -> None:

@@ -14,13 +14,17 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 import yaml
 
+from doctor.app.fencing import FencingSettings, anchored
+from doctor.drivers.identities.keystone import KeystoneSettings
+from doctor.flows.subscription import SubscriptionLimits
 from doctor.model.errors import Flaw, RejectedError
+from doctor.model.marking import ForceDown
 from doctor.profiler.availability import SHIPPED, Levels, ServiceAvailabilityLevel
 
 SYSTEM_DATA = Path("/var/lib/doctor")
 
 # Settings that have their name already, so that a file written for a later Doctor is refused for the right reason.
-PLANNED = (("database",), ("fencing",), ("limits",), ("auth", "keystone"))
+PLANNED = (("database",),)
 
 
 class TlsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -35,11 +39,13 @@ class AuthSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Who may come in.
 
     ``anonymous_events_from`` are the networks from which `/events` takes events without a token (none);
-    ``anonymous_events_timezone`` is the zone of times without one there (the server's).
+    ``anonymous_events_timezone`` is the zone of times without one there (the server's). ``keystone`` lets in users of a
+    cloud too.
     """
 
     anonymous_events_from: list[str] = []
     anonymous_events_timezone: str | None = None
+    keystone: KeystoneSettings | None = None
 
 
 class AdministratorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -52,7 +58,7 @@ class AdministratorEndpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=T
     """An endpoint of the Administrator; ``secret_file`` holds the ``whsec_`` secret for signing."""
 
     url: str
-    format: Literal["doctor"] = "doctor"
+    format: Literal["doctor", "cloudevents", "aodh"] = "doctor"
     secret_file: Path | None = None
 
 
@@ -94,6 +100,18 @@ class LevelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         )
 
 
+class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much one project may ask for: subscriptions in all, and endpoints of each."""
+
+    subscriptions_per_project: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 100
+    endpoints_per_subscription: Annotated[int, msgspec.Meta(ge=1, le=100)] = 10
+
+    @property
+    def of_subscriptions(self) -> SubscriptionLimits:
+        """Return them as the flow takes them."""
+        return SubscriptionLimits(self.subscriptions_per_project, self.endpoints_per_subscription)
+
+
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is written to standard error, and how."""
 
@@ -112,9 +130,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     administrator: AdministratorSettings = AdministratorSettings()
     controllers: list[dict[str, Any]] = []
     monitors: list[dict[str, Any]] = []
+    channels: list[dict[str, Any]] = []
     policy: Path | None = None
     endpoints: dict[str, Any] = {}
+    fencing: FencingSettings = FencingSettings()
     service_availability_levels: dict[str, LevelSettings] = {}
+    limits: LimitSettings = LimitSettings()
     retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()
 
@@ -199,6 +220,7 @@ def parse_settings(document: Any, *, folder: Path = Path()) -> Settings:
         raise RejectedError(
             "the settings are wrong", flaws=[Flaw(where.rstrip("`").lstrip("."), text)]
         ) from None
+    settings = msgspec.structs.replace(settings, fencing=anchored(settings.fencing, folder))
     flaws = _flaws(settings)
     if flaws:
         raise RejectedError("the settings are wrong", flaws=flaws)
@@ -253,8 +275,11 @@ def _flaws(settings: Settings) -> list[Flaw]:
                     "is longer than the window: make it shorter",
                 )
             )
-    for name in ("controllers", "monitors"):
+    for name in ("controllers", "monitors", "channels"):
         for index, driver in enumerate(getattr(settings, name)):
+            if name == "controllers" and driver.get("force_down", ForceDown.AUTO) not in list(ForceDown):
+                words = ", ".join(ForceDown)
+                flaws.append(Flaw(f"controllers[{index}].force_down", f"use one of: {words}"))
             if not isinstance(driver.get("driver"), str):
                 flaws.append(Flaw(f"{name}[{index}].driver", "required: the name of a driver"))
     return flaws

@@ -1,20 +1,34 @@
 """The one place where names in the settings become objects, and objects meet."""
 
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import NamedTuple
 
 from doctor.api.doors import make_doors
 from doctor.api.southbound import App
 from doctor.app import plugins
+from doctor.app.fencing import read_fencing
 from doctor.app.settings import Settings
 from doctor.drivers.channels.guard import Guard, parse_endpoint_settings
+from doctor.drivers.channels.switch import SwitchChannel
 from doctor.drivers.channels.webhook import WebhookChannel, WebhookSettings
+from doctor.drivers.identities.keystone import Keystone, KeystoneSettings
 from doctor.drivers.stores.sqlite import SqliteStore
+from doctor.flows.acknowledgement import AcknowledgementFlow
 from doctor.flows.ageing import AgeingFlow
 from doctor.flows.agenda import Agenda
 from doctor.flows.alarm import AlarmFlow
+from doctor.flows.cloud import CloudFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow
+from doctor.flows.fence_readiness import FenceReadiness
+from doctor.flows.fences import Fences
+from doctor.flows.grants import GrantFlow
+from doctor.flows.heartbeat import Heartbeats
+from doctor.flows.marking import MarkingFlow
+from doctor.flows.outage import OutageFlow
 from doctor.flows.policy import PolicyFlow
+from doctor.flows.replay import ReplayFlow
 from doctor.flows.service_levels import ServiceLevels
 from doctor.flows.situation import Situation
 from doctor.flows.subscription import SubscriptionFlow
@@ -22,16 +36,19 @@ from doctor.flows.timelines import Timelines
 from doctor.flows.tokens import TokenFlow
 from doctor.inspector.catalogue import default_catalogue
 from doctor.kit.clock import Clock, SystemClock
-from doctor.model.errors import Flaw, RejectedError
+from doctor.model.errors import Flaw, PermanentError, RejectedError
+from doctor.model.marking import ForceDown
 from doctor.model.notification import Delivery, DeliveryState, StoredNotification
 from doctor.model.subscription import Endpoint, Subscription
-from doctor.ports.channel import Channel
+from doctor.ports.channel import Channel, FixedChannel
 from doctor.ports.controller import Controller
 from doctor.ports.monitor import Monitor
 from doctor.ports.store import Store
 
 ADMINISTRATOR = "admin"
 STORE_FILE = "doctor.db"
+EMBEDDED = "embedded"
+FORCE_DOWN = "force_down"  # of a controller: not for its driver, but for what Doctor does with it
 
 
 class Parts(NamedTuple):
@@ -41,17 +58,26 @@ class Parts(NamedTuple):
     clock: Clock
     store: Store
     channel: Channel
+    fixed_channels: list[FixedChannel]
     situation: Situation
     delivery: DeliveryFlow
     timelines: Timelines
     faults: FaultFlow
     subscriptions: SubscriptionFlow
+    acknowledgements: AcknowledgementFlow
+    outages: OutageFlow
     tokens: TokenFlow
+    grants: GrantFlow | None
     policies: PolicyFlow
     agenda: Agenda
     alarms: AlarmFlow
     service_levels: ServiceLevels
     ageing: AgeingFlow
+    fences: Fences
+    fence_readiness: FenceReadiness
+    controllers: list[Controller]
+    marks: MarkingFlow
+    cloud: CloudFlow
     monitors: list[Monitor]
     doors: App
 
@@ -66,8 +92,15 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     """
     clock = SystemClock()
     store = SqliteStore(settings.data_folder / STORE_FILE)
-    channel = _channel(settings, clock, address or settings.address)
+    fixed = _fixed_channels(settings)
+    channel = _channel(settings, clock, address or settings.address, fixed)
     timelines = Timelines(store)
+
+    policies = PolicyFlow(default_catalogue(), clock)
+    clouds = _clouds(settings)
+    situation = Situation(
+        store, policies.default(), clouds=clouds, public_url=(settings.public_url or "").rstrip("/")
+    )
 
     def on_delivered(notification: StoredNotification, delivery: Delivery) -> None:
         if delivery.state is DeliveryState.DELIVERED and delivery.told and delivery.received:
@@ -78,29 +111,46 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
                 delivery.told,
                 delivery.received,
             )
+            if situation.open:
+                acknowledgements.delivered(notification, delivery)
 
-    delivery = DeliveryFlow(store, channel, clock, on_delivered)
-    policies = PolicyFlow(default_catalogue(), clock)
-    situation = Situation(
-        store, _controller(settings), policies.default(), public_url=(settings.public_url or "").rstrip("/")
-    )
+    delivery = DeliveryFlow(store, channel, clock, on_delivered, heartbeat_of=Heartbeats(situation, clock).of)
+    acknowledgements = AcknowledgementFlow(situation, delivery, clock)
     agenda = Agenda(clock)
     faults = FaultFlow(situation, delivery, timelines, agenda, clock)
-    subscriptions = SubscriptionFlow(situation, delivery, channel, clock)
+    marks = MarkingFlow(situation, clouds, timelines, clock, _force_down(settings, clouds))
+    faults.on_settled(marks.settled)
+    faults.on_isolated(marks.isolated)
+    cloud = CloudFlow(situation, clouds, faults, marks, delivery, clock)
+    subscriptions = SubscriptionFlow(
+        situation, delivery, acknowledgements, channel, clock, settings.limits.of_subscriptions
+    )
+    replays = ReplayFlow(store, delivery)
+    outages = OutageFlow(situation, delivery, faults, clock)
     tokens = TokenFlow(situation, clock)
+    grants = _grants(settings.auth.keystone, clock)
     alarms = AlarmFlow(situation, faults, delivery, agenda, clock)
     service_levels = ServiceLevels(situation, faults, agenda, clock, settings.levels)
     ageing = AgeingFlow(situation, clock, days=settings.retention.days)
+    fencing = read_fencing(settings.fencing)
+    fences = Fences(fencing.devices, fencing.plans, clock)
+    fence_readiness = FenceReadiness(situation, fences, clock, every=fencing.check_every)
     doors = make_doors(
         situation=situation,
         faults=faults,
         delivery=delivery,
         subscriptions=subscriptions,
+        acknowledgements=acknowledgements,
+        replays=replays,
         tokens=tokens,
+        grants=grants,
         timelines=timelines,
         policies=policies,
         alarms=alarms,
         ageing=ageing,
+        fences=fences,
+        fence_readiness=fence_readiness,
+        marks=marks,
         clock=clock,
         levels=settings.levels,
         anonymous_from=settings.anonymous_networks,
@@ -111,18 +161,27 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         clock=clock,
         store=store,
         channel=channel,
+        fixed_channels=fixed,
         situation=situation,
         delivery=delivery,
         timelines=timelines,
         faults=faults,
         subscriptions=subscriptions,
+        acknowledgements=acknowledgements,
+        outages=outages,
         tokens=tokens,
+        grants=grants,
         policies=policies,
         agenda=agenda,
         alarms=alarms,
         service_levels=service_levels,
         ageing=ageing,
-        monitors=_monitors(settings),
+        fences=fences,
+        fence_readiness=fence_readiness,
+        monitors=[*_monitors(settings), *([fence_readiness] if fencing.plans else [])],
+        controllers=list(clouds.values()),
+        marks=marks,
+        cloud=cloud,
         doors=doors,
     )
 
@@ -149,12 +208,61 @@ def administrator(settings: Settings, channel: Channel, clock: Clock) -> Subscri
     )
 
 
-def _channel(settings: Settings, clock: Clock, address: tuple[str, int]) -> Channel:
+def of_channels(channels: Sequence[FixedChannel], clock: Clock) -> Iterator[Subscription]:
+    """Return the subscriptions of the channels that the settings name: each tells what the Administrator may know.
+
+    Each has one of its own, so that a channel that is new hears nothing of what was before it.
+    """
+    for channel in channels:
+        endpoint = channel.endpoint
+        yield Subscription(
+            subscription_id=f"channel-{endpoint.endpoint_id}",
+            project=None,
+            endpoints=(endpoint,),
+            created=clock.now(),
+        )
+
+
+def _fixed_channels(settings: Settings) -> list[FixedChannel]:
+    channels = [
+        plugins.make(plugins.CHANNELS, wish, path=f"channels[{index}]")
+        for index, wish in enumerate(settings.channels)
+    ]
+    known: set[str] = set()
+    for index, channel in enumerate(channels):
+        if channel.endpoint.endpoint_id in known:
+            flaw = Flaw(f"channels[{index}]", f"is there twice: {channel.endpoint.url}")
+            raise RejectedError("the settings are wrong", flaws=[flaw])
+        known.add(channel.endpoint.endpoint_id)
+    return channels
+
+
+def _channel(
+    settings: Settings, clock: Clock, address: tuple[str, int], fixed: Sequence[FixedChannel]
+) -> Channel:
     try:
         endpoint_settings = parse_endpoint_settings(settings.endpoints)
     except ValueError as error:
         raise RejectedError("the settings are wrong", flaws=[flaw_in(str(error))]) from None
-    return WebhookChannel(WebhookSettings(), Guard(endpoint_settings, listen=[address]), clock)
+    webhook = WebhookChannel(
+        WebhookSettings(),
+        Guard(endpoint_settings, listen=[address]),
+        clock,
+        source=(settings.public_url or "").rstrip("/"),
+    )
+    return SwitchChannel(webhook, fixed) if fixed else webhook
+
+
+def _grants(settings: KeystoneSettings | None, clock: Clock) -> GrantFlow | None:
+    if settings is None:
+        return None
+    try:
+        keystone = Keystone(settings)
+    except PermanentError as error:
+        flaw = Flaw("auth.keystone.cloud", str(error))
+        raise RejectedError("the settings are wrong", flaws=[flaw]) from None
+    timeout = timedelta(seconds=settings.timeout)
+    return GrantFlow(keystone, settings.rules, clock, kept_for=settings.kept_for, timeout=timeout)
 
 
 def flaw_in(message: str) -> Flaw:
@@ -163,13 +271,32 @@ def flaw_in(message: str) -> Flaw:
     return Flaw(path, detail)
 
 
-def _controller(settings: Settings) -> Controller:
-    wishes = settings.controllers or [{"driver": "embedded"}]
-    if len(wishes) > 1:
-        flaw = Flaw("controllers[1]", "one controller at a time is supported by this version")
-        raise RejectedError("the settings are wrong", flaws=[flaw])
-    controller: Controller = plugins.make(plugins.CONTROLLERS, wishes[0], path="controllers[0]")
-    return controller
+def _clouds(settings: Settings) -> dict[str, Controller]:
+    """Return the controllers that keep the resource map, by name; none where it is loaded by hand."""
+    found: dict[str, Controller] = {}
+    for index, wish in enumerate(settings.controllers):
+        path = f"controllers[{index}]"
+        own = {name: value for name, value in wish.items() if name != FORCE_DOWN}
+        controller: Controller = plugins.make(plugins.CONTROLLERS, own, path=path)
+        if controller.name == EMBEDDED and len(settings.controllers) == 1:
+            return {}
+        if controller.name == EMBEDDED:
+            flaw = Flaw(
+                path, "the embedded controller stands alone: the map is loaded by hand or kept by a cloud"
+            )
+            raise RejectedError("the settings are wrong", flaws=[flaw])
+        if controller.name in found:
+            flaw = Flaw(
+                f"{path}.name", f"{controller.name!r} is there twice: give each region a name of its own"
+            )
+            raise RejectedError("the settings are wrong", flaws=[flaw])
+        found[controller.name] = controller
+    return found
+
+
+def _force_down(settings: Settings, clouds: dict[str, Controller]) -> dict[str, ForceDown]:
+    wishes = zip(clouds, settings.controllers, strict=True) if clouds else ()
+    return {name: ForceDown(wish.get(FORCE_DOWN, ForceDown.AUTO)) for name, wish in wishes}
 
 
 def _monitors(settings: Settings) -> list[Monitor]:

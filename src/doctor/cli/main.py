@@ -21,8 +21,13 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Look": {
         "alarm": ("doctor.cli.alarm:alarm", "What is wrong now, and what was."),
+        "escalation": (
+            "doctor.cli.escalation:escalation",
+            "Zones whose parts fail too often: decide, or look back.",
+        ),
         "fault": ("doctor.cli.fault:fault", "Faults as their owners see them."),
         "resource": ("doctor.cli.resource:resource", "The resource map: what runs where, and who owns it."),
+        "cloud": ("doctor.cli.cloud:cloud", "The clouds that keep the map, and what is marked there."),
         "capacity": ("doctor.cli.capacity:capacity", "What the zones have, and what is left of it."),
         "report": ("doctor.cli.report:report", "How available VNFs were, and which promises were not kept."),
         "timeline": ("doctor.cli.timeline:timeline", "Where the time went between a fault and its owner."),
@@ -33,8 +38,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "notification": ("doctor.cli.notification:notification", "What was told; follow it live."),
     },
     "Administer": {
+        "fencing": ("doctor.cli.fencing:fencing", "What can cut hosts off, and whether it would."),
         "policy": ("doctor.cli.policy:policy", "The failure policy: what counts as which fault."),
         "token": ("doctor.cli.token:token", "Who may ask Doctor, and what."),
+        "cloud": ("doctor.cli.cloud:cloud", "Make Doctor known in an OpenStack cloud."),
         "completion": ("doctor.cli.completion:completion", "Let the shell complete `doctor` commands."),
     },
 }

@@ -73,6 +73,24 @@ def list_notifications(subscription_id: str | None, after: int, limit: int | Non
 @notification.command()
 @click.argument("notification_id", metavar="ID")
 @json_option
+def acknowledge(notification_id: str, as_json: bool) -> None:
+    """Acknowledge a notification of a subscription that asked for it, so that it is not sent again.
+
+    \b
+    Example:
+      doctor notification acknowledge 0190a1b2-...
+    """
+    with connected() as doctor:
+        doctor.post(f"/v1/notifications/{quote(notification_id, safe='')}/acknowledge")
+    if as_json:
+        print_json({"notification_id": notification_id, "acknowledged": True})
+    else:
+        remark(f"acknowledged {notification_id}")
+
+
+@notification.command()
+@click.argument("notification_id", metavar="ID")
+@json_option
 def handled(notification_id: str, as_json: bool) -> None:
     """Say that what a notification told of has been handled: the switch-over is done.
 

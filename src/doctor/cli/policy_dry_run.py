@@ -101,6 +101,10 @@ def _print(done: Mapping[str, Any]) -> None:
     if rules:
         print_table(("rule", "policy", "seen", "fired", "raised", "cleared"), rules, keep=("rule",))
         click.echo()
+    zones = list(_zones(done["current"]["zones"], done["candidate"]["zones"]))
+    if zones:
+        print_table(("zones", "policy", "asked", "took effect", "over"), zones, keep=("zones",))
+        click.echo()
     for line in summary(done):
         click.echo(line)
 
@@ -121,19 +125,36 @@ def _firing(firing: Mapping[str, Any] | None) -> str:
 def _rules(
     current: Iterable[Mapping[str, Any]], candidate: Iterable[Mapping[str, Any]]
 ) -> Iterable[Sequence[Any]]:
-    """Return the rules that saw anything; one that did the same in both policies stands there once."""
-    before = {one["rule"]: one for one in current}
-    after = {one["rule"]: one for one in candidate}
+    """Return the rules that saw or did anything."""
+    for name, side, one in _sides(current, candidate, "rule"):
+        if one["seen"] or one["raised"] or one["cleared"]:
+            # As text: a zero is a count here, and nothing that is missing.
+            yield [name, side, *(str(one[key]) for key in ("seen", "fired", "raised", "cleared"))]
+
+
+def _zones(
+    current: Iterable[Mapping[str, Any]], candidate: Iterable[Mapping[str, Any]]
+) -> Iterable[Sequence[Any]]:
+    """Return the types of zones of which any would have failed."""
+    for name, side, one in _sides(current, candidate, "type"):
+        if one["asked"] or one["took_effect"]:
+            yield [name, side, *(str(one[key]) for key in ("asked", "took_effect", "over"))]
+
+
+def _sides(
+    current: Iterable[Mapping[str, Any]], candidate: Iterable[Mapping[str, Any]], key: str
+) -> Iterable[tuple[str, str, Mapping[str, Any]]]:
+    """Return what each policy has of each name; what did the same in both stands there once."""
+    before = {one[key]: one for one in current}
+    after = {one[key]: one for one in candidate}
     for name in {**after, **before}:
         old, new = before.get(name), after.get(name)
         if old == new and old is not None:
-            sides = [("both", old)]
+            yield name, "both", old
         else:
-            sides = [(side, one) for side, one in (("in force", old), ("new", new)) if one is not None]
-        for side, one in sides:
-            if one["seen"] or one["raised"] or one["cleared"]:
-                # As text: a zero is a count here, and nothing that is missing.
-                yield [name, side, *(str(one[key]) for key in ("seen", "fired", "raised", "cleared"))]
+            yield from (
+                (name, side, one) for side, one in (("in force", old), ("new", new)) if one is not None
+            )
 
 
 def summary(done: Mapping[str, Any]) -> Iterable[str]:

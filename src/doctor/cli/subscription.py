@@ -11,6 +11,8 @@ from doctor.cli.connection import MISUSED, Failed, connected
 from doctor.cli.output import clean, json_option, print_json, print_list, print_pairs, print_table, remark
 
 EVENTS = ("fault", "maintenance", "capacity", "vim")
+UNNAMED = {"fault", "maintenance", "capacity"}  # what is told to those who name no kind
+FORMATS = ("doctor", "cloudevents", "aodh")
 
 
 @click.group()
@@ -35,12 +37,34 @@ def subscription() -> None:
 @click.option("--fault-type", metavar="TYPE", multiple=True, help="Only of this fault type.")
 @click.option("--cause", "probable_cause", metavar="TEXT", multiple=True, help="Only of this probable cause.")
 @click.option("--min-severity", type=click.Choice(SEVERITIES), help="Only at least as bad.")
-@click.option("--event", type=click.Choice(EVENTS), multiple=True, help="Only of this kind; default: all.")
+@click.option(
+    "--event", type=click.Choice(EVENTS), multiple=True, help="Only of this kind; vim only if named."
+)
+@click.option("--format", "form", type=click.Choice(FORMATS), help="How what is told is written.")
+@click.option("--group", metavar="NAME", help="Of this redundancy group only when too many of it are out.")
+@click.option("--role", metavar="ROLE", help="With --group: count only this role, such as STBY.")
+@click.option(
+    "--more-than", type=click.IntRange(0), metavar="N", help="With --group: so many may be out (2)."
+)
+@click.option(
+    "--within", metavar="DURATION", help="With --group: count failures that began within it (PT5M)."
+)
+@click.option("--when-isolated", is_flag=True, help="Tell of a dead host when it can do no more harm.")
+@click.option("--acknowledge", is_flag=True, help="Tell again until it is acknowledged.")
+@click.option("--heartbeat", metavar="DURATION", help="Say so after this much silence (PT1S to PT1H).")
 @json_option
 def create(
     endpoints: tuple[str, ...],
     secret_file: Path | None,
     min_severity: str | None,
+    form: str | None,
+    group: str | None,
+    role: str | None,
+    more_than: int | None,
+    within: str | None,
+    when_isolated: bool,
+    acknowledge: bool,
+    heartbeat: str | None,
     as_json: bool,
     **lists: Any,
 ) -> None:
@@ -56,6 +80,8 @@ def create(
              --secret-file secret
       doctor subscription create --endpoint http://127.0.0.1:8080/ \\
              --resource vm-1-1 --resource vm-1-2 --min-severity major
+      doctor subscription create --endpoint http://127.0.0.1:8080/ \\
+             --group web --role STBY --more-than 2 --heartbeat PT10S
       (echo -n whsec_; openssl rand -base64 32) > secret      # makes a secret
     """
     secret = _secret(secret_file)
@@ -64,9 +90,22 @@ def create(
     subscribe_filter: dict[str, Any] = {name: list(values) for name, values in lists.items() if values}
     if min_severity is not None:
         subscribe_filter["min_severity"] = min_severity
-    wanted = [{"url": url, **({"secret": secret} if secret else {})} for url in endpoints]
+    counted = {"role": role, "more_than": more_than, "within": within}
+    if group is None and any(value is not None for value in counted.values()):
+        raise click.UsageError(
+            "--role, --more-than and --within say how to count a --group, and there is none"
+        )
+    aggregate = None if group is None else {"group": group, **_given(**counted)}
+    policy = _given(
+        aggregate=aggregate,
+        when="isolated" if when_isolated else None,
+        acknowledge="explicit" if acknowledge else None,
+        heartbeat=heartbeat,
+    )
+    wanted = [{"url": url, **_given(secret=secret, format=form)} for url in endpoints]
+    wish = {"subscribe_filter": subscribe_filter, "endpoints": wanted, **_given(policy=policy or None)}
     with connected() as doctor:
-        made = doctor.post("/v1/subscriptions", {"subscribe_filter": subscribe_filter, "endpoints": wanted})
+        made = doctor.post("/v1/subscriptions", wish)
     for warning in made.get("warnings", ()):
         remark(f"warning: {_warning(warning)}")
     if as_json:
@@ -78,6 +117,10 @@ def create(
     ]
     for one in broken:
         remark(f"now: {clean(one.get('virtual_resource_id'))} is {clean(one.get('virtual_resource_state'))}")
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _secret(file: Path | None) -> str | None:
@@ -131,7 +174,7 @@ def _filter(subscribe_filter: dict[str, Any]) -> str:
     """Write a filter in short: only what restricts."""
     parts = []
     for name, value in subscribe_filter.items():
-        if value and value != "cleared" and not (name == "event" and set(value) == set(EVENTS)):
+        if value and value != "cleared" and not (name == "event" and set(value) in (UNNAMED, set(EVENTS))):
             parts.append(f"{name.removeprefix('virtual_')}={clean(value)}")
     return "; ".join(parts) or "all"
 
@@ -198,3 +241,64 @@ def test(subscription_id: str, as_json: bool) -> None:
         )
     if not all(one["ok"] for one in results):
         click.get_current_context().exit(1)
+
+
+@subscription.command()
+@click.argument("subscription_id", metavar="ID")
+@json_option
+def parked(subscription_id: str, as_json: bool) -> None:
+    """List what an endpoint did not take, and was given up.
+
+    \b
+    Example:
+      doctor subscription parked 0190a1b2-...
+    """
+    with connected() as doctor:
+        found = list(doctor.items(f"/v1/subscriptions/{quote(subscription_id, safe='')}/parked"))
+    if as_json:
+        print_list(found)
+    elif not found:
+        remark("nothing is parked")
+    else:
+        print_table(
+            ("sequence", "url", "attempts", "error"),
+            [
+                [one["sequence"], one.get("url") or one["endpoint_id"], one["attempts"], one["error"]]
+                for one in found
+            ],
+            keep=("sequence",),
+        )
+
+
+@subscription.command()
+@click.argument("subscription_id", metavar="ID")
+@click.option("--from", "first", type=click.IntRange(1), required=True, help="The first sequence.")
+@click.option("--to", "last", type=click.IntRange(1), help="The last sequence; default: the first.")
+@click.option("--all", "everything", is_flag=True, help="Also what was delivered, not only what is parked.")
+@click.option("--endpoint", "endpoint_id", metavar="ENDPOINT_ID", help="To this endpoint only.")
+@json_option
+def replay(
+    subscription_id: str,
+    first: int,
+    last: int | None,
+    everything: bool,
+    endpoint_id: str | None,
+    as_json: bool,
+) -> None:
+    """Send notifications once more: the same bytes under the same ids, marked by the header doctor-replay.
+
+    \b
+    Examples:
+      doctor subscription replay 0190a1b2-... --from 17
+      doctor subscription replay 0190a1b2-... --from 1 --to 100 --all
+    """
+    wish = {"from": first, "to": first if last is None else last, "parked_only": not everything}
+    with connected() as doctor:
+        answer = doctor.post(
+            f"/v1/subscriptions/{quote(subscription_id, safe='')}/replay",
+            {**wish, **_given(endpoint_id=endpoint_id)},
+        )
+    if as_json:
+        print_json(answer)
+    else:
+        remark(f"deliveries to be made: {answer['deliveries']}")

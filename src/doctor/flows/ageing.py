@@ -6,6 +6,7 @@ from datetime import timedelta
 import msgspec
 import structlog
 
+from doctor.flows.escalation import forget_escalations
 from doctor.flows.situation import ALARM_MEMO, SETTING_MEMO, Situation
 from doctor.kit.clock import Clock
 from doctor.model.ageing import AGEING_SEVERITIES, Ageing, Keep
@@ -51,7 +52,7 @@ class AgeingFlow:
         log.info("ageing.applied", user=user)
 
     async def forget(self) -> None:
-        """Forget what is too old or too much, with the notes of the alarms that go.
+        """Forget what is too old or too much, with the notes of the alarms and the escalations that go.
 
         Raises:
             StoreError: not everything could be forgotten; the next time finds it.
@@ -60,7 +61,8 @@ class AgeingFlow:
         before = now - timedelta(days=self._days)
         gone = await self._situation.store.prune(before=before, faults=self.current.limits(now))
         notes = await self._forget_notes()
-        log.info("store.pruned", gone=gone, notes=notes)
+        escalations = await forget_escalations(self._situation)
+        log.info("store.pruned", gone=gone, notes=notes, escalations=escalations)
 
     async def _forget_notes(self) -> int:
         situation = self._situation

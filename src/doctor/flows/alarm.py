@@ -16,15 +16,14 @@ from doctor.alarms import notes
 from doctor.flows.agenda import Agenda
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow
+from doctor.flows.notices import Notices
 from doctor.flows.situation import ALARM_MEMO, Situation
-from doctor.flows.telling import written
+from doctor.flows.step import Draft
 from doctor.kit.clock import Clock
-from doctor.model.alarm import Alarm, AlarmedFault, Transition
+from doctor.model.alarm import Alarm, AlarmedFault
 from doctor.model.alarm_note import AlarmNote
 from doctor.model.errors import Flaw, Reason, RejectedError
 from doctor.model.identity import Identity
-from doctor.model.notification import StoredNotification
-from doctor.notifier.matching import tellings
 from doctor.ports.store import Change, Memo
 
 log = structlog.get_logger(__name__)
@@ -53,6 +52,7 @@ class AlarmFlow:
         self._delivery = delivery
         self._agenda = agenda
         self._clock = clock
+        self._notices = Notices(situation)
 
     def start(self) -> None:
         """Plan the ends of the shelvings that the store knows."""
@@ -138,7 +138,7 @@ class AlarmFlow:
 
     async def _unshelve(self, shelved: Sequence[AlarmNote], *, user: str, now: datetime) -> None:
         """Take alarms back; their owners are told of those that have changed meanwhile."""
-        change = Change()
+        draft = Draft(now)
         for note in shelved:
             found = self._situation.book.alarm(note.alarm_id)
             if found is None:  # it is over, and its owner knows
@@ -146,27 +146,13 @@ class AlarmFlow:
             else:
                 after = notes.unshelved(note, user=user, now=now)
             self._situation.notes.put(after)
-            change.memos.append(_memo(after))
+            draft.change.memos.append(_memo(after))
             if found is not None and note.shelving is not None and notes.has_moved(note.shelving, found[1]):
-                change.notifications += self._told_now(*found, after, now)
-        if change.memos:
-            await self._situation.keep(change)
-            self._delivery.dispatch(change.notifications)
+                self._notices.of_unshelved(*found, occasion_of(after, after.shelvings), draft)
+        if draft.change.memos:
+            await self._situation.keep(draft.change)
+            self._delivery.dispatch(draft.change.notifications)
         self._plan()
-
-    def _told_now(
-        self, record: AlarmedFault, alarm: Alarm, note: AlarmNote, now: datetime
-    ) -> list[StoredNotification]:
-        situation = self._situation
-        transition = Transition(record=record, changed=(alarm,))
-        describer = situation.describer(alarm.project)
-        return [
-            written(
-                situation, telling, record, describer, now=now, occasion=occasion_of(note, note.shelvings)
-            )
-            for telling in tellings(transition, situation.subscriptions)
-            if telling.subscription.project == alarm.project
-        ]
 
     async def _unshelve_due(self, now: datetime) -> None:
         await self._situation.ready()

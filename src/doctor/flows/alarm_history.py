@@ -73,19 +73,22 @@ class AlarmHistory:
     ) -> list[HistoryItem]:
         concerned = self._concerned(alarm, scope)
         ids = {
-            (occasion, one.subscription_id): _id(record, occasion, one)
+            (occasion, one.subscription_id): _ids(record, occasion, one)
             for occasion in occasions
             for one in concerned
         }
-        others = await self._former(record, scope, set(ids.values()))
-        rows = await self._situation.store.outgoing([*ids.values(), *others], naming=alarm.alarm_id)
+        expected = [one for each in ids.values() for one in each]
+        others = await self._unexpected(record, scope, concerned, set(expected))
+        rows = await self._situation.store.outgoing([*expected, *others], naming=alarm.alarm_id)
         sent = {row.notification_id: row for row in rows}
         items: list[HistoryItem] = []
         for occasion in occasions:
             items += self._on(occasion, record, concerned, ids, sent, note)
         for notification_id in others:
             if notification_id in sent:
-                items += _ends(sent[notification_id], None, None)
+                row = sent[notification_id]
+                known = next((one for one in concerned if one.subscription_id == row.subscription_id), None)
+                items += _ends(row, known, None)
         return items
 
     def _on(
@@ -93,17 +96,18 @@ class AlarmHistory:
         occasion: _Occasion,
         record: AlarmedFault,
         concerned: list[Subscription],
-        ids: dict[tuple[_Occasion, str], str],
+        ids: dict[tuple[_Occasion, str], tuple[str, ...]],
         sent: dict[str, Outgoing],
         note: AlarmNote | None,
     ) -> Iterator[HistoryItem]:
         """Say who was told of one thing, and who was not."""
         anybody = False
         for subscription in concerned:
-            row = sent.get(ids[occasion, subscription.subscription_id])
-            if row is not None:
+            rows = [sent[one] for one in ids[occasion, subscription.subscription_id] if one in sent]
+            if rows:
                 anybody = True
-                yield from _ends(row, subscription, occasion.kind)
+                for row in rows:
+                    yield from _ends(row, subscription, occasion.kind)
                 continue
             if subscription.created > occasion.time or (
                 occasion.occasion and subscription.project != occasion.alarm.project
@@ -116,6 +120,8 @@ class AlarmHistory:
             )
             if occasion.occasion and why is None:
                 continue  # nothing had changed meanwhile
+            if why is None and subscription.is_patient:
+                why = Unheard.HELD_BACK
             yield HistoryItem(
                 time=occasion.time,
                 what=Happening.NOT_TOLD,
@@ -138,18 +144,30 @@ class AlarmHistory:
             return list(subscriptions.of(scope))
         return [*subscriptions.of(alarm.project), *subscriptions.of(None)]
 
-    async def _former(self, record: AlarmedFault, scope: str | None, known: set[str]) -> list[str]:
-        """Return the ids of notifications to subscriptions that are gone; for the Administrator only."""
-        if scope is not None:
-            return []
+    async def _unexpected(
+        self, record: AlarmedFault, scope: str | None, concerned: list[Subscription], known: set[str]
+    ) -> list[str]:
+        """Return the ids of other notifications of a fault: told later than it happened, or to subscriptions that are gone.
+
+        Of those that are gone the Administrator alone is told.
+        """
         timeline = await self._timelines.recall(record.fault.fault_key)
-        told = timeline.consumers if timeline else ()
-        return [one.notification_id for one in told if one.notification_id not in known]
+        theirs = {one.subscription_id for one in concerned}
+        return [
+            one.notification_id
+            for one in (timeline.consumers if timeline else ())
+            if one.notification_id not in known and (scope is None or one.subscription_id in theirs)
+        ]
 
 
-def _id(record: AlarmedFault, occasion: _Occasion, subscription: Subscription) -> str:
+def _ids(record: AlarmedFault, occasion: _Occasion, subscription: Subscription) -> tuple[str, ...]:
+    """Return the ids under which a subscription was told of something: an end may have been a correction."""
     fault = replace(record.fault, transition=occasion.transition)
-    return notification_id_of(subscription.subscription_id, fault, occasion.kind, occasion.occasion)
+    is_end = occasion.kind is NotificationType.FAULT_CLEARED
+    kinds = (occasion.kind, NotificationType.CORRECTION) if is_end else (occasion.kind,)
+    return tuple(
+        notification_id_of(subscription.subscription_id, fault, kind, occasion.occasion) for kind in kinds
+    )
 
 
 def _life(moments: Iterable[Moment], repeats: int) -> Iterator[HistoryItem]:

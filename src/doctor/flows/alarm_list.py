@@ -1,16 +1,18 @@
 """Tells every subscription all that is open, after state had to be restored [IFA 005, alarm list rebuilt]."""
 
 import asyncio
+from functools import partial
 
 import structlog
 
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.situation import Situation
+from doctor.flows.step import Draft
+from doctor.flows.telling import tell
 from doctor.kit.clock import Clock
-from doctor.model.notification import StoredNotification
 from doctor.model.subscription import EventKind
 from doctor.notifier.alarm_list import write_list
-from doctor.ports.store import Change
+from doctor.notifier.restraint import Restraint, is_kept_back
 
 log = structlog.get_logger(__name__)
 
@@ -41,25 +43,19 @@ class AlarmListFlow:
                 EventKind.FAULT, subscription.project
             ):
                 continue
-            now = self._clock.now()
-            sequence = situation.next_sequence(subscription_id)
-            notification_id, body = write_list(
+            draft = Draft(self._clock.now())
+            restraint = situation.restraints.get(subscription_id, Restraint())
+            write = partial(
+                write_list,
                 subscription,
                 situation.book,
                 situation.describer(subscription.project),
-                sequence=sequence,
-                now=now,
+                is_kept_back=partial(is_kept_back, subscription, restraint, situation.resources),
+                now=draft.now,
             )
-            notification = StoredNotification(
-                notification_id=notification_id,
-                subscription_id=subscription_id,
-                sequence=sequence,
-                fault_key="",
-                created=now,
-                body=body,
-            )
-            await situation.keep(Change(notifications=[notification]))
-            self._delivery.dispatch([notification])
+            tell(situation, subscription, write, draft)
+            await situation.keep(draft.change)
+            self._delivery.dispatch(draft.change.notifications)
             told += 1
         log.info("alarm_list.rebuilt", subscriptions=told, user=user)
         return told

@@ -1,12 +1,12 @@
 """Measures the availability of VNFs from the faults that are open and those that are kept."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from doctor.flows.machine_outages import outage_of, outages_in, past_outages
 from doctor.flows.situation import Situation
 from doctor.model.alarm import Alarm
-from doctor.model.resource import VIRTUAL_MACHINE, VirtualResource
+from doctor.model.resource import VIRTUAL_MACHINE
 from doctor.model.resource_map import ResourceMap
 from doctor.profiler.availability import Levels, Outage, VnfAvailability, Window, measure, vnfs
 
@@ -37,8 +37,8 @@ def _measured(
         place = (alarm.project or "", alarm.resource_id)
         outages.setdefault(place, []).append(outage_of(alarm))
     ids = resources.virtual_ids if owner is None else resources.owned_by(owner)
-    machines: Iterable[VirtualResource] = (resources.virtual[one] for one in ids)
-    found = vnfs(one for one in machines if one.type == VIRTUAL_MACHINE)
+    machines = (resources.virtual.get(one) for one in ids)  # of which some may go meanwhile
+    found = vnfs(one for one in machines if one is not None and one.type == VIRTUAL_MACHINE)
     return [
         measure(
             members,

@@ -76,7 +76,10 @@ class Conclusions:
                 case suspicion.Relieved(record) if record.fault.rule == suspicion.STORM:
                     self._judgement.calms_down(record.fault.resource_id, policy.storm, step.now)
                 case suspicion.Relieved(record):
-                    self._settlement.end(record, step)
+                    if (
+                        situation.book.fault(record.fault.fault_key) is not None
+                    ):  # another rule may have ended it
+                        self._settlement.end(record, step)
                 case suspicion.Suspected(supplier, fault_type):
                     known = situation.book.open_fault(supplier, fault_type)
                     if known is not None:

@@ -10,6 +10,7 @@ under the same id [I-4].
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
 
 import structlog
 
@@ -34,23 +35,50 @@ log = structlog.get_logger(__name__)
 
 IN_MEMORY = 64
 REFUSALS_BEFORE_PARKING = 3
+UNREACHABLE_AFTER = 3.0  # seconds from the first failed attempt: a restart of the other side is no outage
+REPLAY_TRIES = 3
+CLOSE_ENOUGH = 0.001  # seconds: timers may come a hair too early
 
 OnDelivered = Callable[[StoredNotification, Delivery], None]
 Keep = Callable[[Change], Awaitable[None]]
+HeartbeatOf = Callable[[str], StoredNotification]  # of a subscription, by its id
+
+
+class OnOutage(Protocol):
+    """Hears of endpoints that answer no more, or again (or are no longer ours to ask)."""
+
+    def unreachable(self, subscription_id: str, endpoint: Endpoint, error: str) -> None:
+        """Note that an endpoint has not answered for `UNREACHABLE_AFTER`."""
+        ...
+
+    def back(self, subscription_id: str, endpoint: Endpoint) -> None:
+        """Note that it is no longer so."""
+        ...
 
 
 class DeliveryFlow:
     """All lanes. `run` owns their tasks; outside of it messages only gather.
 
-    ``keep`` makes durable that a message is left out; who owns the memory that a failure puts in doubt sets it.
+    ``heartbeat_of`` writes what a silent subscription is told; ``on_outage`` may be set later. ``keep`` makes durable
+    that a message is left out; who owns the memory that a failure puts in doubt sets it.
     """
 
-    def __init__(self, store: Store, channel: Channel, clock: Clock, on_delivered: OnDelivered) -> None:
+    def __init__(
+        self,
+        store: Store,
+        channel: Channel,
+        clock: Clock,
+        on_delivered: OnDelivered,
+        *,
+        heartbeat_of: HeartbeatOf | None = None,
+    ) -> None:
+        self.on_outage: OnOutage | None = None
         self._store = store
         self._channel = channel
         self._clock = clock
         self._on_delivered = on_delivered
         self.keep: Keep = store.commit
+        self._heartbeat_of = heartbeat_of
         self._lanes: dict[str, dict[str, Lane]] = {}
         self._watchers: dict[str, asyncio.Event] = {}
         self._tasks: asyncio.TaskGroup | None = None
@@ -63,6 +91,7 @@ class DeliveryFlow:
                 for lanes in self._lanes.values():
                     for lane in lanes.values():
                         self._wake(lane)
+                        self._beat_from_now(lane)
                 await asyncio.Event().wait()
             finally:
                 self._tasks = None
@@ -79,10 +108,12 @@ class DeliveryFlow:
             if lane is None:
                 lane = Lane(subscription.subscription_id, endpoint)
             lane.endpoint, lane.gone = endpoint, False
+            lane.heartbeat = subscription.heartbeat.total_seconds() if subscription.heartbeat else None
             lanes[endpoint.endpoint_id] = lane
             self._wake(lane)
+            self._beat_from_now(lane)
         for lane in known.values():
-            lane.close()
+            self._close(lane)
         self._lanes[subscription.subscription_id] = lanes
 
     def catch_up(self, subscriptions: Iterable[Subscription], last_sequence: Callable[[str], int]) -> None:
@@ -101,7 +132,7 @@ class DeliveryFlow:
     def forget(self, subscription_id: str) -> None:
         """Tell the endpoints of a subscription nothing more."""
         for lane in self._lanes.pop(subscription_id, {}).values():
-            lane.close()
+            self._close(lane)
         self._rouse(subscription_id)
         self._watchers.pop(subscription_id, None)
 
@@ -112,6 +143,31 @@ class DeliveryFlow:
                 lane.put(notification)
                 self._wake(lane)
             self._rouse(notification.subscription_id)
+
+    def repeat(
+        self, notification: StoredNotification, endpoint_id: str, *, attempt: int, replay: bool = False
+    ) -> bool:
+        """Send once more what an endpoint was sent before, when nothing new waits for it; tell whether there is one.
+
+        ``attempt`` counts on from what was tried before. A ``replay`` was asked for by a person: it says so.
+        """
+        lane = self._lanes.get(notification.subscription_id, {}).get(endpoint_id)
+        if lane is None:
+            return False
+        lane.repeats.append(Repeat(notification, attempt, replay))
+        self._wake(lane)
+        return True
+
+    def remember_outage(self, subscription_id: str, endpoint_id: str) -> bool:
+        """Take over from before a restart that an endpoint was unreachable; tell whether there is one."""
+        lane = self._lanes.get(subscription_id, {}).get(endpoint_id)
+        if lane is not None:
+            lane.reported = True
+        return lane is not None
+
+    def _close(self, lane: "Lane") -> None:
+        lane.close()
+        self._is_back(lane)
 
     def watcher(self, subscription_id: str) -> asyncio.Event:
         """Return what is set at the next notification of a subscription, and once; ask before looking what is there."""
@@ -132,9 +188,14 @@ class DeliveryFlow:
         try:
             while not lane.closed.is_set():
                 notification = lane.next() or await self._fetch(lane)
-                if notification is None:
+                if notification is not None:
+                    await self._tell(lane, notification)
+                elif lane.repeats:
+                    await self._tell_again(lane, lane.repeats.popleft())
+                elif lane.beat:
+                    await self._beat(lane)
+                else:
                     return
-                await self._tell(lane, notification)
         finally:
             lane.busy = False
 
@@ -167,9 +228,7 @@ class DeliveryFlow:
             outcome = await self._attempt(lane, notification, attempt)
             match outcome:
                 case Delivered():
-                    delivery = self._close_case(lane, notification, DeliveryState.DELIVERED, attempt, outcome)
-                    self._store.later(Change(deliveries=[delivery]))
-                    self._on_delivered(notification, delivery)
+                    self._is_received(lane, notification, attempt, outcome)
                     return
                 case Gone():
                     lane.gone = True
@@ -190,14 +249,120 @@ class DeliveryFlow:
             lane.note(attempt, outcome)
             await lane.pause(_wait(outcome, attempt + 1))
 
-    async def _attempt(self, lane: "Lane", notification: StoredNotification, attempt: int) -> DeliveryOutcome:
-        if lane.gone:
+    async def _tell_again(self, lane: "Lane", repeat: "Repeat") -> None:
+        """Send a message that the endpoint had before; what it does not take now is left as it was."""
+        tries = REPLAY_TRIES if repeat.replay else 1
+        error = ""
+        for number in range(tries):
+            attempt = repeat.attempt + number
+            outcome = await self._attempt(lane, repeat.notification, attempt, replay=repeat.replay)
+            if isinstance(outcome, Delivered):
+                self._is_received(lane, repeat.notification, attempt, outcome)
+                return
+            if lane.closed.is_set() or lane.gone:
+                return
+            error = outcome.error
+            if number + 1 < tries:
+                await lane.pause(_wait(outcome, number + 2))
+        log.warning(
+            "notification.not_repeated",
+            subscription_id=lane.subscription_id,
+            sequence=repeat.notification.sequence,
+            error=error,
+        )
+
+    async def _attempt(
+        self, lane: "Lane", notification: StoredNotification, attempt: int, *, replay: bool = False
+    ) -> DeliveryOutcome:
+        if lane.gone and not replay:
             return Gone("the endpoint answered 410 Gone before; change the subscription to use it again")
+        began = lane.sent = self._clock.monotonic()
+        lane.beat = False
+        outcome: DeliveryOutcome
         try:
-            return await self._channel.deliver(lane.endpoint, notification, attempt=attempt)
+            if replay:
+                outcome = await self._channel.deliver(
+                    lane.endpoint, notification, attempt=attempt, replay=True
+                )
+            else:
+                outcome = await self._channel.deliver(lane.endpoint, notification, attempt=attempt)
         except Exception as error:  # a defect of a channel must not stop the other lanes
             log.exception("channel.broken", subscription_id=lane.subscription_id)
-            return Failed(f"internal error: {type(error).__name__}")
+            outcome = Failed(f"internal error: {type(error).__name__}")
+        if isinstance(outcome, Failed):
+            self._fails(lane, began, outcome)
+        elif lane.failing_since is not None or lane.reported:
+            self._is_back(lane)
+        return outcome
+
+    # --- heartbeats ---
+
+    def _beat_from_now(self, lane: "Lane") -> None:
+        """Tell a lane that is silent for long that it is; from now on, or no more."""
+        if self._tasks is None or lane.beats_every == lane.heartbeat:
+            return
+        lane.beats_every = lane.heartbeat
+        if lane.beater is not None:
+            lane.beater.cancel()
+            lane.beater = None
+        if lane.heartbeat is not None:
+            lane.sent = self._clock.monotonic()
+            name = f"heartbeat {lane.endpoint.endpoint_id}"
+            lane.beater = self._tasks.create_task(self._beats(lane, lane.heartbeat), name=name)
+
+    async def _beats(self, lane: "Lane", every: float) -> None:
+        while not lane.closed.is_set():
+            silence = self._clock.monotonic() - lane.sent
+            if silence < every - CLOSE_ENOUGH:
+                await lane.pause(every - silence)
+                continue
+            lane.sent += every
+            lane.beat = True
+            self._wake(lane)
+
+    async def _beat(self, lane: "Lane") -> None:
+        """Send one heartbeat: it uses no sequence, and the next one is its repeat."""
+        lane.beat = False
+        if self._heartbeat_of is not None and not lane.gone:
+            notification = self._heartbeat_of(lane.subscription_id)
+            lane.beating = True
+            try:
+                await self._attempt(lane, notification, 1)
+            finally:
+                lane.beating = False
+
+    # --- endpoints that do not answer ---
+
+    def _fails(self, lane: "Lane", began: float, outcome: Failed) -> None:
+        if lane.reported:
+            return
+        waited = self._clock.monotonic() - began
+        if lane.failing_since is None:
+            lane.failing_since = began
+            if not lane.beating and self._tasks is not None:
+                self._tasks.create_task(
+                    self._report(lane, began, UNREACHABLE_AFTER - waited, outcome), name="outage"
+                )
+        elif lane.beating and self._clock.monotonic() - lane.failing_since >= UNREACHABLE_AFTER:
+            self._is_out(lane, outcome)
+
+    async def _report(self, lane: "Lane", since: float, seconds: float, outcome: Failed) -> None:
+        await lane.pause(max(seconds, 0.0))
+        if lane.failing_since == since and not lane.reported and not lane.closed.is_set():
+            self._is_out(lane, outcome)
+
+    def _is_out(self, lane: "Lane", outcome: Failed) -> None:
+        lane.reported = True
+        log.warning("endpoint.unreachable", subscription_id=lane.subscription_id, url=lane.endpoint.url)
+        if self.on_outage is not None:
+            self.on_outage.unreachable(lane.subscription_id, lane.endpoint, outcome.error)
+
+    def _is_back(self, lane: "Lane") -> None:
+        lane.failing_since = None
+        if lane.reported:
+            lane.reported = False
+            if self.on_outage is not None:
+                self.on_outage.back(lane.subscription_id, lane.endpoint)
 
     async def _park(self, lane: "Lane", delivery: Delivery) -> None:
         """Make it durable that a message is left out, before the next one is sent.
@@ -213,6 +378,13 @@ class DeliveryFlow:
                 attempt += 1
                 log.warning("parking.failed", subscription_id=lane.subscription_id, error=str(error))
                 await lane.pause(retry.delay_before(attempt))
+
+    def _is_received(
+        self, lane: "Lane", notification: StoredNotification, attempt: int, outcome: Delivered
+    ) -> None:
+        delivery = self._close_case(lane, notification, DeliveryState.DELIVERED, attempt, outcome)
+        self._store.later(Change(deliveries=[delivery]))
+        self._on_delivered(notification, delivery)
 
     def _close_case(
         self,
@@ -251,11 +423,21 @@ def _wait(outcome: DeliveryOutcome, attempt: int) -> float:
     return max(wished or 0.0, retry.delay_before(attempt))
 
 
+class Repeat(NamedTuple):
+    """What an endpoint had before, to be sent again."""
+
+    notification: StoredNotification
+    attempt: int
+    replay: bool
+
+
 class Lane:
     """What waits for one endpoint.
 
     ``queued`` is the last sequence that was taken into memory. A lane that is ``behind`` takes nothing more into
     memory until it has caught up from the outbox, so that the order holds whatever comes in between.
+    ``repeats`` wait until nothing new does. ``beat`` is a heartbeat that is due; ``reported`` is whether it was said
+    that the endpoint cannot be reached.
     """
 
     def __init__(self, subscription_id: str, endpoint: Endpoint) -> None:
@@ -267,6 +449,14 @@ class Lane:
         self.gone = False
         self.closed = asyncio.Event()
         self.missed = 0
+        self.repeats: deque[Repeat] = deque()
+        self.sent = 0.0
+        self.heartbeat: float | None = None
+        self.beats_every: float | None = None
+        self.beater: asyncio.Task[None] | None = None
+        self.beat = self.beating = False
+        self.failing_since: float | None = None
+        self.reported = False
         self._waiting: deque[StoredNotification] = deque()
 
     def put(self, notification: StoredNotification) -> None:

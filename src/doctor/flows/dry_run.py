@@ -24,6 +24,7 @@ from doctor.kit.clock import Clock
 from doctor.kit.unsaid import unsaid
 from doctor.model.errors import Flaw, Reason, RejectedError
 from doctor.model.event import EventBatch
+from doctor.model.resource_map import ResourceMap
 
 log = structlog.get_logger(__name__)
 
@@ -47,10 +48,20 @@ class RuleTally(msgspec.Struct, frozen=True, kw_only=True):
     cleared: int
 
 
+class ZoneTrial(msgspec.Struct, frozen=True, kw_only=True):
+    """What the failures would have meant for the zones of one type: ``asked`` is how often somebody had to decide."""
+
+    type: str
+    asked: int
+    took_effect: int
+    over: int
+
+
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """What one policy made of the events."""
 
     rules: list[RuleTally]
+    zones: list[ZoneTrial]
     ignored: int
     still_open: int
 
@@ -98,7 +109,13 @@ class DryRunFlow:
         try:
             candidate = await self._policies.read(text)
             comparison = await asyncio.to_thread(
-                Comparison, self._situation, candidate.selector, self._reader, since=since, limit=limit
+                Comparison,
+                self._situation,
+                candidate.selector,
+                self._situation.resources.copy(),
+                self._reader,
+                since=since,
+                limit=limit,
             )
             deadline = self._clock.monotonic() + MOST_SECONDS
             await self._read_through(comparison, since, deadline)
@@ -122,12 +139,19 @@ class Comparison:
     """Two policies, and what they have made of the events so far."""
 
     def __init__(
-        self, life: Situation, candidate: Selector, reader: Reader, *, since: datetime, limit: int
+        self,
+        life: Situation,
+        candidate: Selector,
+        resources: ResourceMap,
+        reader: Reader,
+        *,
+        since: datetime,
+        limit: int,
     ) -> None:
         self.truncated = False
         self._since = since
-        self._current = Rehearsal(life, life.selector, since)
-        self._candidate = Rehearsal(life, candidate, since)
+        self._current = Rehearsal(life, life.selector, resources, since)
+        self._candidate = Rehearsal(life, candidate, resources, since)
         self._reader = reader
         self._left = limit
         self._events = self._duplicates = self._unreadable = 0
@@ -201,6 +225,10 @@ def _trial(rehearsal: Rehearsal) -> Trial:
     tallies = rehearsal.tallies
     return Trial(
         rules=[_rule_tally(name, tally) for name, tally in tallies.by_rule.items()],
+        zones=[
+            ZoneTrial(type=name, asked=tally.asked, took_effect=tally.took_effect, over=tally.over)
+            for name, tally in tallies.by_zone.items()
+        ],
         ignored=tallies.ignored,
         still_open=rehearsal.still_open,
     )

@@ -7,11 +7,12 @@ Up to saving nothing waits: a step is decided in memory, in the order in which e
 without locks. The answer to the Monitor comes after saving [I-1], telling right behind it.
 
 Of one event `FaultFlow` decides which fault it is. What the fault does to alarms, notifications and the capacity is
-brought about in `settlement`, what follows from several faults together in `conclusion`, what is only foreseen in
-`foresight`, and whether it is believed by now, or comes and goes, is asked of `judgement`. All of them write into the
-one `Step`.
+brought about in `settlement` (whom it is told to in `notices`), what follows from several faults together in
+`conclusion`, what is only foreseen in `foresight`, and whether it is believed by now, or comes and goes, is asked of
+`judgement`. All of them write into the one `Step`.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
@@ -20,30 +21,37 @@ import msgspec
 
 from doctor.flows.agenda import Agenda
 from doctor.flows.conclusion import Conclusions
+from doctor.flows.correction import concerned
 from doctor.flows.foresight import Foresights
 from doctor.flows.judgement import OWN, Judgement
 from doctor.flows.memory import Expected, Key
+from doctor.flows.notices import Notices
 from doctor.flows.settlement import Settlement
-from doctor.flows.situation import Situation
+from doctor.flows.situation import ISOLATION_MEMO, Situation
 from doctor.flows.step import Step
-from doctor.flows.telling import written
+from doctor.flows.zones import ZoneWatch
 from doctor.inspector import diagnosis
+from doctor.inspector.escalation import Move
 from doctor.inspector.prediction import PREFIX
 from doctor.inspector.selection import Clear, Foretold, Ignored, Raise, TakenBack, Unnamed
+from doctor.kit import retry
 from doctor.kit.clock import Clock
 from doctor.kit.ids import stable_ids
 from doctor.model.alarm import AlarmedFault, Transition
 from doctor.model.checkpoint import Checkpoint, Timeline
+from doctor.model.errors import Reason, RejectedError, StoreError
 from doctor.model.event import EventBatch, RawEvent
+from doctor.model.map_news import MapDelta
 from doctor.model.notification import StoredNotification
+from doctor.model.resource import Isolation
+from doctor.model.resource_map import OwnersBefore, ResourceMap
 from doctor.model.subscription import Subscription
-from doctor.notifier.matching import tellings
-from doctor.notifier.message import Outlooks
-from doctor.ports.store import Change
+from doctor.ports.store import Change, Memo
 
 LET_GO = "let go of what no rule stands behind"
 
 OnSettled = Callable[[Sequence[Transition]], None]
+OnIsolated = Callable[[str], None]
 
 
 class Reported(NamedTuple):
@@ -108,13 +116,17 @@ class FaultFlow:
         self._clock = clock
         self._agenda = agenda
         self._judgement = Judgement(situation, clock, agenda, self._calm, self._silence, self._lull)
-        self._settlement = Settlement(situation, clock, self._notify)
+        self._notices = Notices(situation)
+        self._settlement = Settlement(situation, clock, self._notices)
         self._conclusions = Conclusions(situation, self._settlement, self._judgement)
         self._foresights = Foresights(
             situation, self._settlement, self._judgement, agenda, clock, self._look_ahead
         )
+        self._zones = ZoneWatch(situation, self._settlement, agenda, self._zone_due)
         self._on_settled: list[OnSettled] = []
+        self._on_isolated: list[OnIsolated] = []
         situation.on_restored(self._catch_up)
+        situation.on_restored(self._watch_zones)
         situation.on_policy(self._look_back)
         delivery.keep = situation.keep
 
@@ -128,6 +140,10 @@ class FaultFlow:
         self._judgement.resume()
         self._foresights.resume()
         self._look_back()
+
+    def _watch_zones(self) -> None:
+        """Note when something is due in which zone, as it is by what is known and in force now."""
+        self._zones.resume(self._clock.now())
 
     async def accept(self, reports: Iterable[Reported]) -> list[Accepted]:
         """Judge reports in their order, and return when all that follows from them is durable.
@@ -163,6 +179,7 @@ class FaultFlow:
                     self._judge(event, event_id, step)
                 else:
                     situation.unnamed.count(event.type)
+                self._zones.heed(step)
         batch = EventBatch(
             received_time=report.received,
             source=report.source,
@@ -282,15 +299,6 @@ class FaultFlow:
         self._settlement.end(record, step)
         self._conclusions.draw(record.fault.resource_id, record.fault.fault_key, step)
 
-    def _notify(self, transition: Transition, outlooks: Outlooks, step: Step) -> None:
-        """Write the notifications of a transition, each with the next number of its subscription."""
-        situation = self._situation
-        for telling in tellings(transition, situation.subscriptions, situation.notes.shelved):
-            describer = situation.describer(telling.subscription.project, outlooks)
-            step.change.notifications.append(
-                written(situation, telling, transition.record, describer, now=step.now)
-            )
-
     def _tell(self, step: Step) -> None:
         """Hand over what is saved (T5)."""
         if step.timelines or step.cleared_faults:
@@ -301,12 +309,17 @@ class FaultFlow:
             for fault_key in step.cleared_faults:
                 self._timelines.stamp(fault_key, Checkpoint.RESOLVED, saved)
         self._delivery.dispatch(step.change.notifications)
-        for settled in self._on_settled:
-            settled(step.transitions)
+        if step.transitions:
+            for settled in self._on_settled:
+                settled(step.transitions)
 
     def on_settled(self, settled: OnSettled) -> None:
-        """Have this called with what each step did to faults, when it is kept and told."""
+        """Have this called with what a step did to faults, once that is kept and on its way to those who are told."""
         self._on_settled.append(settled)
+
+    def on_isolated(self, isolated: OnIsolated) -> None:
+        """Have this called with a host once it is kept how far its isolation got."""
+        self._on_isolated.append(isolated)
 
     # --- what no event brings about ---
 
@@ -319,6 +332,15 @@ class FaultFlow:
             StoreError: it was not kept.
         """
         await self._by_itself(lambda step: self._end_by_hand(fault_key, step), user=user)
+
+    async def decide(self, escalation_id: str, move: Move, *, user: str, comment: str = "") -> None:
+        """Say whether a zone has failed whose parts have failed too often; to say the same twice is no error.
+
+        Raises:
+            RejectedError: there is nothing of this id to decide, or not any more.
+            StoreError: it was not kept.
+        """
+        await self._by_itself(lambda step: self._zones.decide(escalation_id, move, comment, step), user=user)
 
     def _end_by_hand(self, fault_key: str, step: Step) -> None:
         """Take a person's word that a fault is over, whatever was folded, and whatever would follow from others."""
@@ -344,6 +366,9 @@ class FaultFlow:
         step = Step(self._clock.now(), user=user)
         try:
             decide(step)
+            self._zones.heed(step)
+        except RejectedError:  # before anything was done
+            raise
         except Exception:  # a defect of ours: what memory has of this step is not kept
             situation.doubt()
             raise
@@ -354,6 +379,7 @@ class FaultFlow:
         """See whether the policy that is in force now stands behind what was concluded before."""
         if self._conclusions.unfounded:
             self._agenda.at(self._clock.now(), LET_GO, lambda _: self._by_itself(self._conclusions.let_go))
+        self._watch_zones()
 
     async def _calm(self, key: Key) -> None:
         """Tell how a fault that came and went has ended up."""
@@ -391,6 +417,10 @@ class FaultFlow:
         """End the storm over a domain, if it is calm by now."""
         await self._by_itself(lambda step: self._conclusions.end_storm(key[0], step))
 
+    async def _zone_due(self, zone: str) -> None:
+        """Do what is due in a zone."""
+        await self._by_itself(lambda step: self._zones.pass_time(zone, step))
+
     async def _silence(self, key: Key) -> None:
         """Say that somebody has not spoken who should have."""
         await self._by_itself(lambda step: self._miss(key, step))
@@ -402,3 +432,71 @@ class FaultFlow:
             self._situation.memory.expect(key, silent, step.change)
             body = msgspec.json.encode(event)
             self._take(Reported([event], source=OWN, body=body, received=step.now), step)
+
+    async def isolation_changed(self, host: str, isolation: Isolation) -> None:
+        """Take over how far the isolation of a faulty host got, and tell those who waited for it.
+
+        Whoever fences says so here; as long as nobody does a dead host stays `pending`.
+
+        Raises:
+            StoreError: nothing was kept; say it again.
+        """
+        await self._by_itself(lambda step: self._isolate(host, isolation, step))
+        for isolated in self._on_isolated:
+            isolated(host)
+
+    def _isolate(self, host: str, isolation: Isolation, step: Step) -> None:
+        self._situation.isolations[host] = isolation
+        step.change.memos.append(Memo(kind=ISOLATION_MEMO, key=host, record=isolation.encode()))
+        self._notices.of_isolation(step)
+
+    async def replace_map(self, resources: ResourceMap, document: bytes) -> None:
+        """Use another resource map for the very next event, and put right what was told by the one before [I-24].
+
+        The map and what follows from it are kept together, or neither is.
+
+        Raises:
+            RejectedError: the map belongs to a cloud.
+            StoreError: it could not be kept; the map before stays.
+        """
+        situation = self._situation
+        if situation.clouds:
+            detail = f"the resource map is kept by {', '.join(situation.clouds)}, and not by hand"
+            raise RejectedError(detail, reason=Reason.CONFLICT)
+        async with situation.setting:
+            await situation.ready()
+            before = situation.resources
+            pool = situation.pool  # as it is before
+            situation.resources = resources
+            step = Step(self._clock.now())
+            step.change.resource_map = document
+            try:
+                self._settlement.correct(before, pool, step)
+                self._zones.heed(step)
+            except Exception:  # a defect of ours: what memory has of this step is not kept
+                situation.resources = before
+                situation.doubt()
+                raise
+            await situation.put_in_force(
+                step.change,
+                lambda snapshot: snapshot.resource_map == document,
+                lambda: situation.use(resources),
+                lambda: situation.use(before),
+            )
+            self._tell(step)
+
+    async def change_map(self, delta: MapDelta) -> None:
+        """Change the map where it stands, for the very next event, and put right what was told by it before [I-24]."""
+        situation = self._situation
+        only = concerned(situation, delta)
+        before = OwnersBefore(situation.resources, delta)
+        situation.resources.apply(delta)
+        attempt = 0
+        while only is None or only:
+            attempt += 1
+            try:
+                await self._by_itself(lambda step: self._settlement.follow(before, only, step))
+                return
+            except StoreError:
+                # The map is true whatever the store says. Until it takes it nobody can be told of anything.
+                await asyncio.sleep(retry.delay_before(attempt + 1))

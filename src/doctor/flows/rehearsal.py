@@ -37,11 +37,12 @@ def is_own(recorded: Sequence[Recorded]) -> bool:
 class Rehearsal:
     """One policy at work on events of the past, the oldest first, with nothing open at first."""
 
-    def __init__(self, life: Situation, selector: Selector, start: datetime) -> None:
+    def __init__(self, life: Situation, selector: Selector, resources: ResourceMap, start: datetime) -> None:
+        """``resources`` is the map to judge by; nobody else may change it meanwhile."""
         self.tallies = Tallies(selector.policy)
         self._selector = _Watched(selector, self.tallies)
         self._clock = _Then(start)
-        self._situation = _Kept(life, self._selector)
+        self._situation = _Kept(life, self._selector, resources)
         self._agenda = Agenda(self._clock)
         self._flow = FaultFlow(self._situation, _Nobody(), _NoWatch(), self._agenda, self._clock)
         self._shown: dict[str, Shown] = {}
@@ -131,19 +132,13 @@ class _Then:
 
 
 class _Kept(Situation):
-    """A situation in which nothing is open at first, on the map of today. What is to be kept is looked at and forgotten."""
+    """A situation in which nothing is open at first. What is to be kept is looked at and forgotten."""
 
-    def __init__(self, life: Situation, selector: Selector) -> None:
-        super().__init__(life.store, life.controller, selector)
+    def __init__(self, life: Situation, selector: Selector, resources: ResourceMap) -> None:
+        super().__init__(life.store, selector, resources=resources)
         self.secret = life.secret
-        self._map = life.resources
         self._nothing = Pool(ResourceMap(), self.book.state_of)
         self._changes: list[Change] = []
-
-    @property
-    def resources(self) -> ResourceMap:
-        """Return the map as it was when the rehearsal began."""
-        return self._map
 
     @property
     def pool(self) -> Pool:

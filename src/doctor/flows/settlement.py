@@ -4,36 +4,39 @@ A fault that begins, changes or ends comes in; all of it is taken over into memo
 noted in the step. Nothing waits here.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 import structlog
 from msgspec.structs import replace
 
 from doctor.alarms import lifecycle
-from doctor.flows.capacity import capacity_notifications
-from doctor.flows.situation import Situation
+from doctor.flows.capacity import tell_capacity
+from doctor.flows.correction import corrections
+from doctor.flows.notices import Notices
+from doctor.flows.situation import ISOLATION_MEMO, Situation
 from doctor.flows.step import Step
 from doctor.inspector import correlation, impact
 from doctor.kit.clock import Clock
 from doctor.model.alarm import AlarmedFault, Transition
+from doctor.model.capacity import Pool, differences
 from doctor.model.fault import Fault
+from doctor.model.resource_map import Owners, ResourceMap
 from doctor.notifier.message import Outlooks
+from doctor.ports.store import Memo
 from doctor.profiler.timeline import timeline_of
 
 log = structlog.get_logger(__name__)
 
 MOST_LINKS = 5  # in a chain of symptoms that one step makes known; the next step would find the rest
 
-Notify = Callable[[Transition, Outlooks, Step], None]
-
 
 class Settlement:
-    """Brings alarms to what the faults are. ``notify`` writes what a transition tells."""
+    """Brings alarms to what the faults are, and has it told."""
 
-    def __init__(self, situation: Situation, clock: Clock, notify: Notify) -> None:
+    def __init__(self, situation: Situation, clock: Clock, notices: Notices) -> None:
         self._situation = situation
         self._clock = clock
-        self._notify = notify
+        self._notices = notices
 
     def open(self, fault: Fault, step: Step) -> None:
         """Begin a fault (T3, T4); it hangs under the one that explains it."""
@@ -116,23 +119,8 @@ class Settlement:
                     lifecycle.settled(record, fault, reach, resources, now=step.now, retold=retold)
                 )
                 step.remember(record, transitions[-1])
-        self._publish(transitions, step, changed_by=record.fault.fault_key)
-
-    def _publish(self, transitions: list[Transition], step: Step, *, changed_by: str) -> None:
-        """Take over into memory what was decided, and write what it tells.
-
-        All of it is taken over before any of it is written, so that every notification speaks of the same moment.
-        """
-        situation = self._situation
         pool = situation.pool  # as it is before
-        for transition in transitions:
-            situation.book.apply(transition)
-        transitions += self._explained(transitions, step)
-        step.change.faults += [transition.record for transition in transitions]
-        step.transitions += transitions
-        outlooks: Outlooks = {}
-        for transition in transitions:
-            self._notify(transition, outlooks, step)
+        self._publish(transitions, step)
         hosts = [
             alarm.resource_id
             for transition in transitions
@@ -140,8 +128,56 @@ class Settlement:
             for alarm in alarms
             if alarm.project is None
         ]
-        zones = pool.settle(hosts, situation.book.state_of, changed_by=changed_by)
-        step.change.notifications += capacity_notifications(situation, zones, now=step.now)
+        zones = pool.settle(hosts, situation.book.state_of, changed_by=record.fault.fault_key)
+        tell_capacity(situation, zones, step)
+
+    def correct(self, before: ResourceMap, pool: Pool, step: Step) -> None:
+        """Bring all open faults, and what subscriptions wait for, to another map [I-24].
+
+        ``before`` is the map that they were judged by, and ``pool`` its capacity.
+        """
+        self.follow(before, None, step)
+        tell_capacity(self._situation, differences(pool, self._situation.pool), step)
+
+    def follow(self, before: Owners, only: Collection[str] | None, step: Step) -> None:
+        """Bring open faults, and what subscriptions wait for, to the map as it is now; ``only`` as in `corrections`."""
+        situation = self._situation
+        patient = [one for one in situation.subscriptions if one.is_patient]
+        for subscription in patient:
+            self._notices.regroup(subscription, step, former=subscription, formerly=before)
+        transitions = []
+        for record, transition in corrections(situation, before, now=step.now, only=only):
+            step.remember(record, transition)
+            transitions.append(transition)
+            if not transition.record.fault.is_open:
+                step.cleared_faults.append(record.fault.fault_key)
+        self._publish(transitions, step)
+        for subscription in patient:
+            self._notices.settle(subscription, step)
+
+    def _publish(self, transitions: list[Transition], step: Step) -> None:
+        """Take over into memory what was decided, with what it explains, and write what it tells.
+
+        All of it is taken over before any of it is written, so that every notification speaks of the same moment.
+        """
+        situation = self._situation
+        for transition in transitions:
+            situation.book.apply(transition)
+        transitions += self._explained(transitions, step)
+        step.change.faults += [transition.record for transition in transitions]
+        step.transitions += transitions
+        if situation.isolations:
+            self._forget_isolations(step)
+        outlooks: Outlooks = {}
+        for transition in transitions:
+            self._notices.of(transition, outlooks, step)
+
+    def _forget_isolations(self, step: Step) -> None:
+        """A host that serves again is no longer isolated; if it dies once more, that is a new case."""
+        situation = self._situation
+        for host in [one for one in situation.isolations if not situation.book.state_of(one).is_out]:
+            del situation.isolations[host]
+            step.change.memos.append(Memo(kind=ISOLATION_MEMO, key=host, record=None))
 
     def _explained(self, transitions: Sequence[Transition], step: Step) -> list[Transition]:
         """Hang symptoms under their root causes, and let go of those that have none any more."""

@@ -6,7 +6,8 @@ else is judged, and the one who asked was answered with an error [I-29].
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -14,37 +15,63 @@ import structlog
 from doctor.alarms import lifecycle
 from doctor.alarms.notes import AlarmNotes
 from doctor.flows.memory import Memory
+from doctor.flows.zone_memory import zone_book
 from doctor.inspector.intake import Intake
 from doctor.inspector.selection import Selector
 from doctor.inspector.unnamed import UnnamedTypes
+from doctor.inspector.zone_book import ZoneBook
 from doctor.model.alarm_book import AlarmBook
 from doctor.model.alarm_note import AlarmNote
 from doctor.model.capacity import Pool
 from doctor.model.errors import StoreError
 from doctor.model.identity import Token
+from doctor.model.map_news import MapStatus, Phase
+from doctor.model.marking import Mark, MarkRecord
+from doctor.model.resource import Isolation
 from doctor.model.resource_map import ResourceMap
 from doctor.model.subscription import Subscription
 from doctor.notifier.matching import Subscriptions
 from doctor.notifier.message import Describer, Outlooks
-from doctor.ports.controller import Controller
+from doctor.notifier.restraint import Restraint
 from doctor.ports.store import Change, Snapshot, Store, StoredPolicy
 
 log = structlog.get_logger(__name__)
 
 RECENT_EVENTS = 200_000
 ALARM_MEMO = "alarm"  # the kind of the notes of alarms, by alarm_id
+MARK_MEMO = "mark"  # the kind of the records of marks, by kind and resource
 SETTING_MEMO = "setting"  # the kind of what the Administrator has set while Doctor ran, by name
+RESTRAINT_MEMO = "restraint"  # the kind of what subscriptions were not told yet, by subscription_id
+OPEN_MEMO = "unacknowledged"  # the kind of notifications that wait for an acknowledgement, by notification_id
+ISOLATION_MEMO = "isolation"  # the kind of how far the isolation of faulty hosts got, by resource_id
 MEND_EVERY = 0.5
+
+
+class _Unsure(NamedTuple):
+    """A setting of which nobody knows yet whether it was kept."""
+
+    is_in_force: Callable[[Snapshot], bool]
+    take_effect: Callable[[], None]
+    take_back: Callable[[], None] | None
 
 
 class Situation:
     """The state that the flows share. Only `keep` makes something durable."""
 
     def __init__(
-        self, store: Store, controller: Controller, selector: Selector, *, public_url: str = ""
+        self,
+        store: Store,
+        selector: Selector,
+        *,
+        resources: ResourceMap | None = None,
+        clouds: Iterable[str] = (),
+        public_url: str = "",
     ) -> None:
+        """``resources`` is the map to begin with; ``clouds`` are the controllers that keep it, if it is not by hand."""
         self.store = store
-        self.controller = controller
+        self.resources = ResourceMap() if resources is None else resources
+        self.clouds = {name: MapStatus(phase=Phase.LOADING) for name in clouds}
+        self.marks: dict[Mark, MarkRecord] = {}
         self.selector = selector
         self.policy: StoredPolicy | None = None
         self.book = AlarmBook()
@@ -54,8 +81,12 @@ class Situation:
         self.intake = Intake()
         self._public_url = public_url
         self.memory = Memory()
+        self.zones = ZoneBook(self.fault_key)
         self.tokens: dict[str, Token] = {}
         self.secret = b""
+        self.restraints: dict[str, Restraint] = {}
+        self.isolations: dict[str, Isolation] = {}
+        self.open: dict[str, tuple[str, int]] = {}
         self.unnamed = UnnamedTypes()
         self._sequences: dict[str, int] = {}
         self._fixed: tuple[Subscription, ...] = ()
@@ -66,17 +97,16 @@ class Situation:
         self.setting = asyncio.Lock()  # who changes a setting does it one after the other
         self._on_restored: list[Callable[[], None]] = []
         self._on_policy: list[Callable[[], None]] = []
-        self._unsure: list[tuple[Callable[[Snapshot], bool], Callable[[], None]]] = []
+        self._unsure: list[_Unsure] = []
 
     @property
     def is_ready(self) -> bool:
         """Tell whether memory is what the store has; if not, `ready` mends it."""
         return not self._stale
 
-    @property
-    def resources(self) -> ResourceMap:
-        """Return the resource map."""
-        return self.controller.resource_map
+    def use(self, resources: ResourceMap) -> None:
+        """Look things up in this map from now on."""
+        self.resources = resources
 
     def id_of(self, name: str) -> str:
         """Return the id of the resource that a Monitor calls by this name; of one that no map knows, the name."""
@@ -105,6 +135,7 @@ class Situation:
             self.secret,
             public_url=self._public_url,
             outlooks=outlooks,
+            isolations=self.isolations,
         )
 
     def next_sequence(self, subscription_id: str) -> int:
@@ -184,20 +215,33 @@ class Situation:
                     log.error("store.failed", error=str(error))
                 self.doubt()
             raise
+        except asyncio.CancelledError:  # whoever would act on what was kept has gone
+            self.doubt()
+            raise
 
     async def put_in_force(
-        self, change: Change, is_in_force: Callable[[Snapshot], bool], take_effect: Callable[[], None]
+        self,
+        change: Change,
+        is_in_force: Callable[[Snapshot], bool],
+        take_effect: Callable[[], None],
+        take_back: Callable[[], None] | None = None,
     ) -> None:
         """Make a setting durable, then use it; of one whose outcome is unknown the next reading decides [I-22].
 
-        Hold `setting` meanwhile, so that what takes effect last is what was kept last.
+        Hold `setting` meanwhile, so that what takes effect last is what was kept last. ``take_back`` undoes it when it
+        was used before it was kept.
 
         Raises:
             StoreError: it is not in force now.
         """
-        unsure = (is_in_force, take_effect)
+        unsure = _Unsure(is_in_force, take_effect, take_back)
         self._unsure.append(unsure)
-        await self.keep(change)
+        try:
+            await self.keep(change)
+        except StoreError:
+            if take_back is not None and unsure in self._unsure:  # else a reading has decided
+                take_back()
+            raise
         self._unsure = [other for other in self._unsure if other is not unsure]
         take_effect()
 
@@ -209,21 +253,39 @@ class Situation:
         kept = snapshot.memos.get(ALARM_MEMO, {}).values()
         self.notes = AlarmNotes(msgspec.msgpack.decode(note, type=AlarmNote) for note in kept)
         self.settings = dict(snapshot.memos.get(SETTING_MEMO, {}))
+        records = snapshot.memos.get(MARK_MEMO, {}).values()
+        self.marks = {
+            one.mark: one for one in (msgspec.msgpack.decode(kept, type=MarkRecord) for kept in records)
+        }
         self._sequences = dict(snapshot.sequences)
         self.tokens = {token.sha256: token for token in snapshot.tokens}
         self.policy = snapshot.policy
         self.memory = Memory(snapshot.memos, self.memory)
+        self._recall_tellings(snapshot)
+        self.zones = zone_book(snapshot.memos, self.fault_key)
         self.intake = Intake()
         ids = snapshot.event_ids.hex()
         for start in range(0, len(ids), 32):
             self.intake.is_news(_dashed(ids[start : start + 32]))
-        for is_in_force, take_effect in self._unsure:
-            if is_in_force(snapshot):
-                take_effect()
+        for unsure in self._unsure:
+            if unsure.is_in_force(snapshot):
+                unsure.take_effect()
+            elif unsure.take_back is not None:
+                unsure.take_back()
         self._unsure = []
         self._readings += 1
         self._stale = False
         return snapshot
+
+    def _recall_tellings(self, snapshot: Snapshot) -> None:
+        """Take over what is held back from whom, and what waits for a word."""
+        decode = msgspec.msgpack.decode
+        restraints, waiting, isolations = (
+            snapshot.memos.get(kind, {}) for kind in (RESTRAINT_MEMO, OPEN_MEMO, ISOLATION_MEMO)
+        )
+        self.restraints = {key: decode(record, type=Restraint) for key, record in restraints.items()}
+        self.open = {key: decode(record, type=tuple[str, int]) for key, record in waiting.items()}
+        self.isolations = {key: Isolation(record.decode()) for key, record in isolations.items()}
 
 
 def _dashed(digits: str) -> str:

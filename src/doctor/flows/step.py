@@ -1,4 +1,4 @@
-"""What is being decided: one step of the fault flow, from the call that brings it about to its commit."""
+"""What is being decided: one step of a flow, from the call that brings it about to its commit."""
 
 from datetime import datetime
 
@@ -8,19 +8,29 @@ from doctor.model.checkpoint import Timeline
 from doctor.ports.store import Change
 
 
-class Step:
-    """What one call to the flow decided: what to keep, when it was decided, and by whom if not by a Monitor.
+class Draft:
+    """What is being decided: when, and what it wants kept."""
 
-    ``accepted`` is when the report came of which it is just deciding. ``transitions`` are what it did to faults.
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+        self.change = Change()
+
+
+class Step(Draft):
+    """What one call to the fault flow decided: what to keep, when it was decided, and by whom if not by a Monitor.
+
+    ``accepted`` is when the report came of which it is just deciding, ``transitions`` are what it did to faults,
+    ``heeded`` is how many of the faults to be kept the zones around them have taken note of.
     """
 
     def __init__(self, now: datetime, *, user: str = "") -> None:
-        self.accepted = self.now = now
+        super().__init__(now)
+        self.accepted = now
         self.user = user
-        self.change = Change()
         self.timelines: list[Timeline] = []
-        self.transitions: list[Transition] = []
         self.cleared_faults: list[str] = []
+        self.transitions: list[Transition] = []
+        self.heeded = 0
 
     def remember(self, before: AlarmedFault, transition: Transition, *, user: str = "") -> None:
         """Keep of a transition what the record of the fault will not tell."""

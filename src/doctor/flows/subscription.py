@@ -5,19 +5,40 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import uuid4
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
+from doctor.flows.acknowledgement import AcknowledgementFlow
 from doctor.flows.delivery import DeliveryFlow
-from doctor.flows.situation import Situation
+from doctor.flows.notices import Notices
+from doctor.flows.situation import RESTRAINT_MEMO, Situation
+from doctor.flows.step import Draft
 from doctor.kit.clock import Clock
 from doctor.kit.ids import stable_id
-from doctor.model.errors import Flaw, Reason, RejectedError
+from doctor.model.errors import Flaw, Reason, RejectedError, StoreError
 from doctor.model.identity import Identity
-from doctor.model.subscription import Endpoint, SubscribeFilter, Subscription
+from doctor.model.subscription import (
+    Acknowledge,
+    Aggregate,
+    Endpoint,
+    SubscribeFilter,
+    Subscription,
+    TellingPolicy,
+)
+from doctor.notifier.aggregate import is_member
 from doctor.ports.channel import Channel
-from doctor.ports.store import Change
+from doctor.ports.store import Change, Memo
 
-PER_PROJECT = 1_000
+AS_SHIPPED = TellingPolicy()
+
+
+class SubscriptionLimits(NamedTuple):
+    """How many subscriptions a project may have, and how many endpoints a subscription."""
+
+    per_project: int = 100
+    endpoints: int = 10
+
+
+LIMITS = SubscriptionLimits()
 
 
 class EndpointWish(NamedTuple):
@@ -38,11 +59,22 @@ class Probed(NamedTuple):
 class SubscriptionFlow:
     """Creates, changes and deletes subscriptions. The scope of an identity is a required argument everywhere."""
 
-    def __init__(self, situation: Situation, delivery: DeliveryFlow, channel: Channel, clock: Clock) -> None:
+    def __init__(
+        self,
+        situation: Situation,
+        delivery: DeliveryFlow,
+        acknowledgements: AcknowledgementFlow,
+        channel: Channel,
+        clock: Clock,
+        limits: SubscriptionLimits = LIMITS,
+    ) -> None:
         self._situation = situation
         self._delivery = delivery
+        self._acknowledgements = acknowledgements
         self._channel = channel
         self._clock = clock
+        self.limits = limits
+        self._notices = Notices(situation)
         self._changing = asyncio.Lock()  # two who change one subscription do it one after the other
 
     async def create(
@@ -52,8 +84,7 @@ class SubscriptionFlow:
         wishes: Sequence[EndpointWish],
         *,
         resource_ids: Sequence[str],
-        clear: bool,
-        change: bool,
+        policy: TellingPolicy = AS_SHIPPED,
     ) -> tuple[Subscription, list[Probed]]:
         """Subscribe; returns the subscription and how its endpoints answered their test.
 
@@ -64,6 +95,7 @@ class SubscriptionFlow:
         """
         scope = identity.scope
         self._check_resources(scope, resource_ids)
+        self._check_group(scope, policy.aggregate)
         self._check_room(scope)
         subscription_id = str(uuid4())
         subscription = Subscription(
@@ -71,13 +103,13 @@ class SubscriptionFlow:
             project=scope,
             filter=asked,
             endpoints=self._endpoints(subscription_id, wishes),
-            clear=clear,
-            change=change,
             created=self._clock.now(),
+            **asdict(policy),
         )
         probed = await self.probe(subscription)
-        self._check_room(scope)
-        await self._put(subscription)
+        async with self._changing:
+            self._check_room(scope)
+            await self._put(subscription, None)
         return subscription, probed
 
     async def update(
@@ -88,8 +120,7 @@ class SubscriptionFlow:
         asked: SubscribeFilter | None,
         wishes: Sequence[EndpointWish] | None,
         resource_ids: Sequence[str],
-        clear: bool | None,
-        change: bool | None,
+        policy: TellingPolicy | None = None,
     ) -> Subscription:
         """Change what is given and leave the rest.
 
@@ -100,16 +131,17 @@ class SubscriptionFlow:
             await self._situation.ready()  # a new endpoint begins behind the last sequence that was kept
             known = self.get(identity, subscription_id)
             self._check_resources(known.project, resource_ids)
+            if policy is not None:
+                self._check_group(known.project, policy.aggregate)
             updated = replace(
                 known,
                 filter=known.filter if asked is None else asked,
                 endpoints=known.endpoints
                 if wishes is None
                 else self._endpoints(subscription_id, wishes, known),
-                clear=known.clear if clear is None else clear,
-                change=known.change if change is None else change,
+                **({} if policy is None else asdict(policy)),
             )
-            await self._put(updated)
+            await self._put(updated, known)
             return updated
 
     async def delete(self, identity: Identity, subscription_id: str) -> None:
@@ -117,8 +149,11 @@ class SubscriptionFlow:
         async with self._changing:
             self.get(identity, subscription_id)
             await self._situation.ready()
-            await self._situation.keep(Change(forget_subscriptions=[subscription_id]))
+            memos = [Memo(kind=RESTRAINT_MEMO, key=subscription_id, record=None)]
+            await self._situation.keep(Change(forget_subscriptions=[subscription_id], memos=memos))
             self._situation.subscriptions.remove(subscription_id)
+            self._situation.restraints.pop(subscription_id, None)
+            self._acknowledgements.forget(subscription_id)
             self._delivery.forget(subscription_id)
 
     def get(self, identity: Identity, subscription_id: str) -> Subscription:
@@ -146,17 +181,54 @@ class SubscriptionFlow:
         )
         return [Probed(*pair) for pair in zip(subscription.endpoints, remarks, strict=True)]
 
-    async def _put(self, subscription: Subscription) -> None:
-        await self._situation.ready()
-        await self._situation.keep(Change(subscriptions=[subscription]))
-        self._situation.subscriptions.put(subscription)
+    async def _put(self, subscription: Subscription, former: Subscription | None) -> None:
+        """Put a subscription in force, and with it, or not at all, what it changes for what was held back before."""
+        situation, subscription_id = self._situation, subscription.subscription_id
+        await situation.ready()
+        draft = Draft(self._clock.now())
+        draft.change.subscriptions.append(subscription)
+        situation.subscriptions.put(subscription)
+        if subscription.is_patient or (former is not None and former.is_patient):
+            self._notices.regroup(subscription, draft, former=former)
+            self._notices.settle(subscription, draft)
+        try:
+            await situation.keep(draft.change)
+        except StoreError:
+            if situation.subscriptions.get(subscription_id) is subscription:  # else a reading has decided
+                situation.subscriptions.remove(subscription_id)
+                if former is not None:
+                    situation.subscriptions.put(former)
+            raise
         self._delivery.follow(subscription)
+        self._delivery.dispatch(draft.change.notifications)
+        if subscription.acknowledge is Acknowledge.HTTP:
+            self._acknowledgements.forget(subscription_id)
 
     def _check_room(self, scope: str | None) -> None:
-        if len(self._situation.subscriptions.of(scope)) >= PER_PROJECT:
+        most = self.limits.per_project
+        if len(self._situation.subscriptions.of(scope)) >= most:
             raise RejectedError(
-                f"a project has {PER_PROJECT} subscriptions at most: delete some", reason=Reason.TOO_MANY
+                f"a project has {most} subscriptions at most: delete some, or ask the operator for more"
+                " (limits.subscriptions_per_project)",
+                reason=Reason.TOO_MANY,
             )
+
+    def _check_group(self, scope: str | None, wish: Aggregate | None) -> None:
+        if wish is None:
+            return
+        resources = self._situation.resources
+        owned = resources.owned_by(scope) if scope is not None else ()
+        machines = [resources.virtual[resource_id] for resource_id in owned]
+        if any(is_member(wish, scope, machine) for machine in machines):
+            return
+        whole = replace(wish, role=None)
+        if any(is_member(whole, scope, machine) for machine in machines):
+            flaw = Flaw("/policy/aggregate/role", f"nobody in your group {wish.group!r} has this role")
+        elif scope is None:
+            flaw = Flaw("/policy/aggregate/group", "a group is its owner's: the Administrator has none")
+        else:
+            flaw = Flaw("/policy/aggregate/group", "none of your resources is in a group of this name")
+        raise RejectedError("there is no such redundancy group", flaws=[flaw])
 
     def _check_resources(self, scope: str | None, resource_ids: Sequence[str]) -> None:
         resources = self._situation.resources
@@ -174,6 +246,9 @@ class SubscriptionFlow:
     def _endpoints(
         self, subscription_id: str, wishes: Sequence[EndpointWish], known: Subscription | None = None
     ) -> tuple[Endpoint, ...]:
+        if len(wishes) > self.limits.endpoints:
+            flaw = Flaw("/endpoints", f"{len(wishes)} endpoints; {self.limits.endpoints} is the most")
+            raise RejectedError("a subscription has too many endpoints", flaws=[flaw])
         former = {endpoint.endpoint_id: endpoint for endpoint in known.endpoints} if known else {}
         endpoints: dict[str, Endpoint] = {}
         flaws = []

@@ -1,41 +1,48 @@
-"""From what somebody is to be told to what the outbox keeps: written, with the next number of its subscription."""
+"""From what somebody is to be told to what the outbox keeps: written, with the next number of its subscription.
 
-from datetime import datetime
+Nothing waits here. A notification gets its number when it is decided, and is kept in the same change as what it tells.
+"""
 
-from doctor.flows.situation import Situation
-from doctor.model.alarm import AlarmedFault
+from typing import Protocol
+
+import msgspec
+
+from doctor.flows.situation import OPEN_MEMO, Situation
+from doctor.flows.step import Draft
 from doctor.model.notification import StoredNotification
-from doctor.notifier.matching import Telling
-from doctor.notifier.message import Describer, write
+from doctor.model.subscription import Acknowledge, Subscription
+from doctor.ports.store import Memo
+
+NO_FAULT = ""  # the key of a notification that belongs to the timeline of no fault
 
 
-def written(
-    situation: Situation,
-    telling: Telling,
-    record: AlarmedFault,
-    describer: Describer,
-    *,
-    now: datetime,
-    occasion: str = "",
-) -> StoredNotification:
-    """Write one notification. ``occasion`` tells it from others of the same step of a fault."""
-    subscription = telling.subscription
-    sequence = situation.next_sequence(subscription.subscription_id)
-    notification_id, body = write(
-        subscription,
-        telling.kind,
-        telling.alarms,
-        record,
-        describer,
-        sequence=sequence,
-        now=now,
-        occasion=occasion,
+class Write(Protocol):
+    """Writes one notification."""
+
+    def __call__(self, *, sequence: int) -> tuple[str, bytes]:
+        """Return its id and its body."""
+        ...
+
+
+def tell(
+    situation: Situation, subscription: Subscription, write: Write, draft: Draft, *, fault_key: str = NO_FAULT
+) -> None:
+    """Add a notification to a draft; one that has to be acknowledged is open from now on."""
+    subscription_id = subscription.subscription_id
+    sequence = situation.next_sequence(subscription_id)
+    notification_id, body = write(sequence=sequence)
+    draft.change.notifications.append(
+        StoredNotification(
+            notification_id=notification_id,
+            subscription_id=subscription_id,
+            sequence=sequence,
+            fault_key=fault_key,
+            created=draft.now,
+            body=body,
+        )
     )
-    return StoredNotification(
-        notification_id=notification_id,
-        subscription_id=subscription.subscription_id,
-        sequence=sequence,
-        fault_key=record.fault.fault_key,
-        created=now,
-        body=body,
-    )
+    if subscription.acknowledge is Acknowledge.EXPLICIT:
+        waits = (subscription_id, sequence)
+        situation.open[notification_id] = waits
+        memo = Memo(kind=OPEN_MEMO, key=notification_id, record=msgspec.msgpack.encode(waits))
+        draft.change.memos.append(memo)

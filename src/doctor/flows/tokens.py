@@ -12,6 +12,7 @@ from doctor.model.errors import Flaw, Reason, RejectedError
 from doctor.model.identity import Identity, Role, Token
 from doctor.ports.store import Change
 
+LOCAL_PREFIX = "doctor_"  # what every token made here begins with
 ADMIN_TOKEN_NAME = "first admin"  # noqa: S105 - a name, not a secret
 
 
@@ -52,7 +53,7 @@ class TokenFlow:
             raise RejectedError("only a consumer has a project", flaws=[flaw])
         if expires is not None and expires <= now:
             raise RejectedError("the token would be expired", flaws=[Flaw("/expires", "is in the past")])
-        secret = secret or f"doctor_{token_urlsafe(32)}"
+        secret = secret or f"{LOCAL_PREFIX}{token_urlsafe(32)}"
         token = Token(
             token_id=str(uuid4()),
             sha256=fingerprint(secret),

@@ -6,6 +6,7 @@ from itertools import islice
 from doctor.inspector.coverage import covers, size_of
 from doctor.inspector.document import MAX_FLAWS, escaped, shown, suggestion
 from doctor.inspector.propagation_advice import SUPPLIER_TYPES, propagation_advice
+from doctor.inspector.zone_advice import zone_advice
 from doctor.kit.pattern import is_literal
 from doctor.model.fault import SEVERITY_WORDS, Severity
 from doctor.model.policy import Catalogue, Condition, Equals, FailurePolicy, FaultRule, Glob, OneOf
@@ -44,6 +45,7 @@ def _advice(policy: FailurePolicy, catalogue: Catalogue) -> Advice:
     for index, rule in enumerate(policy.faults):
         yield from _rule_advice(f"/faults/{index}", rule)
     yield from propagation_advice(policy.propagate)
+    yield from zone_advice(policy)
 
 
 # --- words that nobody knows ---
@@ -76,6 +78,9 @@ def _words(policy: FailurePolicy, catalogue: Catalogue) -> Advice:
         yield from _misspelt(f"/faults/{index}/resource/type", (rule.resource.type,), SUPPLIER_TYPES)
     for index, each in enumerate(policy.propagate[:MOST_GUESSED]):
         yield from _misspelt(f"/propagate/{index}/from", (each.supplier_type,), SUPPLIER_TYPES)
+    for index, level in enumerate(policy.zones[:MOST_GUESSED]):
+        yield from _misspelt(f"/zones/{index}/type", (level.type,), SUPPLIER_TYPES)
+        yield from _misspelt(f"/zones/{index}/components", level.components, SUPPLIER_TYPES)
 
 
 def _misspelt(pointer: str, words: Iterable[str], known: Collection[str]) -> Advice:

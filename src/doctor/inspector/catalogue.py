@@ -3,6 +3,7 @@
 The rows are data, in ``catalogue.yaml`` beside this file; the policy that ships is ``default-policy.yaml``.
 """
 
+import re
 from functools import cache
 from importlib.resources import files
 
@@ -25,9 +26,13 @@ def default_catalogue() -> Catalogue:
     return parse_catalogue(_shipped("catalogue.yaml"))
 
 
-def default_policy_text() -> str:
-    """Return the failure policy that ships, as its author wrote it."""
-    return _shipped("default-policy.yaml")
+def default_policy_text(*, damping: bool = True) -> str:
+    """Return the failure policy that ships, as its author wrote it.
+
+    Without damping every change is told however often a fault comes and goes: for tests, and to measure.
+    """
+    text = _shipped("default-policy.yaml")
+    return text if damping else re.sub(r"^damping: .*$", "damping: off", text, flags=re.MULTILINE)
 
 
 def parse_catalogue(text: str) -> Catalogue:

@@ -50,7 +50,8 @@ def unsettled(transitions: Iterable[Transition], book: AlarmBook) -> list[tuple[
             symptom = book.fault(key)
             if symptom is not None:
                 asked[key] = symptom
-        reached = transition.record.alarms.keys() | {alarm.resource_id for alarm in transition.cleared}
+        over = (*transition.cleared, *transition.corrected)
+        reached = transition.record.alarms.keys() | {alarm.resource_id for alarm in over}
         for resource_id in sorted(book.roots & reached):
             for record in book.rooted_in(resource_id):
                 asked[record.fault.fault_key] = record

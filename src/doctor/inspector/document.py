@@ -214,12 +214,10 @@ class Place:
             return {}
         return {key: self.at(key) for key in self.value}
 
-    def section(self, known: Collection[str], later: Collection[str] = ()) -> "Place":
+    def section(self, known: Collection[str]) -> "Place":
         """Return this as a mapping, each of whose keys is known here."""
         for key, member in self.members().items():
-            if key in later:
-                member.flaw(f"{key} is not supported by this version: leave it out")
-            elif key not in known:
+            if key not in known:
                 member.flaw(f"{shown(key)} is unknown here", hint=(key, known))
         return self if isinstance(self.value, dict) else Place(None, self.pointer, {})
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from doctor.inspector.selection import Clear, Foretold, Raise, Selected, TakenBack, names_type
 from doctor.inspector.suspicion import STORM
+from doctor.inspector.zones import QUESTION, ZONE_FAULT
 from doctor.model.alarm import AlarmedFault
 from doctor.model.event import RawEvent
 from doctor.model.fault import EventType, Outcome, ResourceState, Severity
@@ -52,7 +53,8 @@ class Shown(NamedTuple):
 class Firing(NamedTuple):
     """What becomes of a fault at a moment, and what is told of it then, or was until its end.
 
-    ``recorded`` is the event that made it so, None if it was the time alone.
+    ``recorded`` is the event that made it so, None if it was the time alone. ``zone_type`` is the type of the failure
+    impact zone of which it says that it has failed, or may have; None if the fault is another one.
     """
 
     at: datetime
@@ -61,6 +63,7 @@ class Firing(NamedTuple):
     resource_id: str
     fault_type: str
     shown: Shown
+    zone_type: str | None = None
 
     @property
     def told(self) -> tuple[object, ...]:
@@ -103,7 +106,9 @@ def firing_of(
         fault.is_open and before is not None and before[1:] == now[1:]
     ):
         return None
-    return Firing(at, recorded, happening, fault.resource_id, fault.fault_type, now)
+    is_of_zone = fault.is_derived and fault.fault_type in (QUESTION, ZONE_FAULT)
+    zone_type = fault.resource_type if is_of_zone else None
+    return Firing(at, recorded, happening, fault.resource_id, fault.fault_type, now, zone_type)
 
 
 class Tally:
@@ -118,8 +123,15 @@ class Tally:
         self.seen = self.fired = self.raised = self.cleared = 0
 
 
+class ZoneTally:
+    """How often the zones of one type failed: somebody was ``asked``, or it ``took_effect``; and how often it was over."""
+
+    def __init__(self) -> None:
+        self.asked = self.took_effect = self.over = 0
+
+
 class Tallies:
-    """The tallies of all rules of a policy, in their order, by name."""
+    """The tallies of a policy: of all rules, in their order, by name, and of the failure impact zones, by their type."""
 
     def __init__(self, policy: FailurePolicy) -> None:
         self._asked = [
@@ -133,6 +145,7 @@ class Tallies:
             *([] if policy.storm is None else [STORM]),
         ]
         self.by_rule = {name: Tally() for name in names}
+        self.by_zone = {level.type: ZoneTally() for level in policy.zones}
         self.ignored = 0
         self._named: dict[str, tuple[Tally, ...]] = {}
 
@@ -150,10 +163,20 @@ class Tallies:
 
     def count(self, firing: Firing) -> None:
         """Count what has become of a fault."""
+        if firing.zone_type is not None:
+            self._count_zone(firing, self.by_zone[firing.zone_type])
+            return
         tally = self.by_rule.get(firing.shown.rule)
         if tally is not None:
             tally.raised += firing.happening is Happening.RAISED
             tally.cleared += firing.happening is Happening.CLEARED
+
+    def _count_zone(self, firing: Firing, tally: ZoneTally) -> None:
+        if firing.happening is Happening.CLEARED:
+            tally.over += 1
+        elif firing.happening is Happening.RAISED:
+            tally.asked += firing.fault_type == QUESTION
+            tally.took_effect += firing.fault_type == ZONE_FAULT
 
     def _naming(self, event_type: str) -> tuple[Tally, ...]:
         """Return the tallies of the rules that name a type of event."""

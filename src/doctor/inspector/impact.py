@@ -80,6 +80,19 @@ def reaches(
     return decided
 
 
+def all_reaches(resources: ResourceMap, rules: Rules, book: AlarmBook) -> dict[str, Reach]:
+    """Return, by fault key, what every open fault reaches on a map other than the one that it was judged by."""
+    decided: dict[str, Reach] = {}
+    for _ in range(MOST_LOOKS):
+        before = dict(decided)
+        for record in book:
+            key = record.fault.fault_key
+            decided[key] = reach(record.fault, resources, rules, book, decided)
+        if decided == before:
+            break
+    return decided
+
+
 def reach(
     fault: Fault,
     resources: ResourceMap,
@@ -108,6 +121,8 @@ def reach(
 
     seen = fault.prediction
     effect = Effect(fault.state, fault.severity) if seen is None else Effect(seen.state, seen.severity)
+    if fault.is_confined:
+        return {fault.resource_id: effect}
     found = effects(fault.resource_id, fault.resource_type, effect, resources, rules, is_lost)
     return found if seen is None else _foreseen(fault, found)
 

@@ -27,6 +27,7 @@ from doctor.inspector.judging_text import (
 )
 from doctor.inspector.policy_size import excesses
 from doctor.inspector.prediction_text import read_fault_type, read_foresights
+from doctor.inspector.zone_text import read_zones
 from doctor.model.errors import Flaw
 from doctor.model.fault import EventType, ResourceState, Severity
 from doctor.model.policy import (
@@ -50,10 +51,8 @@ MAX_DESCRIPTION = 4096
 
 SECTIONS = (
     *("version", "description", "faults", "ignore", "confirm", "aggregate", "absence", "damping"),
-    *("suspect", "storm", "propagate"),
-    "predict",
+    *("predict", "suspect", "storm", "zones", "propagate"),
 )
-LATER_SECTIONS = ("zones",)
 RULE_KEYS = (
     *("name", "when", "clear_when", "resource", "fault_type", "severity", "state"),
     *("event_type", "probable_cause", "recommended_action", "grades", "samples"),
@@ -78,7 +77,7 @@ def parse_policy(text: str, catalogue: Catalogue) -> PolicyReport:
         RejectedError: something is wrong; every flaw is named by its place.
     """
     document = Document("the failure policy", text)
-    top = document.top.section(SECTIONS, LATER_SECTIONS)
+    top = document.top.section(SECTIONS)
     if top.at("version").text() not in ("", "1"):
         top.at("version").flaw("has to be 1, the only version there is")
     faults = confirmed(_fault_rules(top.at("faults").sections(RULE_KEYS), catalogue), top.at("confirm"))
@@ -96,6 +95,7 @@ def parse_policy(text: str, catalogue: Catalogue) -> PolicyReport:
         damping=read_damping(top.at("damping")),
         suspect=read_suspicions(top.at("suspect")),
         storm=read_storm(top.at("storm")),
+        zones=read_zones(top.at("zones")),
         propagate=tuple(_propagation(each) for each in top.at("propagate").sections(PROPAGATION_KEYS)),
     )
     for pointer, detail in excesses(policy):

@@ -99,6 +99,7 @@ class Selector:
     def __init__(self, policy: FailurePolicy) -> None:
         self.policy = policy
         self.propagation = by_supplier(policy.propagate)
+        self.zones = {level.type: level for level in policy.zones}
         self._rules = [_CompiledRule(rule) for rule in policy.faults]
         self._ignores = [(rule, compiled(rule.when)) for rule in policy.ignore]
         self._absences = [(absence, compiled(absence.expect)) for absence in policy.absence]

@@ -6,23 +6,22 @@ suspected of the resources above it. A suspicion takes nothing further down and 
 its own, and those that led to it hang under it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from math import ceil
 from typing import NamedTuple
 
 from doctor.inspector.diagnosis import UNKNOWN_RESOURCE
+from doctor.inspector.relations import above, below
 from doctor.model.alarm import AlarmedFault
 from doctor.model.alarm_book import AlarmBook
 from doctor.model.fault import EventType, Fault, ResourceState, Severity
 from doctor.model.policy import RecommendedAction, Storm, Suspicion
 from doctor.model.resource import HOST
-from doctor.model.resource_map import HOSTS, ResourceMap
+from doctor.model.resource_map import ResourceMap
 
 STORM = "storm"
 DOMAIN_FAULT = "failure of a domain"
-JOINS = ("connects", "powers", "contains")  # the relations that make a failure domain
-MOST_LEVELS = 8  # of domains within domains; a map in a circle has no more
 
 
 class Suspected(NamedTuple):
@@ -64,13 +63,15 @@ def judged(
 ) -> Iterator[Suspected | Relieved]:
     """Return what is to be suspected, and of what no longer, after a fault came or went on a resource."""
     for rule in suspicions:
-        for supplier in _above(resource_id, (rule.kind,), resources):
+        for supplier in above(resource_id, (rule.kind,), resources):
             found = resources.get(supplier)
             if found is not None and found.type == rule.supplier_type:
-                below = _below(supplier, rule.kind, resources)
-                least = max(rule.at_least, ceil(rule.share * len(below)))
+                dependents = below(supplier, rule.kind, resources)
+                least = max(rule.at_least, ceil(rule.share * len(dependents)))
                 test = _Test(suspected_type(found.type), rule.name, rule.severity, least, rule.within)
-                yield from _verdict(supplier, below, test, book, now)
+                known = book.open_fault(supplier, test.fault_type)
+                failing = _failing(dependents, book, known)
+                yield from _verdict(supplier, failing, known, test, book, now)
     if storm is not None and getattr(resources.get(resource_id), "type", None) == HOST:
         yield from _storms(resource_id, book, resources, storm, now)
 
@@ -79,11 +80,20 @@ def _storms(
     host: str, book: AlarmBook, resources: ResourceMap, storm: Storm, now: datetime
 ) -> Iterator[Suspected | Relieved]:
     """Judge the domains that a host is in, from the smallest up; the first in which there is a storm is the one."""
-    for domain in domains_of(host, resources):
-        hosts = hosts_in(domain, resources)
+    recent: list[Fault] | None = None
+    for domain in resources.domains_of(host):
+        hosts = resources.hosts_by_domain[domain]
         least = max(storm.hosts, ceil(storm.share * len(hosts)))
         test = _Test(DOMAIN_FAULT, STORM, Severity.CRITICAL, least, storm.within)
-        found = list(_verdict(domain, hosts, test, book, now))
+        known = book.open_fault(domain, DOMAIN_FAULT)
+        if known is not None:
+            failing = _failing(_troubled(hosts, book), book, known)
+        else:
+            recent = _recent(book, now - storm.within) if recent is None else recent
+            if len(recent) < least:
+                continue
+            failing = [fault for fault in recent if fault.resource_id in hosts]
+        found = list(_verdict(domain, failing, known, test, book, now))
         yield from found
         if any(isinstance(one, Suspected) for one in found):
             return
@@ -91,10 +101,11 @@ def _storms(
 
 def is_calm(domain: str, book: AlarmBook, resources: ResourceMap, storm: Storm) -> bool:
     """Tell whether fewer hosts of a domain have failed than make a storm."""
-    hosts = hosts_in(domain, resources)
+    hosts = resources.hosts_by_domain.get(domain, frozenset())
     least = max(storm.hosts, ceil(storm.share * len(hosts)))
     known = book.open_fault(domain, DOMAIN_FAULT)
-    return len({fault.resource_id for fault in _failing(hosts, book, known)}) < least
+    failing = _failing(_troubled(hosts, book), book, known)
+    return len({fault.resource_id for fault in failing}) < least
 
 
 def fault_of(
@@ -126,32 +137,51 @@ def fault_of(
         raised_time=now,
         details={"symptoms": len(found.symptoms)},
         is_derived=True,
+        is_confined=True,
         explains=found.symptoms,
     )
 
 
-def _failing(names: Sequence[str], book: AlarmBook, known: AlarmedFault | None) -> list[Fault]:
+def _failing(names: Iterable[str], book: AlarmBook, known: AlarmedFault | None) -> list[Fault]:
     """Return the faults that put these resources out of service and that nothing else explains."""
-    explained = (None, known and known.fault.fault_key)
+    explained = None if known is None else known.fault.fault_key
     return [
         record.fault
         for name in names
         for record in book.rooted_in(name)
-        if record.fault.state.is_out and not record.fault.is_derived and record.fault.cause in explained
+        if _is_evidence(record.fault, explained)
     ]
 
 
+def _recent(book: AlarmBook, since: datetime) -> list[Fault]:
+    """Return the same of all resources, as far as they have begun since then, the oldest first."""
+    found = [record.fault for record in book.opened_since(since) if _is_evidence(record.fault, None)]
+    return found[::-1]
+
+
+def _is_evidence(fault: Fault, known: str | None) -> bool:
+    return fault.state.is_out and not fault.is_derived and fault.cause in (None, known)
+
+
+def _troubled(names: frozenset[str], book: AlarmBook) -> Sequence[str]:
+    """Return those of many resources that have faults of their own; most have none, or few have any."""
+    few, many = (names, book.roots) if len(names) < len(book.roots) else (book.roots, names)
+    return sorted(name for name in few if name in many)
+
+
 def _verdict(
-    supplier: str, below: Sequence[str], test: _Test, book: AlarmBook, now: datetime
+    supplier: str,
+    failing: Sequence[Fault],
+    known: AlarmedFault | None,
+    test: _Test,
+    book: AlarmBook,
+    now: datetime,
 ) -> Iterator[Suspected | Relieved]:
-    known = book.open_fault(supplier, test.fault_type)
-    failing = _failing(below, book, known)
     if known is not None:
+        symptoms = frozenset(known.fault.explains)
         if len({fault.resource_id for fault in failing}) < test.least:
             yield Relieved(known)
-        elif new := tuple(
-            fault.fault_key for fault in failing if fault.fault_key not in known.fault.explains
-        ):
+        elif new := tuple(fault.fault_key for fault in failing if fault.fault_key not in symptoms):
             yield Suspected(
                 supplier, test.fault_type, test.severity, test.rule, (*known.fault.explains, *new)
             )
@@ -162,46 +192,3 @@ def _verdict(
     if len({fault.resource_id for fault in recent}) >= test.least:
         keys = tuple(fault.fault_key for fault in recent)
         yield Suspected(supplier, test.fault_type, test.severity, test.rule, keys)
-
-
-def _above(resource_id: str, kinds: Sequence[str], resources: ResourceMap) -> Iterator[str]:
-    machine = resources.virtual.get(resource_id)
-    if machine is not None and machine.host is not None and HOSTS in kinds:
-        yield machine.host
-    for relation in resources.suppliers(resource_id):
-        if relation.kind in kinds:
-            yield relation.supplier
-
-
-def _below(supplier: str, kind: str, resources: ResourceMap) -> Sequence[str]:
-    related = [relation.dependent for relation in resources.dependents(supplier) if relation.kind == kind]
-    return [*related, *resources.machines_on(supplier)] if kind == HOSTS else related
-
-
-def domains_of(resource_id: str, resources: ResourceMap) -> list[str]:
-    """Return the failure domains that a resource is in, those nearest to it first."""
-    found: dict[str, None] = {}
-    level = [resource_id]
-    for _ in range(MOST_LEVELS):
-        level = [above for name in level for above in _above(name, JOINS, resources) if above not in found]
-        found.update(dict.fromkeys(level))
-        if not level:
-            break
-    return list(found)
-
-
-def hosts_in(domain: str, resources: ResourceMap) -> list[str]:
-    """Return the hosts in a failure domain, also in those within it."""
-    found: dict[str, None] = {}
-    level = [domain]
-    for _ in range(MOST_LEVELS):
-        level = [
-            relation.dependent
-            for name in level
-            for relation in resources.dependents(name)
-            if relation.kind in JOINS and relation.dependent not in found
-        ]
-        found.update(dict.fromkeys(level))
-        if not level:
-            break
-    return [name for name in found if getattr(resources.get(name), "type", None) == HOST]

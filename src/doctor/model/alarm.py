@@ -69,10 +69,12 @@ class AlarmedFault(msgspec.Struct, frozen=True, kw_only=True):
 class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """What one step did to a fault: its record afterwards, and which alarms are news of which kind.
 
-    ``raised``, ``changed`` and ``cleared`` are the alarms as they are now.
+    ``raised``, ``changed`` and ``cleared`` are the alarms as they are now. ``corrected`` are cleared too: a new resource
+    map says that they never should have been, or not for this owner.
     """
 
     record: AlarmedFault
     raised: tuple[Alarm, ...] = ()
     changed: tuple[Alarm, ...] = ()
     cleared: tuple[Alarm, ...] = ()
+    corrected: tuple[Alarm, ...] = ()

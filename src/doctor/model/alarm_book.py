@@ -1,6 +1,7 @@
 """The open faults and their alarms, with the look-ups that the doors and the flows need."""
 
 from collections.abc import Iterable, Iterator, KeysView
+from datetime import datetime
 
 from doctor.model.alarm import Alarm, AlarmedFault, Transition
 from doctor.model.fault import Fault, ResourceState
@@ -15,11 +16,11 @@ class AlarmBook:
         self._by_subject: dict[tuple[str, str], str] = {}
         self._on_resource: dict[str, tuple[str, ...]] = {}
         self._rooted: dict[str, tuple[str, ...]] = {}
-        self._explained: dict[str, str] = {}
+        self._explained: dict[str, tuple[str, ...]] = {}
         self._by_alarm: dict[str, tuple[str, str]] = {}
         self._of_project: dict[str | None, dict[str, None]] = {}
         self._vnfs: dict[str, None] = {}
-        for record in records:
+        for record in sorted(records, key=lambda record: record.fault.raised_time):
             self._open(record, record.alarms.values())
 
     def __len__(self) -> int:
@@ -31,28 +32,29 @@ class AlarmBook:
     def apply(self, transition: Transition) -> None:
         """Take over what a transition decided."""
         record = transition.record
-        for alarm in transition.cleared:
+        over = (*transition.cleared, *transition.corrected)
+        for alarm in over:
             self._forget(record.fault.fault_key, alarm)
-        if transition.cleared:
-            self._disown(record, transition.cleared)
+        if over:
+            self._disown(record, over)
         if record.fault.is_open:
             self._open(record, transition.raised)
         else:
             self._by_key.pop(record.fault.fault_key, None)
             self._by_subject.pop((record.fault.resource_id, record.fault.fault_type), None)
-            for key in record.fault.explains:
-                self._explained.pop(key, None)
+            self._disclaim(record.fault, record.fault.explains)
             self._uproot(record.fault.resource_id, record.fault.fault_key)
 
     def _open(self, record: AlarmedFault, new: Iterable[Alarm]) -> None:
         fault = record.fault
-        if fault.fault_key not in self._by_key:
+        before = self._by_key.get(fault.fault_key)
+        if before is None:
             self._rooted[fault.resource_id] = (*self._rooted.get(fault.resource_id, ()), fault.fault_key)
             if fault.resource_type == VNF:
                 self._vnfs[fault.resource_id] = None
+        if before is None or before.fault.explains != fault.explains:
+            self._claim(fault, before)
         self._by_key[fault.fault_key] = record
-        for key in fault.explains:
-            self._explained[key] = fault.fault_key
         self._by_subject[fault.resource_id, fault.fault_type] = fault.fault_key
         alone = (fault.fault_key,)
         for alarm in new:
@@ -62,13 +64,28 @@ class AlarmBook:
         for project in {alarm.project for alarm in new}:
             self._of_project.setdefault(project, {})[fault.fault_key] = None
 
-    def _disown(self, record: AlarmedFault, cleared: Iterable[Alarm]) -> None:
+    def _disown(self, record: AlarmedFault, over: Iterable[Alarm]) -> None:
         left = {alarm.project for alarm in record.alarms.values()} if record.fault.is_open else set()
-        for project in {alarm.project for alarm in cleared} - left:
+        for project in {alarm.project for alarm in over} - left:
             keys = self._of_project.get(project, {})
             keys.pop(record.fault.fault_key, None)
             if not keys:
                 self._of_project.pop(project, None)
+
+    def _claim(self, fault: Fault, before: AlarmedFault | None) -> None:
+        known = frozenset(() if before is None else before.fault.explains)
+        self._disclaim(fault, known.difference(fault.explains))
+        for key in fault.explains:
+            if key not in known:
+                self._explained[key] = (*self._explained.get(key, ()), fault.fault_key)
+
+    def _disclaim(self, fault: Fault, keys: Iterable[str]) -> None:
+        for key in keys:
+            left = tuple(other for other in self._explained.get(key, ()) if other != fault.fault_key)
+            if left:
+                self._explained[key] = left
+            else:
+                self._explained.pop(key, None)
 
     def _uproot(self, resource_id: str, fault_key: str) -> None:
         left = tuple(key for key in self._rooted.get(resource_id, ()) if key != fault_key)
@@ -107,6 +124,13 @@ class AlarmBook:
         """Return the open faults of this very resource, not those that only reach it."""
         return (self._by_key[key] for key in self._rooted.get(resource_id, ()))
 
+    def opened_since(self, moment: datetime) -> Iterator[AlarmedFault]:
+        """Return the open faults that have begun at a moment or later, the newest first."""
+        for record in reversed(self._by_key.values()):
+            if record.fault.raised_time < moment:
+                return
+            yield record
+
     @property
     def roots(self) -> KeysView[str]:
         """Return the ids of the resources that have an open fault of their own."""
@@ -126,8 +150,9 @@ class AlarmBook:
         return (self._by_key[key] for key in self._of_project.get(project, ()))
 
     def explained_by(self, fault_key: str) -> str | None:
-        """Return the key of the open fault that was concluded from this one among others, or None."""
-        return self._explained.get(fault_key)
+        """Return the key of the first open fault that was concluded from this one among others, or None."""
+        claims = self._explained.get(fault_key)
+        return None if claims is None else claims[0]
 
     def chain(self, fault: Fault) -> Iterator[str]:
         """Return the keys of a fault and of what explains it, one after the other, up to the root cause."""

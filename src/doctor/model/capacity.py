@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from doctor.model.fault import ResourceState
+from doctor.model.resource import HOST, PhysicalResource
 from doctor.model.resource_map import ResourceMap
 
 LARGEST = 10**12  # of one host; more is a slip of somebody's pen
@@ -72,21 +73,50 @@ class Pool:
         self._zones: dict[str | None, _Zone] = {}
         self._changed_by: dict[str | None, str] = {}
         for host in resources.hosts():
-            vcpus, memory_mb = _count(host.metadata.get("vcpus")), _count(host.metadata.get("memory_mb"))
-            taken_vcpus, taken_memory_mb = resources.taken_on(host.id)
-            room = _Room(
-                host.zone_id,
-                vcpus,
-                max(0, vcpus - taken_vcpus),
-                memory_mb,
-                max(0, memory_mb - taken_memory_mb),
-            )
-            zone = self._zones.setdefault(host.zone_id, _Zone())
-            zone.vcpus += vcpus
-            zone.memory_mb += memory_mb
-            self._rooms[host.id] = room
-            self._standing[host.id] = standing = _STANDING[state_of(host.id)]
-            _add(zone, room, standing, 1)
+            self._count_in(host, resources, state_of)
+
+    def _count_in(self, host: PhysicalResource, resources: ResourceMap, state_of: StateOf) -> None:
+        vcpus, memory_mb = _count(host.metadata.get("vcpus")), _count(host.metadata.get("memory_mb"))
+        taken_vcpus, taken_memory_mb = resources.taken_on(host.id)
+        room = _Room(
+            host.zone_id,
+            vcpus,
+            max(0, vcpus - taken_vcpus),
+            memory_mb,
+            max(0, memory_mb - taken_memory_mb),
+        )
+        zone = self._zones.setdefault(host.zone_id, _Zone())
+        zone.vcpus += vcpus
+        zone.memory_mb += memory_mb
+        self._rooms[host.id] = room
+        self._standing[host.id] = standing = _STANDING[state_of(host.id)]
+        _add(zone, room, standing, 1)
+
+    def _count_out(self, host_id: str) -> tuple[_Room, str] | None:
+        room = self._rooms.pop(host_id, None)
+        if room is None:
+            return None
+        standing = self._standing.pop(host_id)
+        zone = self._zones[room.zone_id]
+        zone.vcpus -= room.vcpus
+        zone.memory_mb -= room.memory_mb
+        _add(zone, room, standing, -1)
+        return room, standing
+
+    def recount(
+        self, host_ids: Iterable[str], resources: ResourceMap, state_of: StateOf
+    ) -> tuple[ZoneCapacity, ...]:
+        """Count these hosts as the map has them now; returns the zones whose capacity is another one by it."""
+        changed: dict[str | None, None] = {}
+        for host_id in host_ids:
+            before = self._count_out(host_id)
+            host = resources.physical.get(host_id)
+            if host is not None and host.type == HOST:
+                self._count_in(host, resources, state_of)
+            now = (self._rooms[host_id], self._standing[host_id]) if host_id in self._rooms else None
+            if before != now:
+                changed.update((one[0].zone_id, None) for one in (before, now) if one is not None)
+        return tuple(self.zone(zone_id) for zone_id in changed)
 
     def settle(
         self, resource_ids: Iterable[str], state_of: StateOf, *, changed_by: str

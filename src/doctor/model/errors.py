@@ -62,5 +62,17 @@ class StoreError(TransientError):
     """The store could not make a change durable (disk full, I/O error): nothing of it was kept [I-29]."""
 
 
+class UnavailableError(TransientError):
+    """Something that a request needs is away, and the one who asked may know what.
+
+    ``detail`` is a sentence for him; he may come back after ``retry_after`` seconds. What happened was logged.
+    """
+
+    def __init__(self, detail: str, *, retry_after: int) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after = retry_after
+
+
 class PermanentError(DoctorError):
     """It will not work by trying again; somebody has to look."""

@@ -178,6 +178,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     transition: int = 1
     details: dict[str, Any] = {}
     is_derived: bool = False
+    is_confined: bool = False
     explains: tuple[str, ...] = ()
     cause: str | None = None
     prediction: Prediction | None = None

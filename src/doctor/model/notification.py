@@ -19,6 +19,9 @@ class NotificationType(StrEnum):
     FAULT_CLEARED = "fault_cleared"
     CAPACITY = "capacity"
     ALARM_LIST_REBUILT = "alarm_list_rebuilt"
+    CORRECTION = "correction"
+    VIM = "vim"
+    HEARTBEAT = "heartbeat"
 
 
 class PredictionInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,10 +66,14 @@ class Location(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_default
 
 
 class VirtualResourceInfo(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """VirtualResourceInfoClass [D 5.4]: a virtual resource, its state, and the faults on it."""
+    """VirtualResourceInfoClass [D 5.4]: a virtual resource, its state, and the faults on it.
+
+    ``project_id`` is whose it is, which the Administrator alone is told.
+    """
 
     virtual_resource_id: str
     virtual_resource_type: str
+    project_id: str | msgspec.UnsetType = msgspec.UNSET
     virtual_resource_state: ResourceState
     host_status: HostStatus
     location: Location
@@ -90,11 +97,32 @@ class PhysicalResourceInfo(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     faults: tuple[FaultInfo, ...]
 
 
+class VimInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A failure of a control node or of a service of the VIM, as any Consumer may know it [HA 5.2].
+
+    ``service`` is what it does, never where it runs; ``meaning`` says what the Consumer has to reckon with.
+    """
+
+    alarm_id: str
+    fault_id: str
+    service: str
+    service_type: str
+    meaning: str
+    alarm_state: AlarmState
+    severity: int
+    perceived_severity: str
+    probable_cause: str
+    recommended_action: str
+    since: datetime
+    changed_time: datetime | None
+    cleared_time: datetime | None
+
+
 class Notification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """FaultNotification [D 5.5.1].
 
     ``notification_id`` is made from content: every repeat, on every endpoint, carries the same. ``sequence`` counts
-    without gaps within the subscription.
+    without gaps within the subscription; a heartbeat has the last one. ``reason`` is why something is corrected.
     """
 
     notification_id: str
@@ -106,6 +134,8 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     physical_resource_info: tuple[PhysicalResourceInfo, ...] = ()
     virtual_resource_info: tuple[VirtualResourceInfo, ...] = ()
     capacity: tuple[dict[str, Any], ...] = ()
+    vim: VimInfo | None = None
+    reason: str = ""
     links: dict[str, str] = {}
 
 

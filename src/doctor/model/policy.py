@@ -9,6 +9,7 @@
     ├── damping     Damping: how a fault that comes and goes is told
     ├── suspect     Suspicion: failures that point at what they have in common
     ├── storm       Storm: many hosts of one failure domain at once
+    ├── zones       ZoneLevel: how often parts of a failure impact zone may fail before the zone itself has failed
     └── propagate   Propagation: what a fault does to whatever depends on the faulty resource
 
 The fault catalogue is beside it: what is known of the event types that ship, and what a rule need not repeat.
@@ -279,6 +280,58 @@ class Storm(msgspec.Struct, frozen=True, kw_only=True):
     calm: timedelta = timedelta(seconds=60)
 
 
+class Escalate(StrEnum):
+    """Who says that a zone has failed when its parts have failed too often."""
+
+    ASK = "ask"
+    AUTOMATIC = "automatic"
+
+
+class IsolationPolicy(StrEnum):
+    """What is to be done about the isolation of a zone that has failed.
+
+    ``ADVISE`` tells the Administrator to isolate it, ``FENCE`` wishes Doctor to.
+    """
+
+    NONE = "none"
+    ADVISE = "advise"
+    FENCE = "fence"
+
+
+class Audience(StrEnum):
+    """Who is told that a zone has failed, beside those whose resource the zone itself is."""
+
+    ADMINISTRATOR = "administrator"
+    OWNERS = "owners"
+
+
+class ZoneLevel(msgspec.Struct, frozen=True, kw_only=True):
+    """The failure impact zones of one level: each resource of this type, with what is within it [HA 6.1.2.2, 6.1.2.3].
+
+    Within it is what depends on it, by one relation of ``relations`` after the other. When its parts (``components`` are
+    the types that count, all without any) have failed ``frequency`` times within ``probation``, at least ``distinct`` of
+    them, the zone has failed, and counts in the zones that it is in itself: the smallest ones, or of those of the types
+    ``next`` (None is any). With `Escalate.ASK` somebody has to say so before ``deadline`` has passed.
+    ``severity``, ``state``, ``tell`` and the rest are of the fault that is raised then.
+    """
+
+    type: str
+    relations: tuple[str, ...] = ("hosts", "contains", "connects", "powers")
+    components: tuple[str, ...] = ()
+    probation: timedelta
+    frequency: int = 3
+    distinct: int = 1
+    escalate: Escalate = Escalate.ASK
+    deadline: timedelta = timedelta(minutes=30)
+    next: tuple[str, ...] | None = None
+    isolation: IsolationPolicy = IsolationPolicy.ADVISE
+    severity: Severity = Severity.CRITICAL
+    state: ResourceState = ResourceState.NORMAL
+    tell: Audience = Audience.ADMINISTRATOR
+    probable_cause: str = "repeated failures within the zone"
+    recommended_action: RecommendedAction = RecommendedAction.INFORM_OAM
+
+
 class FailurePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """The failure policy as a whole. The first fault rule that takes an event is the one that counts."""
 
@@ -292,6 +345,7 @@ class FailurePolicy(msgspec.Struct, frozen=True, kw_only=True):
     damping: Damping = Damping()
     suspect: tuple[Suspicion, ...] = ()
     storm: Storm | None = None
+    zones: tuple[ZoneLevel, ...] = ()
     propagate: tuple[Propagation, ...] = ()
 
 

@@ -9,6 +9,8 @@ import msgspec
 VIRTUAL_MACHINE = "virtual machine"
 VNF = "vnf"  # not in any map: what the machines of a group are together
 HOST = "host"
+JOINS = ("connects", "powers", "contains")  # the relations that make a failure domain
+MOST_LEVELS = 8  # of domains within domains; a map in a circle has no more
 RELATION_KINDS = ("hosts", "connects", "attaches", "powers", "contains", "backs")
 
 VIRTUAL_RESOURCE_TYPES = (
@@ -49,7 +51,11 @@ class Isolation(StrEnum):
 
 
 class PhysicalResource(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """A host, switch, power feed ... ``address`` has an entry for each way to reach it."""
+    """A host, switch, power feed ... ``address`` has an entry for each way to reach it.
+
+    ``cloud`` is the controller that it comes from, None for what was loaded by hand; ``vim_state`` is how that
+    controller has it, in its own words.
+    """
 
     id: str
     type: str = HOST
@@ -60,12 +66,16 @@ class PhysicalResource(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     hypervisor_version: str | None = None
     update_status: str | None = None
     metadata: dict[str, Any] = {}
+    cloud: str | None = None
+    vim_state: str | None = None
 
 
 class VirtualResource(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A machine, network, volume ... ``owner`` is the project it belongs to; ``group`` is a name of that owner's.
 
-    ``vcpus`` and ``memory_mb`` are what it takes of its host.
+    ``vcpus`` and ``memory_mb`` are what it takes of its host, ``needs`` what not every host has (pinned CPUs ...);
+    ``user`` made it, ``recovery`` is what its owner wishes for it. ``cloud`` and ``vim_state`` are as of a
+    `PhysicalResource`.
     """
 
     id: str
@@ -77,6 +87,12 @@ class VirtualResource(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     sal: int | str | None = None
     vcpus: int | None = None
     memory_mb: int | None = None
+    name: str | None = None
+    user: str | None = None
+    recovery: str | None = None
+    needs: tuple[str, ...] = ()
+    cloud: str | None = None
+    vim_state: str | None = None
 
 
 class Relation(msgspec.Struct, frozen=True, gc=False, rename={"supplier": "from", "dependent": "to"}):

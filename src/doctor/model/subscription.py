@@ -1,6 +1,6 @@
 """What a Consumer asked to be told, and where."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 import msgspec
@@ -33,11 +33,12 @@ class SubscribeFilter(msgspec.Struct, frozen=True, kw_only=True):
     def asks_for(self, kind: EventKind, project: str | None) -> bool:
         """Tell whether notifications of a kind are asked for.
 
-        The capacity of the pool is the Administrator's; an owner is told of it if he names it.
+        The capacity of the pool is the Administrator's; an owner is told of it if he names it. A service of the VIM is
+        nobody's: it is told to those who name it.
         """
         if self.event:
             return kind in self.event
-        return kind is not EventKind.CAPACITY or project is None
+        return kind is not EventKind.VIM and (kind is not EventKind.CAPACITY or project is None)
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,13 +61,56 @@ class When(StrEnum):
     ISOLATED = "isolated"
 
 
-class Subscription(msgspec.Struct, frozen=True, kw_only=True):
+class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
+    """Tell of a redundancy group only when more than ``more_than`` of it are out at the same time (N+M) [D 3.3.3].
+
+    ``group`` is a name of the subscriber's own; ``role`` narrows it. ``within`` lets only failures count that began
+    within it.
+    """
+
+    group: str
+    role: str | None = None
+    more_than: int = 2
+    within: timedelta | None = None
+
+
+class Acknowledge(StrEnum):
+    """What ends a delivery: the 2xx of the endpoint, or a word of the Consumer."""
+
+    HTTP = "http"
+    EXPLICIT = "explicit"
+
+
+class TellingPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """How a subscriber wants to be told.
+
+    ``clear`` and ``change`` are whether of ends and of changes. ``heartbeat`` is after how much silence it is told that
+    there was nothing to tell.
+    """
+
+    clear: bool = True
+    change: bool = True
+    when: When = When.DETECTED
+    aggregate: Aggregate | None = None
+    acknowledge: Acknowledge = Acknowledge.HTTP
+    heartbeat: timedelta | None = None
+
+
+class Subscription(TellingPolicy, frozen=True, kw_only=True):
     """A subscription of one project, or of the Administrator (``project`` None: the physical side too)."""
 
     subscription_id: str
     project: str | None
     filter: SubscribeFilter = SubscribeFilter()
     endpoints: tuple[Endpoint, ...] = ()
-    clear: bool = True
-    change: bool = True
     created: datetime
+
+    @property
+    def is_patient(self) -> bool:
+        """Tell whether some of what happened is not told at once."""
+        return self.aggregate is not None or self.waits_for_isolation
+
+    @property
+    def waits_for_isolation(self) -> bool:
+        """Tell whether it wants to be told of a dead host only when that can do no more harm."""
+        return self.when is When.ISOLATED

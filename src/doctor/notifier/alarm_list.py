@@ -3,7 +3,7 @@
 In comes what is open; out goes the AlarmListRebuiltNotification, each resource once with all its faults.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from doctor.kit.ids import stable_id
@@ -21,15 +21,20 @@ def write_list(
     *,
     sequence: int,
     now: datetime,
+    is_kept_back: Callable[[Alarm], bool],
 ) -> tuple[str, bytes]:
-    """Return id and body of the notification that says all that is open of what a subscription hears of."""
+    """Return id and body of the notification that says all that is open of what a subscription hears of.
+
+    What ``is_kept_back`` from it for now is left out: it is told when its time has come.
+    """
     virtual: dict[str, list[tuple[AlarmedFault, Alarm]]] = {}
     physical: dict[str, list[tuple[AlarmedFault, Alarm]]] = {}
     project = subscription.project
     for record in records:
         for alarm in record.alarms.values():
             is_mine = project is None or alarm.project == project
-            if is_mine and hears_of(subscription.filter, record.fault, alarm):
+            is_heard = is_mine and hears_of(subscription.filter, record.fault, alarm)
+            if is_heard and not is_kept_back(alarm):
                 side = physical if alarm.project is None else virtual
                 side.setdefault(alarm.resource_id, []).append((record, alarm))
     kind = NotificationType.ALARM_LIST_REBUILT

@@ -21,6 +21,7 @@ class Subscriptions:
         self._by_id: dict[str, Subscription] = {}
         self._by_project: dict[str | None, dict[str, Subscription]] = {}
         self._told_of_capacity: dict[str, Subscription] = {}
+        self._told_of_the_vim: dict[str, Subscription] = {}
         for subscription in subscriptions:
             self.put(subscription)
 
@@ -31,6 +32,8 @@ class Subscriptions:
         self._by_project.setdefault(subscription.project, {})[subscription.subscription_id] = subscription
         if is_told_of_capacity(subscription):
             self._told_of_capacity[subscription.subscription_id] = subscription
+        if EventKind.VIM in subscription.filter.event:
+            self._told_of_the_vim[subscription.subscription_id] = subscription
 
     def remove(self, subscription_id: str) -> None:
         """Forget a subscription; one that is not there is no error."""
@@ -38,6 +41,7 @@ class Subscriptions:
         if known is not None:
             self._by_project[known.project].pop(subscription_id, None)
             self._told_of_capacity.pop(subscription_id, None)
+            self._told_of_the_vim.pop(subscription_id, None)
 
     def get(self, subscription_id: str) -> Subscription | None:
         """Return the subscription of this id, or None."""
@@ -50,6 +54,10 @@ class Subscriptions:
     def told_of_capacity(self) -> Collection[Subscription]:
         """Return the subscriptions that are told when the pool's capacity changes."""
         return self._told_of_capacity.values()
+
+    def told_of_the_vim(self) -> Collection[Subscription]:
+        """Return the subscriptions that ask for failures of the VIM, which they do by name only."""
+        return self._told_of_the_vim.values()
 
     def __iter__(self) -> Iterator[Subscription]:
         return iter(self._by_id.values())
@@ -66,6 +74,10 @@ class Telling(NamedTuple):
     alarms: tuple[Alarm, ...]
 
 
+VIM_RESOURCES = frozenset(("control_node", "vim_service"))
+VIM_SERVICE_FAILURE = "VIM service failure"  # as the fault catalogue calls what vim.service.failure reports
+
+
 def tellings(
     transition: Transition, subscriptions: Subscriptions, shelved: Collection[str] = ()
 ) -> Iterator[Telling]:
@@ -73,16 +85,51 @@ def tellings(
 
     An alarm that ever was bad enough counts as bad enough: who heard of it once hears of it until its end. Of
     ``shelved`` alarms (by id) the owner hears the end but no changes; the Administrator goes on hearing of those
-    of others.
+    of others. To a patient subscription changes and ends are returned whether it wants to hear of them or not: what is
+    kept from it depends on them.
     """
     for kind, alarms in (
         (NotificationType.FAULT, transition.raised),
         (NotificationType.FAULT_CHANGED, transition.changed),
         (NotificationType.FAULT_CLEARED, transition.cleared),
+        (NotificationType.CORRECTION, transition.corrected),
     ):
         if alarms:
             quiet = shelved if kind is NotificationType.FAULT_CHANGED else ()
             yield from _told(kind, alarms, transition, subscriptions, quiet)
+    if is_of_the_vim(transition.record.fault):
+        yield from _told_of_the_vim(transition, subscriptions, shelved)
+
+
+def is_of_the_vim(fault: Fault) -> bool:
+    """Tell whether a fault concerns everybody who uses the VIM: a control node or a service failed [HA 5.2]."""
+    return fault.resource_type in VIM_RESOURCES or fault.fault_type == VIM_SERVICE_FAILURE
+
+
+def _told_of_the_vim(
+    transition: Transition, subscriptions: Subscriptions, shelved: Collection[str]
+) -> Iterator[Telling]:
+    """Return who is told of a failure of the VIM: whoever asked for it by name, whatever runs where."""
+    fault = transition.record.fault
+    for kind, alarms in (
+        (NotificationType.FAULT, transition.raised),
+        (NotificationType.FAULT_CHANGED, transition.changed),
+        (NotificationType.FAULT_CLEARED, (*transition.cleared, *transition.corrected)),
+    ):
+        own = tuple(alarm for alarm in alarms if alarm.resource_id == fault.resource_id)
+        for subscription in subscriptions.told_of_the_vim() if own else ():
+            is_administrator = subscription.project is None
+            is_quiet = (
+                is_administrator and kind is NotificationType.FAULT_CHANGED and own[0].alarm_id in shelved
+            )
+            hears_of_it_anyway = is_administrator and EventKind.FAULT in subscription.filter.event
+            if (
+                not (is_quiet or hears_of_it_anyway)
+                and _wants(subscription, kind)
+                and _is_of_a_kind(subscription.filter, fault)
+                and own[0].worst_severity >= subscription.filter.min_severity
+            ):
+                yield Telling(subscription, NotificationType.VIM, own)
 
 
 def _told(
@@ -104,6 +151,8 @@ def _told(
     if quiet:
         alarms = tuple(alarm for alarm in alarms if alarm.project is not None or alarm.alarm_id not in quiet)
     for subscription in subscriptions.of(None):
+        if fault.resource_id == subscription.subscription_id:
+            continue  # that its own endpoints are away: told to them it would be the next thing to fail
         matching = _matching(subscription, kind, alarms, fault)
         if matching:
             yield Telling(subscription, kind, matching)
@@ -116,12 +165,16 @@ def _by_project(alarms: tuple[Alarm, ...]) -> dict[str | None, tuple[Alarm, ...]
     return {project: tuple(own) for project, own in grouped.items()}
 
 
+def _wants(subscription: Subscription, kind: NotificationType) -> bool:
+    if kind is NotificationType.FAULT_CLEARED:
+        return subscription.clear
+    return subscription.change or kind is not NotificationType.FAULT_CHANGED
+
+
 def _matching(
     subscription: Subscription, kind: NotificationType, alarms: tuple[Alarm, ...], fault: Fault
 ) -> tuple[Alarm, ...]:
-    if kind is NotificationType.FAULT_CLEARED and not subscription.clear:
-        return ()
-    if kind is NotificationType.FAULT_CHANGED and not subscription.change:
+    if not (_wants(subscription, kind) or subscription.is_patient):
         return ()
     asked = subscription.filter
     if not _fault_matches(asked, fault):
@@ -137,10 +190,12 @@ def _matching(
 
 
 def _fault_matches(asked: SubscribeFilter, fault: Fault) -> bool:
-    return (
-        (not asked.event or EventKind.FAULT in asked.event)
-        and (not asked.fault_type or fault.fault_type in asked.fault_type)
-        and (not asked.probable_cause or fault.probable_cause in asked.probable_cause)
+    return (not asked.event or EventKind.FAULT in asked.event) and _is_of_a_kind(asked, fault)
+
+
+def _is_of_a_kind(asked: SubscribeFilter, fault: Fault) -> bool:
+    return (not asked.fault_type or fault.fault_type in asked.fault_type) and (
+        not asked.probable_cause or fault.probable_cause in asked.probable_cause
     )
 
 

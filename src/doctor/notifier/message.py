@@ -5,12 +5,14 @@ as the Consumer reads it. Owners get an abstraction (no host names, no details o
 everything [D 3.3.4].
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from doctor.kit.ids import stable_id
@@ -24,14 +26,22 @@ from doctor.model.notification import (
     NotificationType,
     PhysicalResourceInfo,
     PredictionInfo,
+    VimInfo,
     VirtualResourceInfo,
 )
-from doctor.model.resource import HostStatus, Isolation, MaintenanceState, PhysicalResource
+from doctor.model.resource import HOST, HostStatus, Isolation, MaintenanceState, PhysicalResource
 from doctor.model.resource_map import ResourceMap
-from doctor.model.subscription import Subscription
+from doctor.model.subscription import Acknowledge, Subscription
 
 encode = msgspec.json.Encoder().encode
 
+CORRECTED = "the resource map was wrong or is another one now: this fault does not concern you"
+MEANING = (
+    "As long as it lasts, its part of the cloud may not start, move or heal machines, and may be late in telling of"
+    " faults. What runs goes on running."
+)
+
+_SERVICE = re.compile(r"[a-z][a-z0-9]*([-_ ][a-z0-9]+){0,4}")  # nova-compute, not nova-compute@host.example
 _GAP = "\x1fhere\x1f"  # no id has control characters
 _GAP_WRITTEN = encode(_GAP)
 MEASURED = (
@@ -73,6 +83,7 @@ class Outlook(NamedTuple):
 
 
 Outlooks = dict[str, Outlook]
+Isolations = Mapping[str, Isolation]  # of the hosts whose isolation is known, by id
 NOWHERE = Outlook(None, HostStatus.NONE, Isolation.NOT_REQUIRED)
 
 
@@ -87,7 +98,7 @@ class Describer:
 
     Made for one answer or one step of a flow: it remembers each host that it has described. Links begin with
     ``public_url``; without one they are paths. ``outlooks`` is what the describers for several viewers remember
-    together.
+    together; ``isolations`` is how far the isolation of faulty hosts got.
     """
 
     def __init__(
@@ -99,6 +110,7 @@ class Describer:
         *,
         public_url: str = "",
         outlooks: Outlooks | None = None,
+        isolations: Isolations | None = None,
     ) -> None:
         self.public_url = public_url
         self._viewer = viewer
@@ -106,22 +118,43 @@ class Describer:
         self.book = book
         self._digest = _digest_for(viewer, secret)
         self._outlooks: Outlooks = {} if outlooks is None else outlooks
+        self._isolations: Isolations = {} if isolations is None else isolations
         self._places: dict[str | None, bytes] = {}
 
     def virtual(
-        self, resource_id: str, resource_type: str, faults: tuple[FaultInfo, ...]
+        self, resource_id: str, resource_type: str, faults: tuple[FaultInfo, ...], project: str | None = None
     ) -> VirtualResourceInfo:
-        """Return VirtualResourceInfoClass of a resource as it is now."""
+        """Return VirtualResourceInfoClass of a resource as it is now; ``project`` is whose, if not as in the map."""
         machine = self.resources.virtual.get(resource_id)
         host = None if machine is None else machine.host
+        if project is None and machine is not None:
+            project = machine.owner
         outlook = self.outlook(host)
         return VirtualResourceInfo(
             virtual_resource_id=resource_id,
             virtual_resource_type=resource_type,
+            project_id=UNSET if project is None or self._viewer is not None else project,
             virtual_resource_state=self.book.state_of(resource_id),
             host_status=outlook.host_status,
             location=self._location(host, outlook),
             isolation=outlook.isolation,
+            faults=faults,
+        )
+
+    def former(
+        self, resource_id: str, resource_type: str, faults: tuple[FaultInfo, ...], project: str | None = None
+    ) -> VirtualResourceInfo:
+        """Return a resource that may have been the viewer's once: how it is now, and where, is then its own affair."""
+        machine = self.resources.virtual.get(resource_id)
+        if self._viewer is None or (machine is not None and machine.owner == self._viewer):
+            return self.virtual(resource_id, resource_type, faults, project)
+        return VirtualResourceInfo(
+            virtual_resource_id=resource_id,
+            virtual_resource_type=resource_type,
+            virtual_resource_state=ResourceState.NORMAL,
+            host_status=NOWHERE.host_status,
+            location=self._location(None, NOWHERE),
+            isolation=NOWHERE.isolation,
             faults=faults,
         )
 
@@ -142,7 +175,7 @@ class Describer:
             firmware_version=resource.firmware_version,
             hypervisor_version=resource.hypervisor_version,
             update_status=resource.update_status,
-            isolation=_isolation(state),
+            isolation=self.isolation_of(resource_id),
             metadata=resource.metadata,
             faults=faults,
         )
@@ -182,6 +215,15 @@ class Describer:
         known = None if root is None else root.alarms.get(alarm.resource_id)
         return () if known is None else (known.fault_id,)
 
+    def isolation_of(self, resource_id: str | None) -> Isolation:
+        """Return whether a host can still do harm; of whatever is no host nobody cuts off anything."""
+        if resource_id is None or not self.book.state_of(resource_id).is_out:
+            return Isolation.NOT_REQUIRED
+        resource = self.resources.physical.get(resource_id)
+        if resource is not None and resource.type != HOST:
+            return Isolation.NOT_REQUIRED
+        return self._isolations.get(resource_id, Isolation.PENDING)
+
     def place(self, host: str | None) -> bytes:
         """Return, as JSON, what this viewer is told of which host it is: the value of ``host_ref``, and what follows."""
         place = self._places.get(host)
@@ -211,7 +253,8 @@ class Describer:
             resource = self.resources.physical.get(host)
             state = self.book.state_of(host)
             zone_id = resource.zone_id if resource else None
-            outlook = Outlook(zone_id, host_status(state), _isolation(state))
+            isolation = self.isolation_of(host)
+            outlook = Outlook(zone_id, host_status(state, isolation), isolation)
             self._outlooks[host] = outlook
         return outlook
 
@@ -250,6 +293,7 @@ class MachineWriter:
                 alarm.fault_id,
                 alarm.is_root_cause,
                 alarm.resource_type,
+                alarm.project,
                 state_of(resource_id),
                 outlook_of(host),
                 resource_id in self._explained,
@@ -263,7 +307,7 @@ class MachineWriter:
     def _split(self, alarm: Alarm, place: bytes) -> tuple[bytes, bytes, bytes, bytes]:
         """Return the JSON of a machine, after a comma, without its id, its host and the id of the alarm."""
         told = self._describer.fault(self._record, replace(alarm, alarm_id=_GAP))
-        info = self._describer.virtual(alarm.resource_id, alarm.resource_type, (told,))
+        info = self._describer.virtual(alarm.resource_id, alarm.resource_type, (told,), alarm.project)
         head, rest = encode(replace(info, virtual_resource_id=_GAP)).split(_GAP_WRITTEN, 1)
         middle, rest = rest.split(_HOST_REF + place, 1)
         end, tail = rest.split(_GAP_WRITTEN, 1)  # what comes behind may say what it likes
@@ -273,32 +317,30 @@ class MachineWriter:
 def write(
     subscription: Subscription,
     kind: NotificationType,
-    alarms: Iterable[Alarm],
+    alarms: Sequence[Alarm],
     record: AlarmedFault,
     describer: Describer,
     *,
     sequence: int,
     now: datetime,
+    others: Sequence[tuple[AlarmedFault, Alarm]] = (),
     occasion: str = "",
 ) -> tuple[str, bytes]:
     """Return id and body of the FaultNotification [D 5.5.1]: what one cause did to the resources of a subscription.
 
-    ``occasion`` is why it is told when it is not the step of the fault itself.
+    ``others`` are alarms of other faults that are told with it. ``occasion`` is why it is told when it is not the step
+    of the fault itself.
     """
     fault = record.fault
-    virtual: list[Alarm] = []
-    physical: list[PhysicalResourceInfo] = []
+    told = [*alarms, *(alarm for _, alarm in others)]
+    if others or kind is NotificationType.CORRECTION:
+        physical, machines = _together([*((record, alarm) for alarm in alarms), *others], describer)
+    else:
+        physical, machines = _of_one_cause(alarms, record, describer)
     fault_id = fault.fault_key
-    for alarm in alarms:
-        if alarm.project is None:
-            told = (describer.fault(record, alarm),)
-            physical.append(describer.physical(alarm.resource_id, alarm.resource_type, told))
-        else:
-            virtual.append(alarm)
-            if subscription.project is not None:
-                fault_id = alarm.fault_id
+    if subscription.project is not None and told:
+        fault_id = (alarms or told)[-1].fault_id
     notification_id = notification_id_of(subscription.subscription_id, fault, kind, occasion)
-    doors = f"{describer.public_url}/v1"
     message = _Written(
         notification_id=notification_id,
         subscription_id=subscription.subscription_id,
@@ -306,15 +348,121 @@ def write(
         notification_type=kind,
         event_time=fault.event_time,
         sent_time=now,
-        physical_resource_info=tuple(physical),
-        virtual_resource_info=msgspec.Raw(MachineWriter(describer, record).write(virtual)) if virtual else (),
-        links={
-            "instructions": f"{doors}/instructions",
-            "faults": f"{doors}/faults?fault_id={fault_id}",
-            "handled": f"{doors}/notifications/{notification_id}/handled",
-        },
+        physical_resource_info=physical,
+        virtual_resource_info=machines,
+        reason=CORRECTED if kind is NotificationType.CORRECTION else "",
+        links=_links(subscription, notification_id, fault_id, describer),
     )
     return notification_id, encode(message)
+
+
+def write_vim(
+    subscription: Subscription,
+    alarm: Alarm,
+    record: AlarmedFault,
+    describer: Describer,
+    *,
+    sequence: int,
+    now: datetime,
+) -> tuple[str, bytes]:
+    """Return id and body of the notice that a control node or a service of the VIM failed, or is back [HA 5.2].
+
+    It goes to whoever asked for it, so that it says nothing of hosts and addresses.
+    """
+    fault = record.fault
+    severity = alarm.severity if alarm.cleared_time is None else Severity.CLEARED
+    fault_id = stable_id("project-fault", fault.fault_key, subscription.project or "")
+    notification_id = notification_id_of(subscription.subscription_id, fault, NotificationType.VIM)
+    message = Notification(
+        notification_id=notification_id,
+        subscription_id=subscription.subscription_id,
+        sequence=sequence,
+        notification_type=NotificationType.VIM,
+        event_time=fault.event_time,
+        sent_time=now,
+        vim=VimInfo(
+            alarm_id=stable_id("vim-alarm", alarm.alarm_id, subscription.project or ""),
+            fault_id=fault_id,
+            service=service_name(fault, describer.resources),
+            service_type="control_node" if fault.resource_type == "control_node" else "vim_service",
+            meaning=MEANING,
+            alarm_state=alarm.alarm_state,
+            severity=int(severity),
+            perceived_severity=severity.perceived,
+            probable_cause=fault.probable_cause,
+            recommended_action=fault.recommended_action,
+            since=alarm.raised_time,
+            changed_time=alarm.changed_time,
+            cleared_time=alarm.cleared_time,
+        ),
+        links=_links(subscription, notification_id, fault_id, describer),
+    )
+    return notification_id, encode(message)
+
+
+def write_heartbeat(subscription_id: str, *, sequence: int, now: datetime) -> tuple[str, bytes]:
+    """Return id and body of the notice that there was nothing to tell since the notification of this sequence."""
+    notification_id = stable_id("heartbeat", subscription_id, str(sequence), now.isoformat())
+    message = Notification(
+        notification_id=notification_id,
+        subscription_id=subscription_id,
+        sequence=sequence,
+        notification_type=NotificationType.HEARTBEAT,
+        event_time=now,
+        sent_time=now,
+    )
+    return notification_id, encode(message)
+
+
+def service_name(fault: Fault, resources: ResourceMap) -> str:
+    """Return what failed as everybody may know it: what a Monitor calls the service, unless that names a place."""
+    said = fault.details.get("service")
+    if isinstance(said, str) and _SERVICE.fullmatch(said) and resources.find(said) is None:
+        return said
+    return "control node" if fault.resource_type == "control_node" else "VIM service"
+
+
+_Info = tuple[tuple[PhysicalResourceInfo, ...], msgspec.Raw | tuple[()]]
+
+
+def _of_one_cause(alarms: Sequence[Alarm], record: AlarmedFault, describer: Describer) -> _Info:
+    """Describe resources with the alarm that one fault put on each."""
+    machines = [alarm for alarm in alarms if alarm.project is not None]
+    physical = tuple(
+        describer.physical(alarm.resource_id, alarm.resource_type, (describer.fault(record, alarm),))
+        for alarm in alarms
+        if alarm.project is None
+    )
+    return physical, msgspec.Raw(MachineWriter(describer, record).write(machines)) if machines else ()
+
+
+def _together(pairs: Iterable[tuple[AlarmedFault, Alarm]], describer: Describer) -> _Info:
+    """Describe resources with alarms of several faults, each resource once."""
+    told: dict[str, tuple[Alarm, list[FaultInfo]]] = {}
+    for record, alarm in pairs:
+        told.setdefault(alarm.resource_id, (alarm, []))[1].append(describer.fault(record, alarm))
+    physical: list[PhysicalResourceInfo] = []
+    machines: list[VirtualResourceInfo] = []
+    for resource_id, (alarm, faults) in told.items():
+        if alarm.project is None:
+            physical.append(describer.physical(resource_id, alarm.resource_type, tuple(faults)))
+        else:
+            machines.append(describer.former(resource_id, alarm.resource_type, tuple(faults), alarm.project))
+    return tuple(physical), msgspec.Raw(encode(machines)) if machines else ()
+
+
+def _links(
+    subscription: Subscription, notification_id: str, fault_id: str, describer: Describer
+) -> dict[str, str]:
+    doors = f"{describer.public_url}/v1"
+    links = {
+        "instructions": f"{doors}/instructions",
+        "faults": f"{doors}/faults?fault_id={fault_id}",
+        "handled": f"{doors}/notifications/{notification_id}/handled",
+    }
+    if subscription.acknowledge is Acknowledge.EXPLICIT:
+        links["acknowledge"] = f"{doors}/notifications/{notification_id}/acknowledge"
+    return links
 
 
 def notification_id_of(subscription_id: str, fault: Fault, kind: NotificationType, occasion: str = "") -> str:
@@ -339,9 +487,9 @@ def _ref(digest: blake2b, host: str) -> str:
     return "h-" + digest.hexdigest()
 
 
-def host_status(state: ResourceState) -> HostStatus:
+def host_status(state: ResourceState, isolation: Isolation = Isolation.PENDING) -> HostStatus:
     """Return what an owner may know of a host in this state: a dead host is UNKNOWN until it is isolated."""
-    return _HOST_STATUS[state]
+    return HostStatus.DOWN if state.is_out and isolation is Isolation.ISOLATED else _HOST_STATUS[state]
 
 
 _HOST_STATUS = {
@@ -366,11 +514,6 @@ def _foreseen(prediction: Prediction) -> PredictionInfo:
         confidence=prediction.confidence,
         outcome=prediction.outcome,
     )
-
-
-def _isolation(state: ResourceState) -> Isolation:
-    out = state is ResourceState.DOWN or state is ResourceState.ERROR
-    return Isolation.PENDING if out else Isolation.NOT_REQUIRED
 
 
 def _own_and_derived(record: AlarmedFault, alarm: Alarm) -> tuple[str, ...]:

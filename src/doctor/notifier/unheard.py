@@ -21,6 +21,7 @@ class Unheard(StrEnum):
     RESOURCE_TYPE = "the subscription asks for other types of resource"
     SEVERITY = "the subscription asks for worse alarms only"
     SHELVED = "the alarm was shelved"
+    HELD_BACK = "held back until more of its group are out, or its host is isolated"
     PENDING = "not received yet"
     PARKED = "given up"
     UNKNOWN = "the subscription was another one then, or what was sent is no longer kept"

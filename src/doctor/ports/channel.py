@@ -14,9 +14,9 @@ class Channel(Protocol):
     """
 
     async def deliver(
-        self, endpoint: Endpoint, notification: StoredNotification, *, attempt: int
+        self, endpoint: Endpoint, notification: StoredNotification, *, attempt: int, replay: bool = False
     ) -> DeliveryOutcome:
-        """Send the stored body to the endpoint once, and say how that went."""
+        """Send the stored body to the endpoint once, and say how that went. A ``replay`` is marked as such."""
         ...
 
     async def probe(self, endpoint: Endpoint) -> str | None:
@@ -29,4 +29,13 @@ class Channel(Protocol):
 
     async def close(self) -> None:
         """Give connections back."""
+        ...
+
+
+class FixedChannel(Channel, Protocol):
+    """A channel of the settings (entry point ``doctor.channels``): it has one endpoint, and tells all there is."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Return it; its URL shows no secret."""
         ...

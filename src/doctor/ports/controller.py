@@ -1,27 +1,51 @@
-"""What keeps the resource map: a cloud's own services, or Doctor's embedded one."""
+"""What knows the infrastructure and holds its states: a cloud's own services, or Doctor's embedded controller."""
 
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from doctor.model.map_news import MapNews
+from doctor.model.marking import Mark, Standing
 from doctor.model.resource_map import ResourceMap
+
+Tell = Callable[[MapNews], Awaitable[None]]
 
 
 class Controller(Protocol):
-    """The source of the resource map [D 5.1.3].
+    """The source of the resource map, and the keeper of the states that users of a cloud read [D 5.1.3].
 
-    The map itself is in memory: a look-up at fault time never leaves the process.
+    The map itself is in memory: a look-up at fault time never leaves the process. All verbs but `watch` have an end
+    of their own: what takes too long is a `TransientError`.
     """
 
     name: str
 
-    @property
-    def resource_map(self) -> ResourceMap:
-        """Return the map as it is known now."""
+    async def watch(self, known: ResourceMap, tell: Tell) -> None:
+        """Tell what there is, then what changes, until cancelled; bad days of the cloud are told and outlived.
+
+        ``known`` is the map that Doctor still has from before. What a resource stands on is told no later than the
+        resource. It is told one piece after the other: the next when the one before has been taken in.
+        """
         ...
 
-    def replace(self, resource_map: ResourceMap) -> None:
-        """Take over a new map whole.
+    async def read(self, mark: Mark) -> Standing:
+        """Return what is true now of the side of a resource that a mark is about.
 
         Raises:
-            RejectedError: the map is the cloud's and is not edited here.
+            RejectedError: there is no such resource (any more).
+            TransientError: it cannot be said for now.
         """
+        ...
+
+    async def write(self, mark: Mark, standing: Standing) -> None:
+        """Set it. The same twice is the same as once.
+
+        Raises:
+            RejectedError: there is no such resource (NOT_FOUND), or it cannot be set as it is now (CONFLICT).
+            TransientError: it may have been set or not; try again.
+            PermanentError: Doctor may not.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of threads and connections."""
         ...

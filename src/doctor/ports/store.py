@@ -13,7 +13,7 @@ from doctor.model.event import EventBatch
 from doctor.model.fault import Severity
 from doctor.model.history import FaultHistory, HistoryEntry
 from doctor.model.identity import Token
-from doctor.model.notification import Delivery, StoredNotification
+from doctor.model.notification import Delivery, DeliveryState, StoredNotification
 from doctor.model.subscription import Subscription
 
 
@@ -131,10 +131,12 @@ class Store(Protocol):
         """Return one notification, or None."""
         ...
 
-    async def deliveries(self, subscription_id: str, *, after: int, limit: int) -> Sequence[Delivery]:
+    async def deliveries(
+        self, subscription_id: str, *, after: int, limit: int, state: DeliveryState | None = None
+    ) -> Sequence[Delivery]:
         """Return how notifications with a sequence above ``after`` ended, per endpoint, in order of sequence.
 
-        ``limit`` counts notifications: what several endpoints made of one stays together.
+        With a ``state`` only those that ended so. ``limit`` counts notifications: what several endpoints made of one stays together.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from doctor.kit.clock import Clock, SystemClock
@@ -21,6 +21,7 @@ class Attempt:
     attempt: int
     told: datetime
     outcome: DeliveryOutcome | None = None
+    replay: bool = False
 
 
 class FakeChannel:
@@ -91,7 +92,7 @@ class FakeChannel:
     # --- the port ---
 
     async def deliver(
-        self, endpoint: Endpoint, notification: StoredNotification, *, attempt: int
+        self, endpoint: Endpoint, notification: StoredNotification, *, attempt: int, replay: bool = False
     ) -> DeliveryOutcome:
         """Take the notification, or answer as was written."""
         name = endpoint.endpoint_id
@@ -100,7 +101,7 @@ class FakeChannel:
         if objection := self.check(endpoint):
             return Failed(objection)
         index = len(self.attempts)
-        entry = Attempt(name, notification, attempt, self._clock.now())
+        entry = Attempt(name, notification, attempt, self._clock.now(), replay=replay)
         self.attempts.append(entry)
         self._under_way[name] += 1
         self.most_under_way[name] = max(self.most_under_way.get(name, 0), self._under_way[name])
@@ -112,7 +113,7 @@ class FakeChannel:
             self._under_way[name] -= 1
         answer = self._next[name].popleft() if self._next[name] else self._always.get(name)
         outcome = Delivered(200, entry.told, self._clock.now()) if answer is None else answer
-        self.attempts[index] = Attempt(name, notification, attempt, entry.told, outcome)
+        self.attempts[index] = replace(entry, outcome=outcome)
         return outcome
 
     async def probe(self, endpoint: Endpoint) -> str | None:
@@ -123,8 +124,8 @@ class FakeChannel:
 
     def check(self, endpoint: Endpoint) -> str | None:
         """Object to unknown formats and forbidden URLs."""
-        if endpoint.format != "doctor":
-            return f"format {endpoint.format!r} is not known: use doctor"
+        if endpoint.format not in ("doctor", "cloudevents", "aodh"):
+            return f"format {endpoint.format!r} is not known: use doctor, cloudevents or aodh"
         return self._forbidden.get(endpoint.url)
 
     async def close(self) -> None:

@@ -24,21 +24,25 @@ from typing import Any
 import looptime
 import msgspec
 
-from doctor.drivers.controllers.embedded import EmbeddedController
 from doctor.drivers.stores.memory import MemoryStore
+from doctor.flows.acknowledgement import AcknowledgementFlow
 from doctor.flows.agenda import Agenda
 from doctor.flows.alarm import AlarmAction, AlarmFlow
 from doctor.flows.alarm_history import AlarmHistory
 from doctor.flows.alarm_list import AlarmListFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import Accepted, FaultFlow, Reported
+from doctor.flows.heartbeat import Heartbeats
+from doctor.flows.outage import OutageFlow
 from doctor.flows.policy import PolicyFlow
+from doctor.flows.replay import Replay, ReplayFlow
 from doctor.flows.resource_map import replace_map
 from doctor.flows.service_levels import ServiceLevels
 from doctor.flows.situation import Situation
 from doctor.flows.subscription import EndpointWish, SubscriptionFlow
 from doctor.flows.timelines import Timelines
 from doctor.inspector.catalogue import default_catalogue, default_policy_text
+from doctor.inspector.escalation import Move
 from doctor.inspector.policy_text import parse_policy
 from doctor.inspector.selection import Selector
 from doctor.model.errors import RejectedError, StoreError
@@ -51,8 +55,9 @@ from doctor.model.notification import (
     NotificationType,
     StoredNotification,
 )
+from doctor.model.resource import Isolation
 from doctor.model.resource_map import ResourceMap
-from doctor.model.subscription import SubscribeFilter, Subscription
+from doctor.model.subscription import SubscribeFilter, Subscription, TellingPolicy
 from doctor.ports.store import Store
 from doctor.profiler.availability import SHIPPED, Levels
 from doctor.testing.channel import Answer, Attempt, FakeChannel
@@ -178,6 +183,8 @@ def sentences(message: Any) -> frozenset[str]:
         hosts, vcpus = zone.get("hosts"), zone["vcpus"]
         counted = f"{hosts['available']} of {hosts['total']} hosts, " if hosts else ""
         said.add(f"{zone['zone_id']} has {counted}{vcpus['available']} of {vcpus['total']} vcpus")
+    if "vim" in message:
+        said.add(f"{message['vim']['service']} is {message['vim']['perceived_severity']}")
     return frozenset(said)
 
 
@@ -207,16 +214,23 @@ class RunningFlows:
         store: Store,
         channel: FakeChannel,
         clock: LoopClock,
-        controller: EmbeddedController,
+        resources: ResourceMap,
         selector: Selector,
         levels: Levels = SHIPPED,
     ) -> None:
-        self.situation = Situation(store, controller, selector)
+        self.situation = Situation(store, selector, resources=resources)
         self.timelines = Timelines(store)
-        self.delivery = DeliveryFlow(store, channel, clock, self._on_delivered)
+        self.delivery = DeliveryFlow(
+            store, channel, clock, self._on_delivered, heartbeat_of=Heartbeats(self.situation, clock).of
+        )
+        self.acknowledgements = AcknowledgementFlow(self.situation, self.delivery, clock)
         self.agenda = Agenda(clock)
         self.faults = FaultFlow(self.situation, self.delivery, self.timelines, self.agenda, clock)
-        self.subscriptions = SubscriptionFlow(self.situation, self.delivery, channel, clock)
+        self.subscriptions = SubscriptionFlow(
+            self.situation, self.delivery, self.acknowledgements, channel, clock
+        )
+        self.replays = ReplayFlow(store, self.delivery)
+        self.outages = OutageFlow(self.situation, self.delivery, self.faults, clock)
         self.alarms = AlarmFlow(self.situation, self.faults, self.delivery, self.agenda, clock)
         self.service_levels = ServiceLevels(self.situation, self.faults, self.agenda, clock, levels)
         self.alarm_history = AlarmHistory(self.situation, self.timelines)
@@ -232,6 +246,7 @@ class RunningFlows:
                 delivery.told,
                 delivery.received,
             )
+            self.acknowledgements.delivered(notification, delivery)
 
     async def start(self, tasks: asyncio.TaskGroup) -> None:
         """Take over what the store has, and begin to deliver."""
@@ -243,6 +258,8 @@ class RunningFlows:
         self.faults.start()
         self.service_levels.start()
         self.do(tasks, self.agenda.run())
+        self.do(tasks, self.acknowledgements.run())
+        self.do(tasks, self.outages.run())
 
     def do(self, tasks: asyncio.TaskGroup, work: Coroutine[Any, Any, None]) -> None:
         """Do something beside all else, until it is done or this Doctor dies."""
@@ -280,7 +297,7 @@ class Scenario:
         self.store: Store = MemoryStore() if store is None else store
         self.clock = LoopClock()
         self.channel = FakeChannel(self.clock)
-        self.controller = EmbeddedController(resources)
+        self.resources = resources
         self.subscriptions: dict[str, Subscription] = {}
         self.answers: list[Accepted] = []
         self.selector = _selector(policy, self.clock)
@@ -367,7 +384,7 @@ class Scenario:
         if self._tasks is None or self._doctor is not None:
             raise RuntimeError("one Doctor at a time, and only while the story is played")
         doctor = RunningFlows(
-            self.store, self.channel, self.clock, self.controller, self.selector, self.levels
+            self.store, self.channel, self.clock, self.resources, self.selector, self.levels
         )
         await doctor.start(self._tasks)
         self._doctor = doctor
@@ -424,10 +441,12 @@ class Moment:
         project: str | None,
         asked: SubscribeFilter = EVERYTHING_OF_MINE,
         endpoints: int = 1,
-        clear: bool = True,
-        change: bool = True,
+        **policy: Any,
     ) -> None:
-        """Let a consumer of this project subscribe; without a project it is the Administrator."""
+        """Let a consumer of this project subscribe; without a project it is the Administrator.
+
+        ``policy`` are fields of `TellingPolicy`: how it wants to be told.
+        """
         story = self._story
 
         async def act() -> None:
@@ -438,16 +457,20 @@ class Moment:
                 asked,
                 _wishes(name, endpoints),
                 resource_ids=sorted(asked.virtual_resource_id),
-                clear=clear,
-                change=change,
+                policy=TellingPolicy(**policy),
             )
 
         story.note(self._second, act)
 
     def update(
-        self, name: str, *, endpoints: int | None = None, asked: SubscribeFilter | None = None
+        self,
+        name: str,
+        *,
+        endpoints: int | None = None,
+        asked: SubscribeFilter | None = None,
+        policy: TellingPolicy | None = None,
     ) -> None:
-        """Let a consumer change its subscription: how many endpoints it has, what it asks for."""
+        """Let a consumer change its subscription: how many endpoints it has, what it asks for, how it is told."""
         story = self._story
 
         async def act() -> None:
@@ -458,8 +481,7 @@ class Moment:
                 asked=asked,
                 wishes=None if endpoints is None else _wishes(name, endpoints),
                 resource_ids=[],
-                clear=None,
-                change=None,
+                policy=policy,
             )
 
         story.note(self._second, act)
@@ -473,6 +495,31 @@ class Moment:
             await story.doctor.subscriptions.delete(_identity(name, known.project), known.subscription_id)
 
         story.note(self._second, act)
+
+    def acknowledge(self, name: str, sequence: int) -> None:
+        """Let a consumer acknowledge a notification."""
+        story = self._story
+
+        async def act() -> None:
+            known = story.subscriptions[name].subscription_id
+            (row,) = await story.store.notifications(known, after=sequence - 1, limit=1)
+            await story.doctor.acknowledgements.acknowledge(row)
+
+        story.note(self._second, act)
+
+    def replay(self, name: str, first: int, last: int, *, parked_only: bool = True) -> None:
+        """Let a consumer ask for notifications once more."""
+        story = self._story
+
+        async def act() -> None:
+            await story.doctor.replays.replay(story.subscriptions[name], Replay(first, last, parked_only))
+
+        story.note(self._second, act)
+
+    def isolate(self, host: str, isolation: Isolation = Isolation.ISOLATED) -> None:
+        """Let whoever fences say how far the isolation of a host got."""
+        story = self._story
+        story.note(self._second, lambda: story.doctor.faults.isolation_changed(host, isolation))
 
     def push(self, *reports: Report) -> "Push":
         """Let a monitor report these in one request."""
@@ -524,6 +571,17 @@ class Moment:
             ]
             end = None if until is None else START + timedelta(seconds=until)
             await story.doctor.alarms.act(_identity("somebody", project), alarm.alarm_id, action, until=end)
+
+        story.note(self._second, act)
+
+    def decide(self, move: Move, zone: str, *, user: str = "somebody") -> None:
+        """Let the Administrator decide whether a zone has failed."""
+        story = self._story
+
+        async def act() -> None:
+            asked = story.doctor.situation.zones.active(zone)
+            assert asked is not None
+            await story.doctor.faults.decide(asked.escalation_id, move, user=user)
 
         story.note(self._second, act)
 
@@ -687,6 +745,18 @@ class Window:
         """Want to hear of all that is open."""
         self._want(NotificationType.ALARM_LIST_REBUILT, says)
 
+    def gets_correction(self, *says: str) -> None:
+        """Want to hear that something was wrong."""
+        self._want(NotificationType.CORRECTION, says)
+
+    def gets_vim(self, *says: str) -> None:
+        """Want to hear of the VIM itself."""
+        self._want(NotificationType.VIM, says)
+
+    def gets_heartbeat(self) -> None:
+        """Want to hear that there was nothing to hear of."""
+        self._want(NotificationType.HEARTBEAT, ())
+
     def _want(self, kind: NotificationType, says: tuple[str, ...]) -> None:
         self._wanted.append(_Wanted(self._start, self._end, kind, frozenset(says)))
 
@@ -720,6 +790,8 @@ class _Promises:
         first: defaultdict[str, list[int]] = defaultdict(list)
         for attempt in story.channel.attempts:
             told = attempt.notification
+            if _is_heartbeat(told) or attempt.replay:
+                continue
             _promise(kept.get(told.notification_id) == told, f"told and not kept like this: {told}")
             if attempt.attempt == 1 and told.sequence not in first[attempt.endpoint_id]:
                 first[attempt.endpoint_id].append(told.sequence)
@@ -727,6 +799,10 @@ class _Promises:
             _promise(sequences == sorted(sequences), f"out of order at {endpoint_id}: {sequences}")
         for endpoint_id, most in story.channel.most_under_way.items():
             _promise(most == 1, f"{most} requests at once at {endpoint_id}")
+
+
+def _is_heartbeat(notification: StoredNotification) -> bool:
+    return bool(msgspec.json.decode(notification.body)["notification_type"] == NotificationType.HEARTBEAT)
 
 
 def _check_lives(name: str, messages: list[Any]) -> None:
@@ -768,7 +844,7 @@ def _promise(holds: bool, broken: str) -> None:
 
 def without_damping() -> str:
     """Return the policy that ships, by which every change is told however often a fault comes and goes."""
-    return f"{default_policy_text()}\ndamping: off\n"
+    return default_policy_text(damping=False)
 
 
 def _selector(policy: str | None, clock: LoopClock) -> Selector:
@@ -788,8 +864,8 @@ def _wishes(name: str, endpoints: int) -> list[EndpointWish]:
 
 
 async def _load(story: Scenario, resources: ResourceMap) -> None:
-    doctor = story.doctor
-    await replace_map(doctor.situation, doctor.delivery, resources, b"{}", now=story.clock.now())
+    await replace_map(story.doctor.faults, resources, b"{}")
+    story.resources = resources
 
 
 def _heard(attempt: Attempt) -> Heard:

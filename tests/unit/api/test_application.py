@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from starlette.types import ASGIApp
 from structlog.testing import capture_logs
 
-from doctor.api.application import SECURITY_HEADERS, make_application, token_in
+from doctor.api.application import SECURITY_HEADERS, make_application
+from doctor.api.identification import token_in
 from doctor.api.operation import Answer, Call, operation, operations_of
 from doctor.api.problem import MEDIA_TYPE, sole
 from doctor.model.errors import TransientError

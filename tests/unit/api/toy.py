@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import msgspec
 from starlette.types import ASGIApp
 
-from doctor.api.application import RawHeaders, make_application, token_in
+from doctor.api.application import make_application
+from doctor.api.identification import RawHeaders, token_in
 from doctor.api.operation import EVENT_STREAM, Answer, Call, ServerSentEvent, operation, operations_of
 from doctor.api.paging import Page, PageQuery, page_of, position_in
 from doctor.api.problem import Limits

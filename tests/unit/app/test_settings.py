@@ -48,12 +48,40 @@ def test_everything_is_optional() -> None:
         pytest.param(
             {"database": "postgresql://d"}, "database", "not supported by this version", id="planned"
         ),
-        pytest.param({"fencing": {}}, "fencing", "not supported by this version", id="planned-and-empty"),
+        pytest.param({"database": {}}, "database", "not supported by this version", id="planned-and-empty"),
+        pytest.param({"auth": {"keystone": {}}}, "auth.keystone", "`cloud`", id="keystone-of-no-cloud"),
         pytest.param(
-            {"auth": {"keystone": {"cloud": "c"}}},
+            {"auth": {"keystone": {"cloud": "c", "cache": 61}}},
+            "auth.keystone.cache",
+            "<= 60",
+            id="tokens-remembered-for-too-long",
+        ),
+        pytest.param(
+            {"auth": {"keystone": {"cloud": "c", "roles": {"member": "owner"}}}},
+            "auth.keystone.roles[...]",
+            "owner",
+            id="no-such-role",
+        ),
+        pytest.param(
+            {"auth": {"keystone": {"cloud": "c", "roles": {"member@system": "consumer"}}}},
             "auth.keystone",
-            "not supported by this version",
-            id="planned-inside",
+            "roles.member@system: a consumer belongs to a project",
+            id="a-consumer-without-a-project",
+        ),
+        pytest.param(
+            {"auth": {"keystone": {"cloud": "c", "www_authenticate_uri": 'http://a/"b'}}},
+            "auth.keystone.www_authenticate_uri",
+            "regex",
+            id="an-address-that-breaks-the-header",
+        ),
+        pytest.param(
+            {"channels": [{"topic": "x"}]}, "channels[0].driver", "required", id="a-channel-without-name"
+        ),
+        pytest.param(
+            {"limits": {"subscriptions_per_project": 0}},
+            "limits.subscriptions_per_project",
+            ">= 1",
+            id="no-subscriptions-at-all",
         ),
         pytest.param(["listen"], "", "Expected `object`", id="a-list"),
     ],
@@ -174,3 +202,9 @@ def test_a_promise_that_nobody_can_hold_against_anything_is_refused(
 def test_a_level_that_looks_back_on_nothing_may_have_any_window() -> None:
     given = {"detection": 1, "recovery": 4, "window_days": 300}
     assert parse_settings({"service_availability_levels": {"X": given}}).levels["X"].window.days == 300
+
+
+def test_how_much_a_project_may_ask_for_is_a_setting() -> None:
+    assert parse_settings({}).limits.of_subscriptions == (100, 10)
+    wish = {"limits": {"subscriptions_per_project": 5, "endpoints_per_subscription": 2}}
+    assert parse_settings(wish).limits.of_subscriptions == (5, 2)

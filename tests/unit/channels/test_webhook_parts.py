@@ -140,7 +140,10 @@ def channel(**settings: Any) -> WebhookChannel:
     [
         ({"url": "http://127.0.0.1:8080/hook"}, None),
         ({"url": "http://127.0.0.1:8080/hook", "secret": "whsec_MDEyMzQ1Njc4OWFiY2RlZg=="}, None),
-        ({"url": "http://vnfm/", "format": "aodh"}, "format 'aodh' is not known: use doctor"),
+        (
+            {"url": "http://vnfm/", "format": "ves"},
+            "format 'ves' is not known: use doctor, cloudevents or aodh",
+        ),
         ({"url": ""}, "the URL must begin with http:// or https://"),
         ({"url": "vnfm.example"}, "the URL must begin with http:// or https://"),
         ({"url": "http://vnfm/" + "x" * 2048}, "the URL is longer than 2048 characters"),

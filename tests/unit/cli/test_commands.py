@@ -446,6 +446,46 @@ def test_a_filter_that_is_empty_is_all(run: Run, doctor: FakeDoctor) -> None:
     assert second.endswith("resource_id=vm-1-1; min_severity=warning")
 
 
+def test_how_to_be_told_is_said_in_words(run: Run, doctor: FakeDoctor) -> None:
+    doctor.answers("POST", "/v1/subscriptions", Answer(201, {"subscription_id": "s1"}))
+    group = ["--group", "web", "--role", "STBY", "--more-than", "1", "--within", "PT5M"]
+    others = ["--when-isolated", "--acknowledge", "--heartbeat", "PT10S"]
+    endpoint = ["--endpoint", "http://a/", "--format", "cloudevents"]
+    assert run("subscription", "create", *endpoint, *group, *others).exit_code == 0
+    assert doctor.last.json == {
+        "subscribe_filter": {},
+        "endpoints": [{"url": "http://a/", "format": "cloudevents"}],
+        "policy": {
+            "aggregate": {"group": "web", "role": "STBY", "more_than": 1, "within": "PT5M"},
+            "when": "isolated",
+            "acknowledge": "explicit",
+            "heartbeat": "PT10S",
+        },
+    }
+    assert run("subscription", "create", "--role", "STBY").exit_code == 2
+
+
+def test_what_is_parked_is_listed(run: Run, doctor: FakeDoctor) -> None:
+    row = {"sequence": 17, "endpoint_id": "e1", "url": "http://a/", "attempts": 3, "error": "answered 422"}
+    doctor.lists("/v1/subscriptions/s1/parked", [row])
+    result = run("subscription", "parked", "s1")
+    assert lines(result.stdout)[1] == ["17", "http://a/", "3", "answered", "422"]
+    assert json.loads(run("subscription", "parked", "s1", "--json").stdout)["items"] == [row]
+    doctor.lists("/v1/subscriptions/s1/parked", [])
+    assert run("subscription", "parked", "s1").stderr == "nothing is parked\n"
+
+
+def test_a_range_is_replayed(run: Run, doctor: FakeDoctor) -> None:
+    doctor.answers("POST", "/v1/subscriptions/s1/replay", Answer(202, {"deliveries": 2}))
+    result = run("subscription", "replay", "s1", "--from", "3", "--to", "4", "--all", "--endpoint", "e1")
+    assert (result.exit_code, result.stderr) == (0, "deliveries to be made: 2\n")
+    assert doctor.last.json == {"from": 3, "to": 4, "parked_only": False, "endpoint_id": "e1"}
+    assert json.loads(run("subscription", "replay", "s1", "--from", "3", "--json").stdout) == {
+        "deliveries": 2
+    }
+    assert doctor.last.json == {"from": 3, "to": 3, "parked_only": True}
+
+
 @pytest.mark.parametrize(("ok", "code"), [(True, 0), (False, 1)])
 def test_endpoints_are_tried(run: Run, doctor: FakeDoctor, ok: bool, code: int) -> None:
     results = {"results": [{"endpoint_id": "e1", "url": "http://a/", "ok": ok, "detail": "405"}]}
@@ -471,6 +511,11 @@ def test_without_endpoints_there_is_nothing_to_try(run: Run, doctor: FakeDoctor)
     [
         (["subscription", "delete", "s1"], ("DELETE", "/v1/subscriptions/s1"), "deleted s1\n"),
         (["token", "revoke", "t1"], ("DELETE", "/v1/tokens/t1"), "revoked t1\n"),
+        (
+            ["notification", "acknowledge", "n1"],
+            ("POST", "/v1/notifications/n1/acknowledge"),
+            "acknowledged n1\n",
+        ),
         (["notification", "handled", "n1"], ("POST", "/v1/notifications/n1/handled"), "handled n1\n"),
     ],
 )

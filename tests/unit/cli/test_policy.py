@@ -33,6 +33,10 @@ def rule(name: str, seen: int = 0, fired: int = 0, raised: int = 0, cleared: int
     return {"rule": name, "seen": seen, "fired": fired, "raised": raised, "cleared": cleared}
 
 
+def zone(name: str, asked: int = 0) -> dict[str, Any]:
+    return {"type": name, "asked": asked, "took_effect": 0, "over": 0}
+
+
 def dry_run(**fields: Any) -> dict[str, Any]:
     """Return a dry-run in which nothing differs, but for the fields."""
     return {
@@ -46,8 +50,8 @@ def dry_run(**fields: Any) -> dict[str, Any]:
         "differences": [],
         "never_fired": [],
         "always_fired": [],
-        "current": {"version": 2, "rules": [], "ignored": 0, "still_open": 0},
-        "candidate": {"version": None, "rules": [], "ignored": 0, "still_open": 0},
+        "current": {"version": 2, "rules": [], "zones": [], "ignored": 0, "still_open": 0},
+        "candidate": {"version": None, "rules": [], "zones": [], "ignored": 0, "still_open": 0},
         "warnings": [],
         **fields,
     }
@@ -196,10 +200,15 @@ def test_a_dry_run_is_shown_as_tables_and_a_summary(run: Run, doctor: FakeDoctor
             differing("only_current", CLEARED, None),
             differing("only_candidate", None, FORESEEN),
         ],
-        current={"version": 2, "rules": [rule("down", 3, 2, 1, 1), rule("same", 1)]},
+        current={
+            "version": 2,
+            "rules": [rule("down", 3, 2, 1, 1), rule("same", 1)],
+            "zones": [zone("power", 1)],
+        },
         candidate={
             "version": None,
             "rules": [rule("down", 3, 3, 1), rule("same", 1), rule("idle"), rule("many", raised=1)],
+            "zones": [zone("power", 1), zone("rack", 2), zone("switch")],
         },
         never_fired=["same", "idle"],
         always_fired=["down"],
@@ -219,6 +228,10 @@ def test_a_dry_run_is_shown_as_tables_and_a_summary(run: Run, doctor: FakeDoctor
         "down new 3 3 1 0",
         "same both 1 0 0 0",
         "many new 0 0 1 0",
+        "",
+        "ZONES POLICY ASKED TOOK EFFECT OVER",
+        "power both 1 0 0",
+        "rack new 2 0 0",
         "",
         "7 events since 2026-03-03 05:06:07.000Z until 2026-03-04 05:06:07.000Z",
         "never fired: same, idle",

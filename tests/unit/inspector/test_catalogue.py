@@ -66,6 +66,8 @@ SHIPPED_TYPES = [
     "compute.instance.error",
     "vim.service.failure",
     "monitor.silent",
+    "consumer.unreachable",
+    "fencing.unready",
     "service.level.availability",
     "service.level.recovery",
     "service.level.impact",

@@ -274,7 +274,6 @@ PROPAGATE = "version: 1\npropagate:\n  - {from: host, kind: hosts, to_state: err
         pytest.param("version: {a: 1}", "/version", "text", id="version-mapping"),
         pytest.param("version: 1\nfault: []", "/fault", "did you mean faults?", id="section"),
         pytest.param("version: 1\nzzz: []", "/zzz", "unknown here (line 2)", id="no-guess"),
-        pytest.param("version: 1\nzones: []", "/zones", "not supported by this version", id="later"),
         pytest.param("version: 1\nfaults: {}", "/faults", "list", id="faults-mapping"),
         pytest.param("version: 1\nfaults: [~]", "/faults/0", "mapping", id="fault-nothing"),
         pytest.param("version: 1\nfaults: [3]", "/faults/0", "mapping", id="fault-number"),

@@ -91,3 +91,57 @@ def test_a_fault_is_found_by_what_it_is_about() -> None:
     assert book.open_fault("r-1", "another") is None
     book.apply(cleared(raised.record, now=at(1)))
     assert book.open_fault("r-1", fault.fault_type) is None
+
+
+def _change(book: AlarmBook, key: str, second: int, explains: tuple[str, ...] | None) -> None:
+    """Let a fault explain others from now on; None ends it."""
+    known = book.fault(key)
+    fault = fault_on("r-1", key=key, second=second) if known is None else known.fault
+    record = known or AlarmedFault(fault=fault, alarms={})
+    if explains is None:
+        book.apply(cleared(record, now=at(second)))
+    else:
+        fault = replace(fault, explains=explains)
+        reach = {"r-1": (ResourceState.NORMAL, Severity.MAJOR)}
+        book.apply(settled(record, fault, reach, ResourceMap(), now=at(second)))
+
+
+CLAIMS = long_lists(
+    st.tuples(
+        st.sampled_from("abc"),
+        st.none() | st.lists(st.sampled_from("xyz"), unique=True, max_size=3).map(tuple),
+    ),
+    20,
+)
+
+
+@given(CLAIMS)
+def test_what_several_faults_explain_is_explained_until_all_of_them_are_over(
+    steps: list[tuple[str, tuple[str, ...] | None]],
+) -> None:
+    """The first that said so is the one, also when another one comes or goes."""
+    book = AlarmBook()
+    claims: list[tuple[str, str]] = []  # who explains what, in the order in which they said so
+    for second, (key, explains) in enumerate(steps):
+        if explains is None and book.fault(key) is None:
+            continue
+        _change(book, key, second, explains)
+        claims = [(who, what) for who, what in claims if who != key or what in (explains or ())]
+        claims += [(key, what) for what in explains or () if (key, what) not in claims]
+        for symptom in "xyz":
+            wanted = next((who for who, what in claims if what == symptom), None)
+            assert book.explained_by(symptom) == wanted
+
+
+@given(st.lists(st.integers(0, 20), max_size=10), st.integers(0, 20))
+def test_the_newest_faults_are_found_first(seconds: list[int], since: int) -> None:
+    """In whatever order the store has them."""
+    faults = [fault_on(f"r-{n}", key=f"f-{n}", second=second) for n, second in enumerate(seconds)]
+    book = AlarmBook(AlarmedFault(fault=fault, alarms={}) for fault in faults)
+    found = [record.fault for record in book.opened_since(at(since))]
+    assert sorted(fault.fault_key for fault in found) == sorted(
+        fault.fault_key for fault in faults if fault.raised_time >= at(since)
+    )
+    assert [fault.raised_time for fault in found] == sorted(
+        (fault.raised_time for fault in found), reverse=True
+    )

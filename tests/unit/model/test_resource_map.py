@@ -123,9 +123,7 @@ def test_every_look_up_is_what_a_search_finds(resources: ResourceMap, data: st.D
         assert list(resources.dependents(name)) == [
             one for one in resources.relations if one.supplier == name
         ]
-        assert list(resources.suppliers(name)) == [
-            one for one in resources.relations if one.dependent == name
-        ]
+        assert set(resources.suppliers(name)) == {one for one in resources.relations if one.dependent == name}
         found = resources.get(name)
         assert found is not None
         assert found.id == name
@@ -186,3 +184,25 @@ def test_the_id_of_a_vnf_names_it(owner: str, name: str, is_group: bool) -> None
 def test_other_ids_name_no_vnf(name: str) -> None:
     assert vnf_named(name) is None
     assert grouped().vnf_owner(name) is None
+
+
+# --- failure domains ---
+
+
+@given(nfvis())
+def test_a_host_is_in_every_domain_that_it_depends_on(resources: ResourceMap) -> None:
+    """[design 3] By what powers, connects and contains, one after the other: what a search from the domain down finds."""
+    joined = [one for one in resources.relations if one.kind in ("powers", "connects", "contains")]
+    for domain in (*resources.physical, *resources.virtual):
+        within: set[str] = set()
+        more = {domain}
+        while more:
+            more = {one.dependent for one in joined if one.supplier in more} - within
+            within |= more
+        hosts = {host.id for host in resources.hosts() if host.id in within}
+        assert resources.hosts_by_domain.get(domain, frozenset()) == hosts
+        assert all(domain in resources.domains_of(name) for name in hosts)
+    for host in resources.hosts():
+        direct = [one.supplier for one in joined if one.dependent == host.id]
+        nearest = list(dict.fromkeys(direct))
+        assert set(resources.domains_of(host.id)[: len(nearest)]) == set(nearest)

@@ -31,6 +31,7 @@ SIMPLE: dict[Any, st.SearchStrategy[Any]] = {
     datetime: st.datetimes(timezones=st.just(UTC)),
     timedelta: st.timedeltas(timedelta(days=-999), timedelta(days=999)),
     type(None): st.none(),
+    msgspec.UnsetType: st.just(msgspec.UNSET),
     Any: DETAILS,
 }
 

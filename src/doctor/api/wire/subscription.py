@@ -1,24 +1,41 @@
 """The shapes of subscriptions [D 5.5.1]."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 import msgspec
 
 from doctor.flows.subscription import EndpointWish, Probed
 from doctor.kit.signature import parse_secret
+from doctor.kit.times import parse_duration
 from doctor.model.errors import Flaw, RejectedError
 from doctor.model.fault import Severity, severity_of
 from doctor.model.notification import VirtualResourceInfo
-from doctor.model.resource import VIRTUAL_RESOURCE_TYPES
-from doctor.model.subscription import EventKind, SubscribeFilter, Subscription
+from doctor.model.resource import VIRTUAL_RESOURCE_TYPES, Isolation
+from doctor.model.subscription import (
+    Acknowledge,
+    Aggregate,
+    EventKind,
+    SubscribeFilter,
+    Subscription,
+    TellingPolicy,
+    When,
+)
 
+MOST_ENDPOINTS = 100  # of which the settings allow as many as they like
+SHORTEST_HEARTBEAT = timedelta(seconds=1)
+LONGEST_HEARTBEAT = timedelta(hours=1)
+
+Duration = Annotated[str, msgspec.Meta(max_length=64)] | float | int
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Words = Annotated[list[Word], msgspec.Meta(max_length=1000)]
 
 
 class SubscribeFilterIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """SubscribeFilterClass [D 5.4]. An empty or missing list is no restriction; an empty filter is all that is mine."""
+    """SubscribeFilterClass [D 5.4]. An empty or missing list is no restriction; an empty filter is all that is mine.
+
+    The services of the VIM are nobody's: `vim` is told to those who name it in ``event``.
+    """
 
     virtual_resource_type: Words = []
     virtual_resource_id: Words = []
@@ -28,29 +45,48 @@ class SubscribeFilterIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True
     event: Annotated[list[EventKind], msgspec.Meta(max_length=4)] = []
 
 
+class AggregateIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Tell of a redundancy group only when more than ``more_than`` of it (of the role) are out at the same time.
+
+    ``group`` is one of mine. ``within`` (ISO 8601 or seconds) lets only failures count that began within it.
+    """
+
+    group: Word
+    role: Word | None = None
+    more_than: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 2
+    within: Duration | None = None
+
+
 class EndpointIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Where to tell. ``secret`` (``whsec_`` and base64) makes Doctor sign as Standard Webhooks do."""
 
     url: Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
-    format: Literal["doctor"] = "doctor"
+    format: Literal["doctor", "cloudevents", "aodh"] = "doctor"
     secret: Annotated[str, msgspec.Meta(max_length=255)] | None = None
 
 
 class PolicyIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """How to tell: whether of ends and of changes. The others have one value in this version."""
+    """How to tell.
 
-    when: Literal["detected"] = "detected"
+    ``when: isolated`` waits until a dead host can do no more harm. ``clear`` and ``change`` are whether of ends and of
+    changes; ``batch`` is one notification for all that one cause did. With ``acknowledge: explicit`` a notification is
+    sent again until it is acknowledged. ``heartbeat`` (``PT1S`` to ``PT1H``) is after how much silence to say so.
+    """
+
+    when: When = When.DETECTED
     clear: bool = True
     change: bool = True
     batch: Literal[True] = True
-    acknowledge: Literal["http"] = "http"
+    aggregate: AggregateIn | None = None
+    acknowledge: Acknowledge = Acknowledge.HTTP
+    heartbeat: Duration | None = None
 
 
 class SubscribeRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """SubscribeRequest [D 5.5.1]. Without endpoints the notifications wait to be pulled."""
 
     subscribe_filter: SubscribeFilterIn = msgspec.field(default_factory=SubscribeFilterIn)
-    endpoints: Annotated[list[EndpointIn], msgspec.Meta(max_length=10)] = []
+    endpoints: Annotated[list[EndpointIn], msgspec.Meta(max_length=MOST_ENDPOINTS)] = []
     policy: PolicyIn = msgspec.field(default_factory=PolicyIn)
 
 
@@ -58,7 +94,9 @@ class SubscriptionPatch(msgspec.Struct, forbid_unknown_fields=True, kw_only=True
     """What to change; what is missing stays."""
 
     subscribe_filter: SubscribeFilterIn | msgspec.UnsetType = msgspec.UNSET
-    endpoints: Annotated[list[EndpointIn], msgspec.Meta(max_length=10)] | msgspec.UnsetType = msgspec.UNSET
+    endpoints: Annotated[list[EndpointIn], msgspec.Meta(max_length=MOST_ENDPOINTS)] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )
     policy: PolicyIn | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -101,14 +139,41 @@ class SubscribeFilterOut(msgspec.Struct, frozen=True, kw_only=True):
     event: list[EventKind]
 
 
+class AggregateOut(msgspec.Struct, frozen=True, kw_only=True):
+    """The redundancy group that is told of as a whole."""
+
+    group: str
+    role: str | None
+    more_than: int
+    within: timedelta | None
+
+
 class PolicyOut(msgspec.Struct, frozen=True, kw_only=True):
     """How the subscriber is told."""
 
-    when: str = "detected"
-    clear: bool = True
-    change: bool = True
+    when: When
+    clear: bool
+    change: bool
     batch: bool = True
-    acknowledge: str = "http"
+    aggregate: AggregateOut | None
+    acknowledge: Acknowledge
+    heartbeat: timedelta | None
+
+
+class HeldOut(msgspec.Struct, frozen=True, kw_only=True):
+    """An alarm that is not told before its host is isolated."""
+
+    alarm_id: str
+    resource_id: str
+    isolation: Isolation
+
+
+class WaitingOut(msgspec.Struct, frozen=True, kw_only=True):
+    """What waits: alarms for isolation (``first_held`` has 100 of them), notifications for their acknowledgement."""
+
+    held: int
+    unacknowledged: int
+    first_held: list[HeldOut]
 
 
 class SubscriptionOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +186,7 @@ class SubscriptionOut(msgspec.Struct, frozen=True, kw_only=True):
     policy: PolicyOut
     created: datetime
     sequence: int
+    waiting: WaitingOut
 
 
 class TestResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,6 +240,45 @@ def filter_of(given: SubscribeFilterIn) -> SubscribeFilter:
     )
 
 
+def policy_of(given: PolicyIn) -> TellingPolicy:
+    """Read how somebody wants to be told.
+
+    Raises:
+        RejectedError: a duration that is none, or too short or too long.
+    """
+    flaws: list[Flaw] = []
+    heartbeat = _duration(given.heartbeat, "/policy/heartbeat", flaws)
+    if heartbeat is not None and not SHORTEST_HEARTBEAT <= heartbeat <= LONGEST_HEARTBEAT:
+        flaws.append(Flaw("/policy/heartbeat", "must be from 1 second (PT1S) to 1 hour (PT1H)"))
+    aggregate = None
+    if given.aggregate is not None:
+        wish = given.aggregate
+        within = _duration(wish.within, "/policy/aggregate/within", flaws)
+        if within is not None and not within:
+            flaws.append(Flaw("/policy/aggregate/within", "must be more than nothing; leave it out for ever"))
+        aggregate = Aggregate(group=wish.group, role=wish.role, more_than=wish.more_than, within=within)
+    if flaws:
+        raise RejectedError("the policy is wrong", flaws=flaws)
+    return TellingPolicy(
+        clear=given.clear,
+        change=given.change,
+        when=given.when,
+        aggregate=aggregate,
+        acknowledge=given.acknowledge,
+        heartbeat=heartbeat,
+    )
+
+
+def _duration(given: str | float | int | None, pointer: str, flaws: list[Flaw]) -> timedelta | None:
+    if given is None:
+        return None
+    try:
+        return parse_duration(given)
+    except ValueError as error:
+        flaws.append(Flaw(pointer, str(error)))
+        return None
+
+
 def wishes_of(given: list[EndpointIn]) -> list[EndpointWish]:
     """Read endpoints.
 
@@ -201,7 +306,7 @@ def warnings_of(probed: list[Probed]) -> list[Warned]:
     ]
 
 
-def shown(subscription: Subscription, *, sequence: int) -> SubscriptionOut:
+def shown(subscription: Subscription, *, sequence: int, waiting: WaitingOut) -> SubscriptionOut:
     """Return a subscription as its owner sees it."""
     asked = subscription.filter
     return SubscriptionOut(
@@ -224,10 +329,24 @@ def shown(subscription: Subscription, *, sequence: int) -> SubscriptionOut:
             )
             for endpoint in subscription.endpoints
         ],
-        policy=PolicyOut(clear=subscription.clear, change=subscription.change),
+        policy=PolicyOut(
+            when=subscription.when,
+            clear=subscription.clear,
+            change=subscription.change,
+            aggregate=_aggregate_out(subscription.aggregate),
+            acknowledge=subscription.acknowledge,
+            heartbeat=subscription.heartbeat,
+        ),
         created=subscription.created,
         sequence=sequence,
+        waiting=waiting,
     )
+
+
+def _aggregate_out(wish: Aggregate | None) -> AggregateOut | None:
+    if wish is None:
+        return None
+    return AggregateOut(group=wish.group, role=wish.role, more_than=wish.more_than, within=wish.within)
 
 
 def tested(probed: list[Probed]) -> TestResults:

@@ -82,7 +82,7 @@ def loaded(
 
 def put_map(doctor: Doctor, document: dict[str, Any]) -> None:
     """Load a resource map; and the policy that ships, by which every change is told: in a bench they come quickly."""
-    policy = f"{default_policy_text()}\ndamping: off\n"
+    policy = default_policy_text(damping=False)
     with doctor.client() as admin:
         admin.put("/v1/resource-map", document)
         admin.send("PUT", "/v1/failure-policies", policy.encode(), content_type="application/yaml")

@@ -14,8 +14,10 @@ from functools import lru_cache
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from doctor import __version__
+from doctor.drivers.channels import aodh, cloudevents
 from doctor.drivers.channels.connection import Answer, TooLate
 from doctor.drivers.channels.guard import AddressRefused, Guard
 from doctor.drivers.channels.outcome import explain, outcome_of
@@ -24,13 +26,16 @@ from doctor.drivers.channels.resolver import PatientResolver, Resolver
 from doctor.drivers.channels.url import Url
 from doctor.kit.clock import Clock
 from doctor.kit.signature import Signer
-from doctor.model.notification import DeliveryOutcome, Failed, StoredNotification
+from doctor.model.notification import Delivered, DeliveryOutcome, Failed, StoredNotification
 from doctor.model.subscription import Endpoint
 
 log = structlog.get_logger(__name__)
 
-FORMATS = ("doctor",)
+FORMATS = ("doctor", "cloudevents", "aodh")
 MAX_URL = 2048
+PART_SENT = 4096  # endpoints of which is remembered how far a notification got
+REPLAYED = "doctor-replay: true\r\n"
+CRLF = "\r\n"
 
 
 class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,9 +72,9 @@ class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class WebhookChannel:
-    """The channel for endpoints of format ``doctor`` (implements `doctor.ports.channel.Channel`).
+    """The channel for endpoints of `FORMATS` (implements `doctor.ports.channel.Channel`).
 
-    One attempt is one request: no redirect is followed, and nothing is sent twice behind our back. A kept connection
+    One attempt is one request (in the format ``aodh`` one for each alarm): no redirect is followed, and nothing is sent twice behind our back. A kept connection
     that dies under a request makes the attempt `Failed`, since nobody knows how much of it was read.
     A 2xx counts once its head is there: what happens to the rest of the answer changes nothing.
 
@@ -83,7 +88,9 @@ class WebhookChannel:
         clock: Clock,
         *,
         resolver: Resolver | None = None,
+        source: str = "",
     ) -> None:
+        self._source = source
         self._settings = settings
         self._guard = guard
         self._clock = clock
@@ -97,19 +104,69 @@ class WebhookChannel:
             limit_per_place=settings.connections_per_host or max(1, connections // 2),
             keep_alive_s=settings.keep_alive.total_seconds(),
         )
+        self._part_sent: dict[
+            str, tuple[str, int]
+        ] = {}  # by endpoint: of which notification, how many requests
         self._target: Callable[[Endpoint], _Target | str] = lru_cache(4096)(self._make_target)
 
     async def deliver(
-        self, endpoint: Endpoint, notification: StoredNotification, *, attempt: int
+        self, endpoint: Endpoint, notification: StoredNotification, *, attempt: int, replay: bool = False
     ) -> DeliveryOutcome:
         """Send the stored body to the endpoint once, and say how that went."""
         target = self._target(endpoint)
         if isinstance(target, str):
             return Failed(target)
+        if target.is_split:
+            return await self._deliver_split(endpoint, target, notification, attempt, replay)
+        body = cloudevents.wrap(notification, self._source) if target.is_wrapped else notification.body
+        return await self._send(
+            endpoint, target, notification, notification.notification_id, body, attempt, replay
+        )
+
+    async def _deliver_split(
+        self,
+        endpoint: Endpoint,
+        target: "_Target",
+        notification: StoredNotification,
+        attempt: int,
+        replay: bool,
+    ) -> DeliveryOutcome:
+        """Send the parts of a notification one after the other; a repeat goes on where the last attempt failed."""
+        name, notification_id = endpoint.endpoint_id, notification.notification_id
+        before_id, sent = self._part_sent.pop(name, ("", 0))
+        if replay or before_id != notification_id:
+            sent = 0
+        now = self._clock.now()
+        told, outcome = None, Delivered(204, now, now)  # of what has no parts there is nothing to tell
+        for action in aodh.actions(notification)[sent:]:
+            answer = await self._send(
+                endpoint, target, notification, action.action_id, action.body, attempt, replay
+            )
+            if not isinstance(answer, Delivered):
+                if len(self._part_sent) >= PART_SENT:
+                    self._part_sent.pop(next(iter(self._part_sent)))
+                self._part_sent[name] = notification_id, sent
+                return answer
+            sent += 1
+            told, outcome = told or answer.told, answer
+        return outcome if told is None else replace(outcome, told=told)
+
+    async def _send(
+        self,
+        endpoint: Endpoint,
+        target: "_Target",
+        notification: StoredNotification,
+        message_id: str,
+        body: bytes,
+        attempt: int,
+        replay: bool,
+    ) -> DeliveryOutcome:
+        """Make one request, and say how that went."""
         settings = self._settings
         limit = (settings.first_timeout if attempt <= 1 else settings.timeout).total_seconds()
+        request = self._post(target, message_id, body, notification.sequence, attempt, replay)
         try:
-            answer = await self._ask(target, self._post(target, notification, attempt), limit)
+            answer = await self._ask(target, request, limit)
         except TooLate as error:
             return Failed(f"no {error.what} within {limit:g} s")
         except Exception as error:
@@ -151,7 +208,7 @@ class WebhookChannel:
     def _make_target(self, endpoint: Endpoint) -> "_Target | str":
         """Prepare what is the same for every request to an endpoint, or say why there can be none."""
         if endpoint.format not in FORMATS:
-            return f"format {endpoint.format!r} is not known: use {' or '.join(FORMATS)}"
+            return f"format {endpoint.format!r} is not known: use {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
         if len(endpoint.url) > MAX_URL:
             return f"the URL is longer than {MAX_URL} characters"
         if not endpoint.url.isprintable() or " " in endpoint.url:
@@ -166,24 +223,27 @@ class WebhookChannel:
             signer = Signer(endpoint.secret) if endpoint.secret is not None else None
         except ValueError as error:
             return f"the secret cannot be used: {error}"
-        return _Target(url, signer)
+        return _Target(url, signer, endpoint.format)
 
-    def _post(self, target: "_Target", notification: StoredNotification, attempt: int) -> bytes:
+    def _post(
+        self, target: "_Target", message_id: str, body: bytes, sequence: int, attempt: int, replay: bool
+    ) -> bytes:
         """Write the whole request of one attempt."""
-        notification_id, body = notification.notification_id, notification.body
         timestamp = int(self._clock.now().timestamp())
         signature = (
-            f"webhook-signature: {target.signer.sign(notification_id, timestamp, body)}\r\n"
+            f"webhook-signature: {target.signer.sign(message_id, timestamp, body)}\r\n"
             if target.signer
             else ""
         )
         fields = (
             f"content-length: {len(body)}\r\n"
-            f"webhook-id: {notification_id}\r\n"
+            f"webhook-id: {message_id}\r\n"
             f"webhook-timestamp: {timestamp}\r\n"
             f"{signature}"
             f"doctor-attempt: {attempt}\r\n"
-            f"doctor-sequence: {notification.sequence}\r\n\r\n"
+            f"{REPLAYED if replay else ''}"
+            f"{f'x-openstack-request-id: req-{message_id}{CRLF}' if target.is_split else ''}"
+            f"doctor-sequence: {sequence}\r\n\r\n"
         )
         return b"".join((target.post, fields.encode(), body))
 
@@ -212,9 +272,12 @@ class WebhookChannel:
 class _Target:
     """What is the same for every request to one endpoint: ``post`` lacks the fields of the attempt and the body."""
 
-    __slots__ = ("get", "place", "post", "signer")
+    __slots__ = ("get", "is_split", "is_wrapped", "place", "post", "signer")
 
-    def __init__(self, url: Url, signer: Signer | None) -> None:
+    def __init__(self, url: Url, signer: Signer | None, form: str) -> None:
+        self.is_wrapped = form == "cloudevents"
+        self.is_split = form == "aodh"
+        content_type = cloudevents.CONTENT_TYPE if self.is_wrapped else "application/json"
         same = (
             f" {url.target} HTTP/1.1\r\n"
             f"host: {url.host_header}\r\n"
@@ -225,7 +288,7 @@ class _Target:
         self.place = url.place
         self.signer = signer
         self.get = f"GET{same}\r\n".encode()
-        self.post = f"POST{same}content-type: application/json\r\n".encode()
+        self.post = f"POST{same}content-type: {content_type}\r\n".encode()
 
 
 def _trust(ca_file: str | None) -> ssl.SSLContext:

@@ -1,26 +1,41 @@
-"""The controller that needs no cloud: its map is what the operator loads."""
+"""The controller that needs no cloud: its map is what the operator loads, its states are what was set last."""
 
+import asyncio
 from typing import Any
 
+from doctor.model.errors import Reason, RejectedError
+from doctor.model.marking import HEALTHY, Mark, Standing
 from doctor.model.resource_map import ResourceMap
+from doctor.ports.controller import Tell
 
 
 class EmbeddedController:
-    """Keeps a resource map that is replaced as a whole."""
+    """Knows of no change by itself, and remembers states."""
 
     name = "embedded"
 
-    def __init__(self, resource_map: ResourceMap | None = None) -> None:
-        self._map = resource_map or ResourceMap()
+    def __init__(self) -> None:
+        self._map = ResourceMap()
+        self._standings: dict[Mark, Standing] = {}
 
-    @property
-    def resource_map(self) -> ResourceMap:
-        """Return the map that was loaded last; an empty one at first."""
-        return self._map
+    async def watch(self, known: ResourceMap, tell: Tell) -> None:
+        """Tell nothing: the map is what was loaded."""
+        self._map = known
+        await asyncio.Event().wait()
 
-    def replace(self, resource_map: ResourceMap) -> None:
-        """Take over a new map whole."""
-        self._map = resource_map
+    async def read(self, mark: Mark) -> Standing:
+        """Return what was set last."""
+        if self._map.get(mark.resource_id) is None:
+            raise RejectedError(f"there is no {mark.resource_id}", reason=Reason.NOT_FOUND)
+        return self._standings.get(mark) or Standing(HEALTHY[mark.kind])
+
+    async def write(self, mark: Mark, standing: Standing) -> None:
+        """Remember it."""
+        await self.read(mark)
+        self._standings[mark] = standing
+
+    async def close(self) -> None:
+        """Do nothing."""
 
 
 def make(settings: dict[str, Any]) -> EmbeddedController:

@@ -17,7 +17,7 @@ from doctor.model.event import EventBatch
 from doctor.model.fault import Severity
 from doctor.model.history import FaultHistory, HistoryEntry
 from doctor.model.identity import Token
-from doctor.model.notification import Delivery, StoredNotification
+from doctor.model.notification import Delivery, DeliveryState, StoredNotification
 from doctor.model.subscription import Subscription
 from doctor.ports.store import Change, Outgoing, Snapshot, StoredPolicy
 
@@ -170,16 +170,19 @@ class MemoryStore:
         """Return one notification, or None."""
         return self._by_id.get(notification_id)
 
-    async def deliveries(self, subscription_id: str, *, after: int, limit: int) -> Sequence[Delivery]:
+    async def deliveries(
+        self, subscription_id: str, *, after: int, limit: int, state: DeliveryState | None = None
+    ) -> Sequence[Delivery]:
         """Return how notifications ended; those of one sequence are never torn apart by the limit."""
-        sequences = sorted(
-            sequence for key, sequence in self._deliveries if key == subscription_id and sequence > after
-        )
-        return [
-            delivery
-            for sequence in sequences[:limit]
-            for _, delivery in sorted(self._deliveries[subscription_id, sequence].items())
+        found = [
+            sorted(
+                (one for one in ended.values() if state in (None, one.state)),
+                key=lambda one: one.endpoint_id,
+            )
+            for (key, sequence), ended in sorted(self._deliveries.items())
+            if key == subscription_id and sequence > after
         ]
+        return [one for together in [each for each in found if each][:limit] for one in together]
 
     async def closed_faults(
         self, *, before: tuple[datetime, str] | None, limit: int

@@ -34,7 +34,7 @@ from doctor.model.errors import StoreError
 from doctor.model.event import EventBatch
 from doctor.model.fault import Severity
 from doctor.model.history import FaultHistory
-from doctor.model.notification import Delivery, StoredNotification
+from doctor.model.notification import Delivery, DeliveryState, StoredNotification
 from doctor.ports.store import Change, Outgoing, Snapshot, StoredPolicy
 
 log = structlog.get_logger()
@@ -152,9 +152,11 @@ class SqliteStore:
         """Return one notification, or None."""
         return await self._read(queries.notification, notification_id)
 
-    async def deliveries(self, subscription_id: str, *, after: int, limit: int) -> Sequence[Delivery]:
+    async def deliveries(
+        self, subscription_id: str, *, after: int, limit: int, state: DeliveryState | None = None
+    ) -> Sequence[Delivery]:
         """Return how notifications ended; those of one sequence are never torn apart by the limit."""
-        return await self._read(queries.deliveries, subscription_id, after, limit)
+        return await self._read(queries.deliveries, subscription_id, after, limit, state)
 
     async def closed_faults(
         self, *, before: tuple[datetime, str] | None, limit: int

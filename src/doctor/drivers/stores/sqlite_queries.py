@@ -135,15 +135,19 @@ def _notifications(rows: sqlite3.Cursor) -> Iterator[StoredNotification]:
 
 
 def deliveries(
-    connection: sqlite3.Connection, subscription_id: str, after: int, limit: int
+    connection: sqlite3.Connection,
+    subscription_id: str,
+    after: int,
+    limit: int,
+    state: DeliveryState | None,
 ) -> list[Delivery]:
-    """Return the deliveries of the next ``limit`` sequences that have any."""
+    """Return the deliveries (in this state, if one is given) of the next ``limit`` sequences that have any."""
     rows = connection.execute(
         "SELECT subscription_id, sequence, endpoint_id, state, attempts, told, received, error FROM deliveries"
-        " WHERE subscription_id = ?1 AND sequence IN (SELECT DISTINCT sequence FROM deliveries"
-        " WHERE subscription_id = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3)"
-        " ORDER BY sequence, endpoint_id",
-        (subscription_id, after, limit),
+        " WHERE subscription_id = ?1 AND (?4 IS NULL OR state = ?4) AND sequence IN (SELECT DISTINCT sequence"
+        " FROM deliveries WHERE subscription_id = ?1 AND sequence > ?2 AND (?4 IS NULL OR state = ?4)"
+        " ORDER BY sequence LIMIT ?3) ORDER BY sequence, endpoint_id",
+        (subscription_id, after, limit, None if state is None else state.value),
     )
     return [
         Delivery(
@@ -229,7 +233,7 @@ def outgoing(connection: sqlite3.Connection, notification_ids: Sequence[str], na
             (notification_id, naming.encode()),
         ).fetchone()
         if row is not None:
-            ends = deliveries(connection, row[0], row[1] - 1, 1)
+            ends = deliveries(connection, row[0], row[1] - 1, 1, None)
             found.append(
                 Outgoing(
                     notification_id=notification_id,

@@ -384,6 +384,15 @@ class StoreContract:
         assert await store.pending(OTHER, "one", after=0, limit=9) == []
         assert await store.deliveries(OWNER, after=1, limit=1) == [parked]
 
+    async def test_deliveries_can_be_asked_for_by_how_they_ended(self, store: Store) -> None:
+        """[I-20] What is parked is found among all that was delivered; the limit counts what is asked for."""
+        parked = [replace(delivery(number, "two"), state=DeliveryState.PARKED) for number in (2, 4)]
+        await store.commit(Change(deliveries=[*(delivery(number) for number in range(1, 6)), *parked]))
+        state = DeliveryState.PARKED
+        assert await store.deliveries(OWNER, after=0, limit=9, state=state) == parked
+        assert await store.deliveries(OWNER, after=0, limit=1, state=state) == parked[:1]
+        assert await store.deliveries(OWNER, after=2, limit=9, state=state) == parked[1:]
+
     async def test_deliveries_of_one_notification_stay_together(self, store: Store) -> None:
         """The limit counts notifications, so that a reader who goes on after the last sequence misses nothing."""
         all_of_them = [delivery(n, name) for n in (1, 2, 4) for name in ("one", "two")]

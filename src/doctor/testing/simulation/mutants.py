@@ -12,11 +12,13 @@ from typing import Any, Literal, NamedTuple
 from msgspec.structs import replace
 
 from doctor.flows import delivery as delivery_module
+from doctor.flows import settlement as settlement_module
 from doctor.flows.delivery import DeliveryFlow, Lane
 from doctor.flows.fault import FaultFlow
+from doctor.flows.notices import Notices
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.situation import Situation
-from doctor.flows.step import Step
+from doctor.flows.step import Draft, Step
 from doctor.flows.subscription import SubscriptionFlow
 from doctor.inspector.intake import Intake
 from doctor.model.alarm import Transition
@@ -189,14 +191,14 @@ def owner_check_skipped(patch: Patch) -> None:
 @mutant
 def damping_swallows_end(patch: Patch) -> None:
     """Tell no end of a fault that was there for less than a second."""
-    notify = FaultFlow._notify
+    notices_of = Notices.of
 
-    def damped(self: FaultFlow, transition: Transition, outlooks: Any, step: Step) -> None:
+    def damped(self: Notices, transition: Transition, outlooks: Any, draft: Draft) -> None:
         fault = transition.record.fault
-        if fault.is_open or step.now - fault.raised_time > timedelta(seconds=1):
-            notify(self, transition, outlooks, step)
+        if fault.is_open or draft.now - fault.raised_time > timedelta(seconds=1):
+            notices_of(self, transition, outlooks, draft)
 
-    patch.set(FaultFlow, "_notify", damped)
+    patch.set(Notices, "of", damped)
 
 
 @mutant
@@ -241,11 +243,11 @@ def new_id_for_redelivery(patch: Patch) -> None:
     attempt_once = DeliveryFlow._attempt
 
     async def renamed(
-        self: DeliveryFlow, lane: Lane, notification: StoredNotification, attempt: int
+        self: DeliveryFlow, lane: Lane, notification: StoredNotification, attempt: int, **how: Any
     ) -> DeliveryOutcome:
         if attempt > 1:
             notification = replace(notification, notification_id=f"{notification.notification_id}-{attempt}")
-        return await attempt_once(self, lane, notification, attempt)
+        return await attempt_once(self, lane, notification, attempt, **how)
 
     patch.set(DeliveryFlow, "_attempt", renamed)
 
@@ -256,12 +258,12 @@ def write_redelivery_anew(patch: Patch) -> None:
     attempt_once = DeliveryFlow._attempt
 
     async def rewritten(
-        self: DeliveryFlow, lane: Lane, notification: StoredNotification, attempt: int
+        self: DeliveryFlow, lane: Lane, notification: StoredNotification, attempt: int, **how: Any
     ) -> DeliveryOutcome:
         late = self._clock.now() - notification.created > timedelta(seconds=2)
         body = notification.body.replace(b'"sent_time":"2026', b'"sent_time":"2027') if late else None
         return await attempt_once(
-            self, lane, replace(notification, body=body) if body else notification, attempt
+            self, lane, replace(notification, body=body) if body else notification, attempt, **how
         )
 
     patch.set(DeliveryFlow, "_attempt", rewritten)
@@ -317,9 +319,9 @@ def retry_skips(patch: Patch) -> None:
     attempt_once = DeliveryFlow._attempt
 
     async def skip(
-        self: DeliveryFlow, lane: Lane, notification: StoredNotification, attempt: int
+        self: DeliveryFlow, lane: Lane, notification: StoredNotification, attempt: int, **how: Any
     ) -> DeliveryOutcome:
-        outcome = await attempt_once(self, lane, notification, attempt)
+        outcome = await attempt_once(self, lane, notification, attempt, **how)
         now = self._clock.now()
         return Delivered(200, now, now) if isinstance(outcome, Failed) and attempt > 1 else outcome
 
@@ -388,10 +390,10 @@ def give_up_on_defect(patch: Patch) -> None:
     """Let a defect of a channel end the lane."""
 
     async def fragile(
-        self: DeliveryFlow, lane: Lane, notification: StoredNotification, attempt: int
+        self: DeliveryFlow, lane: Lane, notification: StoredNotification, attempt: int, **how: Any
     ) -> DeliveryOutcome:
         try:
-            return await self._channel.deliver(lane.endpoint, notification, attempt=attempt)
+            return await self._channel.deliver(lane.endpoint, notification, attempt=attempt, **how)
         except ZeroDivisionError:
             lane.close()
             return Failed("internal error")
@@ -406,7 +408,7 @@ def give_up_on_defect(patch: Patch) -> None:
 def subscription_only_in_memory(patch: Patch) -> None:
     """Confirm a subscription before it is kept."""
 
-    async def put(self: SubscriptionFlow, subscription: Subscription) -> None:
+    async def put(self: SubscriptionFlow, subscription: Subscription, _former: Subscription | None) -> None:
         self._situation.store.later(Change(subscriptions=[subscription]))
         self._situation.subscriptions.put(subscription)
         self._delivery.follow(subscription)
@@ -443,11 +445,43 @@ def map_only_in_store(patch: Patch) -> None:
     """Keep a new resource map and go on with the one before."""
     put_in_force = Situation.put_in_force
 
-    async def put(self: Situation, change: Change, is_in_force: Any, take_effect: Any) -> None:
-        later = take_effect if change.resource_map is None or self.policy is None else lambda: None
-        await put_in_force(self, change, is_in_force, later)
+    async def put(
+        self: Situation, change: Change, is_in_force: Any, take_effect: Any, take_back: Any = None
+    ) -> None:
+        if take_back is not None and self.policy is not None:
+            take_back()
+            take_effect = take_back
+        await put_in_force(self, change, is_in_force, take_effect, take_back)
 
     patch.set(Situation, "put_in_force", put)
+
+
+@mutant
+def map_corrects_nothing(patch: Patch) -> None:
+    """Leave open faults as they were judged by the map before."""
+    patch.set(settlement_module, "corrections", lambda *_parts, **_more: ())
+
+
+@mutant
+def map_not_taken_back(patch: Patch) -> None:
+    """Go on with a new resource map that could not be kept."""
+    put_in_force = Situation.put_in_force
+
+    async def put(self: Situation, change: Change, is_in_force: Any, take_effect: Any, _: Any = None) -> None:
+        await put_in_force(self, change, is_in_force, take_effect)
+
+    patch.set(Situation, "put_in_force", put)
+
+
+@mutant
+def correction_forgotten_by_owner(patch: Patch) -> None:
+    """Correct alarms, and tell nobody."""
+    notices_of = Notices.of
+
+    def silent(self: Notices, transition: Transition, outlooks: Any, draft: Draft) -> None:
+        notices_of(self, replace(transition, corrected=()), outlooks, draft)
+
+    patch.set(Notices, "of", silent)
 
 
 class _Open(asyncio.Lock):
@@ -481,7 +515,7 @@ def policy_only_in_memory(patch: Patch) -> None:
 def _without(patch: Patch, name: str, nothing: Any) -> None:
     put_in_force = Situation.put_in_force
 
-    async def put(self: Situation, change: Change, is_in_force: Any, take_effect: Any) -> None:
-        await put_in_force(self, replace(change, **{name: nothing}), is_in_force, take_effect)
+    async def put(self: Situation, change: Change, *effect: Any) -> None:
+        await put_in_force(self, replace(change, **{name: nothing}), *effect)
 
     patch.set(Situation, "put_in_force", put)

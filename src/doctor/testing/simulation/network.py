@@ -101,7 +101,7 @@ class SimChannel:
         self.badness = 0.0
 
     async def deliver(
-        self, endpoint: Endpoint, notification: StoredNotification, *, attempt: int
+        self, endpoint: Endpoint, notification: StoredNotification, *, attempt: int, replay: bool = False
     ) -> DeliveryOutcome:
         """Send once; the outcome is what Doctor sees of what happened."""
         name = f"{endpoint.url}#{notification.sequence}"

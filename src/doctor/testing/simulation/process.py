@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from doctor.drivers.controllers.embedded import EmbeddedController
+from doctor.flows.acknowledgement import AcknowledgementFlow
 from doctor.flows.agenda import Agenda
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow
+from doctor.flows.heartbeat import Heartbeats
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.situation import Situation
 from doctor.flows.subscription import SubscriptionFlow
@@ -38,18 +39,23 @@ class Doctor:
         self.open_requests: dict[asyncio.Future[Any], None] = {}
         self._loop = loop
         self.policies = PolicyFlow(default_catalogue(), clock)
-        self.situation = Situation(store, EmbeddedController(), self.policies.default())
+        self.situation = Situation(store, self.policies.default())
         self.timelines = Timelines(store)
-        self.delivery = DeliveryFlow(store, channel, clock, self._on_delivered)
+        self.delivery = DeliveryFlow(
+            store, channel, clock, self._on_delivered, heartbeat_of=Heartbeats(self.situation, clock).of
+        )
+        self.acknowledgements = AcknowledgementFlow(self.situation, self.delivery, clock)
         self.agenda = Agenda(clock)
         self.faults = FaultFlow(self.situation, self.delivery, self.timelines, self.agenda, clock)
-        self.subscriptions = SubscriptionFlow(self.situation, self.delivery, channel, clock)
+        self.subscriptions = SubscriptionFlow(
+            self.situation, self.delivery, self.acknowledgements, channel, clock
+        )
 
     async def start(self) -> None:
         """Take over what the store has."""
         snapshot = await self.situation.load()
         if snapshot.resource_map is not None:
-            self.situation.controller.replace(map_of(snapshot.resource_map))
+            self.situation.resources = map_of(snapshot.resource_map)
         await self.policies.start(self.situation, None)
         for subscription in self.situation.subscriptions:
             self.delivery.follow(subscription)
@@ -62,6 +68,7 @@ class Doctor:
             tasks.create_task(self.delivery.run())
             tasks.create_task(self.situation.stay_ready())
             tasks.create_task(self.agenda.run())
+            tasks.create_task(self.acknowledgements.run())
             tasks.create_task(self._flush())
             on_started()
 
@@ -79,6 +86,7 @@ class Doctor:
                 delivery.told,
                 delivery.received,
             )
+        self.acknowledgements.delivered(notification, delivery)
 
     def begin(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Do something in this process."""

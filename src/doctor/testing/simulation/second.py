@@ -1,6 +1,7 @@
-"""The second model: what must be open after these events, as simply as can be said.
+"""The second model: what must be open after these events and maps, as simply as can be said.
 
-It shares nothing with the inspector and the alarms. Events are taken one by one in the order in which they were kept.
+It shares nothing with the inspector and the alarms. Events and maps are taken one by one in the order in which they were
+kept.
 """
 
 from collections.abc import Iterable
@@ -50,6 +51,14 @@ class OpenFaults:
     def __init__(self) -> None:
         self.open: dict[Subject, str] = {}
         self._seen: set[Said] = set()
+        self._machines: set[str] = set()
+
+    def load(self, machines: Iterable[str]) -> None:
+        """Take a map: what was wrong with a machine that is gone is so no more."""
+        gone = self._machines.difference(machines)
+        self._machines = set(machines)
+        for subject in [one for one in self.open if one[0] in gone]:
+            del self.open[subject]
 
     def take(self, said: Said) -> str | None:
         """Take an event; returns ``raised`` or ``cleared``, None if it changes nothing."""

@@ -46,6 +46,7 @@ class SimStore(MemoryStore):
         self._trace = trace
         self.weather = weather
         self.journal: list[tuple[int, EventBatch]] = []
+        self.maps: list[tuple[int, bytes]] = []
         self.failures = 0
         self.refused: list[str] = []
         self._is_behind = False
@@ -139,6 +140,8 @@ class SimStore(MemoryStore):
             return error
         tick = self._trace.note("store", "keeps", _summary(change))
         self.journal += [(tick, batch) for batch in change.batches]
+        if change.resource_map is not None:
+            self.maps.append((tick, change.resource_map))
         return None
 
     async def load(self, *, recent_events: int) -> Snapshot:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple, TypeVar
 
@@ -62,17 +63,25 @@ def judge(world: World, moment: str) -> Iterator[str]:
     raised, still_open = replay(world)
     yield from _accepted(world)
     yield from _open(still_open, kept)
+    yield from _reached(world, kept, still_open)
     yield from _tellings(world, kept, raised)
     if moment != "after the bad week":
         yield from _final_state(world, kept, still_open)
 
 
 def replay(world: World) -> tuple[list[Raised], OpenFaults]:
-    """Take all events that were kept, in their order, to the second model."""
+    """Take all events and maps that were kept, in their order, to the second model."""
     begun = {push.body: push.begun for push in reversed(world.books.pushes)}
     second = OpenFaults()
     raised: list[Raised] = []
-    for tick, batch in world.store.journal:
+    maps = iter([*world.store.maps, (NEVER, b"")])
+    loaded, document = next(maps)
+    for tick, batch in [*world.store.journal, (NEVER, None)]:
+        while loaded < tick:
+            second.load(_machines(document))
+            loaded, document = next(maps)
+        if batch is None:
+            break
         ids = batch.event_ids.hex()
         for index, said in enumerate(msgspec.json.decode(batch.body, type=list[Said])):
             if second.take(said) == "raised":
@@ -80,6 +89,32 @@ def replay(world: World) -> tuple[list[Raised], OpenFaults]:
                 event_id = ids[index * 32 : index * 32 + 32]
                 raised.append(Raised(said, event_id, begun[batch.body], tick, open_subjects))
     return raised, second
+
+
+def _machines(document: bytes) -> list[str]:
+    return [machine["id"] for machine in msgspec.json.decode(document)["virtual_resources"]]
+
+
+def _reached(world: World, kept: Kept, second: OpenFaults) -> Iterator[str]:
+    """[I-24] Every open fault has its alarms on what it reaches by the map in force, whichever map it was raised by."""
+    machines = {}
+    if world.store.maps:
+        _, document = world.store.maps[-1]
+        told = msgspec.json.decode(document)["virtual_resources"]
+        machines = {machine["id"]: machine["host"] for machine in told}
+    nfvi = replace(world.nfvi, machines=machines)
+    kinds = {fault_type: kind for kind, fault_type in FAULT_TYPES.items()}
+    for record in kept.faults:
+        fault = record.fault
+        if fault.is_open:
+            subject = fault.resource_id, kinds[fault.fault_type]
+            wanted = reach(subject, second.open, nfvi, fault.severity.perceived)
+            found = {
+                key: Effect(alarm.resource_state.value, alarm.severity.perceived)
+                for key, alarm in record.alarms.items()
+            }
+            if found != wanted:
+                yield f"I-24: {subject} reaches {wanted} by the map in force, and has alarms on {found}"
 
 
 def _accepted(world: World) -> Iterator[str]:

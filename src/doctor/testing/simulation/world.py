@@ -22,7 +22,7 @@ from doctor.model.event import RawEvent
 from doctor.model.fault import Severity
 from doctor.model.identity import Identity, Role
 from doctor.model.notification import StoredNotification
-from doctor.model.subscription import EventKind, SubscribeFilter, Subscription
+from doctor.model.subscription import Acknowledge, EventKind, SubscribeFilter, Subscription, TellingPolicy
 from doctor.testing.clock import LoopClock
 from doctor.testing.simulation import oracles
 from doctor.testing.simulation.loop import SimLoop, StuckError
@@ -346,7 +346,7 @@ class World:
         resources = map_of(document)
 
         async def replace(doctor: Doctor) -> None:
-            await replace_map(doctor.situation, doctor.delivery, resources, document, now=self.clock.now())
+            await replace_map(doctor.faults, resources, document)
 
         if await self._set("map", replace, insists):
             changing.accepted = self.trace.note("operator", "has the map loaded")
@@ -436,7 +436,7 @@ class World:
             await self._leave(who, identity, held)
 
     async def _subscribe(self, who: str, rng: random.Random, identity: Identity, endpoints: int) -> Held:
-        kind = rng.choice(["all", "all", "all", "severe", "one type", "no clear", "no change"])
+        kind = rng.choice(["all", "all", "all", "severe", "one type", "no clear", "no change", "silent"])
         asked = SubscribeFilter(event=FAULTS)
         if kind == "severe":
             asked = SubscribeFilter(event=FAULTS, min_severity=Severity.MAJOR)
@@ -453,8 +453,11 @@ class World:
                 asked,
                 _wishes(name, endpoints),
                 resource_ids=[],
-                clear=kind != "no clear",
-                change=kind != "no change",
+                policy=TellingPolicy(
+                    clear=kind != "no clear",
+                    change=kind != "no change",
+                    acknowledge=Acknowledge.EXPLICIT if kind == "silent" else Acknowledge.HTTP,
+                ),
             ),
         )
         tick = self.trace.note(
@@ -476,8 +479,6 @@ class World:
                 asked=None,
                 wishes=_wishes(self._names[subscription_id], endpoints),
                 resource_ids=[],
-                clear=None,
-                change=None,
             ),
         )
         self.trace.note(who, "has now", endpoints, "endpoints")

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Self
 
 import msgspec
 
-from doctor.kit.times import parse_duration
+from doctor.kit.options import convert, mapping
 
 # The durations, and the least that makes sense of each.
 DURATIONS = {
@@ -19,8 +19,6 @@ DURATIONS = {
 Count = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
-
-T = TypeVar("T")
 
 
 class Method(StrEnum):
@@ -60,7 +58,7 @@ class HostSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         """
         address = settings.get("address", ())
         given = {**settings, "address": [address] if isinstance(address, str) else address}
-        return convert(given, cls, path)
+        return convert(given, cls, path, durations=DURATIONS)
 
 
 class PingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -103,54 +101,4 @@ class PingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             host: HostSettings.parse(mapping(given, f"hosts.{host}"), f"hosts.{host}.")
             for host, given in hosts.items()
         }
-        return convert({**settings, "hosts": parsed}, cls)
-
-
-def mapping(given: Any, path: str) -> Mapping[str, Any]:
-    """Return what should be a mapping.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if not isinstance(given, Mapping):
-        raise ValueError(f"{path}: expected a mapping, got {type(given).__name__}")
-    return given
-
-
-def convert(settings: Mapping[str, Any], kind: type[T], path: str = "") -> T:
-    """Turn plain data into a settings type; durations may be written in all the ways of `parse_duration`.
-
-    Raises:
-        ValueError: something is wrong; the message begins with the path of the place.
-    """
-    parsed = dict(settings)
-    for name in DURATIONS.keys() & parsed.keys():
-        parsed[name] = duration(parsed[name], path + name, least=DURATIONS[name])
-    try:
-        return msgspec.convert(parsed, kind)
-    except msgspec.ValidationError as error:
-        raise ValueError(where_first(str(error), path)) from None
-
-
-def duration(value: Any, path: str, *, least: timedelta) -> timedelta:
-    """Read a duration.
-
-    Raises:
-        ValueError: it is none, or too short; the message begins with the path.
-    """
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError(f"{path}: expected a duration, got {type(value).__name__}")
-    try:
-        read = parse_duration(value)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    if read < least:
-        raise ValueError(f"{path}: must be at least {least.total_seconds():g} s")
-    return read
-
-
-def where_first(message: str, path: str) -> str:
-    """Turn msgspec's ``what is wrong - at `$.where` `` into ``where: what is wrong``, below a path."""
-    what, _, where = message.partition(" - at `$")
-    place = (path + where.rstrip("`").lstrip(".")).rstrip(".")
-    return f"{place}: {what}" if place else what
+        return convert({**settings, "hosts": parsed}, cls, durations=DURATIONS)

@@ -1,0 +1,202 @@
+"""The settings of fencing: devices by name, and for each host the levels of devices that cut it off."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from doctor.app import plugins
+from doctor.fencing.levels import objection
+from doctor.kit.options import duration
+from doctor.model.errors import Flaw, RejectedError
+from doctor.model.fence_plan import DeviceFacts, FencePlan, Level, Rule, Step
+from doctor.ports.fence import Fence
+
+PATH = "fencing"
+STEP_KEYS = {"device", "plug", "identity"}
+LEAST_EVERY = timedelta(seconds=10)
+MOST_EVERY = timedelta(hours=24)
+
+
+class HostFencing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The levels of a host, the first to be tried first.
+
+    A level is a device, or ``{device, plug, identity}``, or several of those as ``{all_of: [...]}`` or
+    ``{any_of: [...]}``.
+    """
+
+    levels: list[Any]
+
+
+class FencingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What can cut which host off.
+
+    - ``devices``: by name, each with its ``driver``, what that wants to know, and the ``identity`` that the device
+      must give (a GUID, a serial number, a label) if it is for one host.
+    - ``hosts``: by the id that the resource map has for them.
+    - ``check_every``: how often every device is asked whether it would do.
+    """
+
+    devices: dict[str, dict[str, Any]] = {}
+    hosts: dict[str, HostFencing] = {}
+    check_every: str | int | float = 3600
+
+
+class Fencing(NamedTuple):
+    """What became of the settings."""
+
+    devices: dict[str, Fence]
+    plans: dict[str, FencePlan]
+    check_every: timedelta
+
+
+def anchored(settings: FencingSettings, folder: Path) -> FencingSettings:
+    """Return the settings with the names of files made to start at a folder, where they start nowhere else."""
+    devices = {name: _anchored(device, folder) for name, device in settings.devices.items()}
+    return msgspec.structs.replace(settings, devices=devices)
+
+
+def _anchored(device: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in device.items():
+        if name.endswith("_file") and isinstance(value, str) and value:
+            found[name] = str(folder / value)
+        elif name.endswith("_files") and isinstance(value, Mapping):
+            found[name] = {
+                key: str(folder / one) if isinstance(one, str) and one else one for key, one in value.items()
+            }
+        else:
+            found[name] = value
+    return found
+
+
+def read_fencing(settings: FencingSettings) -> Fencing:
+    """Make the devices and the plans.
+
+    Raises:
+        RejectedError: each flaw with its path.
+    """
+    reader = _Reader(settings)
+    found = reader.read()
+    if reader.flaws:
+        raise RejectedError("the settings are wrong", flaws=reader.flaws)
+    return found
+
+
+class _Reader:
+    def __init__(self, settings: FencingSettings) -> None:
+        self._settings = settings
+        self._devices: dict[str, Fence] = {}
+        self._facts: dict[str, DeviceFacts] = {}
+        self._identities: dict[str, str] = {}
+        self.flaws: list[Flaw] = []
+
+    def read(self) -> Fencing:
+        for name, device in self._settings.devices.items():
+            self._read_device(name, device)
+        plans = {host: self._read_plan(host, given) for host, given in self._settings.hosts.items()}
+        every = MOST_EVERY
+        try:
+            every = duration(self._settings.check_every, f"{PATH}.check_every", least=LEAST_EVERY)
+            if every > MOST_EVERY:
+                raise ValueError(f"{PATH}.check_every: at most a day")
+        except ValueError as error:
+            path, _, detail = str(error).partition(": ")
+            self.flaws.append(Flaw(path, detail))
+        return Fencing(self._devices, plans, every)
+
+    def _read_device(self, name: str, given: Mapping[str, Any]) -> None:
+        path = f"{PATH}.devices.{name}"
+        if not isinstance(given.get("driver"), str):
+            self._flaw(f"{path}.driver", "required: the name of a driver, such as ipmi")
+            return
+        identity = given.get("identity")
+        if identity is not None:
+            if not isinstance(identity, str) or not identity.strip():
+                self._flaw(f"{path}.identity", "should be the text that the device gives")
+                return
+            self._identities[name] = identity
+        settings = {key: value for key, value in given.items() if key != "identity"}
+        try:
+            device: Fence = plugins.make(plugins.FENCES, settings, path=path)
+        except RejectedError as error:
+            self.flaws += error.flaws
+            return
+        self._devices[name] = device
+        self._facts[name] = DeviceFacts(device.kind, device.cuts, device.vantage, device.partial)
+
+    def _read_plan(self, host: str, given: HostFencing) -> FencePlan:
+        path = f"{PATH}.hosts.{host}.levels"
+        if not given.levels:
+            self._flaw(path, "a host has at least one level: name a device")
+        levels = []
+        for index, one in enumerate(given.levels):
+            level = self._read_level(host, one, f"{path}[{index}]")
+            if level is not None:
+                levels.append(level)
+        return FencePlan(host, tuple(levels))
+
+    def _read_level(self, host: str, given: Any, path: str) -> Level | None:
+        rule, steps = Rule.ALL_OF, [given]
+        if isinstance(given, Mapping) and set(given) & {rule.value for rule in Rule}:
+            if len(given) > 1:
+                self._flaw(path, "has more than one of all_of, any_of: make levels of them")
+                return None
+            ((word, steps),) = given.items()
+            rule, path = Rule(word), f"{path}.{word}"
+            if not isinstance(steps, list) or not steps:
+                self._flaw(path, "should be a list of devices")
+                return None
+        read = [
+            self._read_step(host, one, f"{path}[{index}]" if steps is not given and len(steps) > 1 else path)
+            for index, one in enumerate(steps)
+        ]
+        found = [step for step in read if step is not None]
+        if len(found) < len(read):
+            return None
+        if len({(step.device, step.plug) for step in found}) < len(found):
+            self._flaw(path, "names the same device twice")
+            return None
+        level = Level(rule, tuple(found))
+        if complaint := objection(level, self._facts):
+            self._flaw(path, complaint)
+            return None
+        return level
+
+    def _read_step(self, host: str, given: Any, path: str) -> Step | None:
+        if isinstance(given, str):
+            given = {"device": given}
+        if not isinstance(given, Mapping) or not isinstance(given.get("device"), str):
+            self._flaw(path, "should be the name of a device, or {device: NAME, plug: ...}")
+            return None
+        if unknown := sorted(set(given) - STEP_KEYS):
+            self._flaw(f"{path}.{unknown[0]}", "is not known: there are device, plug, identity")
+            return None
+        name = given["device"]
+        if name not in self._settings.devices:
+            close = get_close_matches(name, self._settings.devices, 1)
+            hint = f": did you mean {close[0]!r}?" if close else ": name it in fencing.devices"
+            self._flaw(f"{path}.device", f"there is no device {name!r}{hint}")
+            return None
+        device = self._devices.get(name)
+        if device is None:
+            return None  # what is wrong with it has been said
+        identity = given.get("identity", self._identities.get(name))
+        if identity is not None and not isinstance(identity, str):
+            self._flaw(f"{path}.identity", "should be a text: put it in quotes")
+            return None
+        plug = str(given["plug"]) if "plug" in given else self._usual_plug(device, host)
+        if complaint := device.check(plug):
+            self._flaw(f"{path}.plug", complaint)
+            return None
+        return Step(name, plug, identity)
+
+    def _usual_plug(self, device: Fence, host: str) -> str:
+        """Return the plug of a host that names none: none if the device needs none, else one called as the host."""
+        return "" if device.check("") is None else host
+
+    def _flaw(self, path: str, detail: str) -> None:
+        self.flaws.append(Flaw(path, detail))

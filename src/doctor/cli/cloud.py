@@ -1,0 +1,106 @@
+"""``doctor cloud``: the clouds beside which Doctor runs, how true their maps are, and what it has marked there."""
+
+import click
+
+from doctor.cli.cloud_catalogue import register, unregister
+from doctor.cli.connection import connected
+from doctor.cli.output import json_option, print_list, print_table, remark
+
+
+@click.group()
+def cloud() -> None:
+    """Make Doctor known in an OpenStack cloud, see how true its map is, and what is marked there (Administrator)."""
+
+
+cloud.add_command(register)
+cloud.add_command(unregister)
+
+
+@cloud.command("list")
+@json_option
+def list_clouds(as_json: bool) -> None:
+    """List the clouds: how old the map is, whether Doctor hears what changes, what it missed.
+
+    \b
+    Examples:
+      doctor cloud list
+      doctor cloud list --json
+    """
+    with connected() as doctor:
+        found = list(doctor.items("/v1/controllers"))
+    if as_json:
+        print_list(found)
+    elif not found:
+        remark("no cloud: the map is loaded by hand, with `doctor resource load`")
+    else:
+        print_table(
+            (
+                "cloud",
+                "phase",
+                "age s",
+                "listening",
+                "resources",
+                "drift",
+                "in all",
+                "marks pending",
+                "trouble",
+            ),
+            [
+                [
+                    one["controller"],
+                    one["phase"],
+                    one.get("age"),
+                    "yes" if one["listening"] else "no",
+                    one["loaded"],
+                    one["drift"],
+                    one["drift_total"],
+                    one["marks_pending"],
+                    one["trouble"],
+                ]
+                for one in found
+            ],
+            keep=("cloud", "phase", "trouble"),
+        )
+
+
+@cloud.command("marks")
+@click.option("--state", "states", metavar="STATE", multiple=True, help="marking, marked, unmarking or left.")
+@click.option(
+    "--kind", "kinds", metavar="KIND", multiple=True, help="forced_down, disabled, server_error ..."
+)
+@click.option("--resource", "resources", metavar="ID", multiple=True, help="Of this resource.")
+@json_option
+def list_marks(
+    states: tuple[str, ...], kinds: tuple[str, ...], resources: tuple[str, ...], as_json: bool
+) -> None:
+    """List what Doctor has marked in clouds, what is pending and why, and what it left alone.
+
+    \b
+    Examples:
+      doctor cloud marks
+      doctor cloud marks --state marking --state unmarking
+      doctor cloud marks --resource compute-1 --json
+    """
+    with connected() as doctor:
+        found = list(doctor.items("/v1/marks", state=states, kind=kinds, resource_id=resources))
+    if as_json:
+        print_list(found)
+    elif not found:
+        remark("no marks")
+    else:
+        print_table(
+            ("resource", "mark", "state", "before", "since", "attempts", "trouble or reason"),
+            [
+                [
+                    one["resource_id"],
+                    one["kind"],
+                    one["state"],
+                    one.get("before"),
+                    one.get("since"),
+                    one["attempts"],
+                    one.get("trouble") or one["reason"],
+                ]
+                for one in found
+            ],
+            keep=("resource", "mark", "state"),
+        )

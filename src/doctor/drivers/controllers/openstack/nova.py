@@ -1,0 +1,243 @@
+"""Nova: compute hosts, servers and their groups; forcing hosts down, disabling them, the state of servers."""
+
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from doctor.drivers.controllers.openstack.resources import Host, Server
+from doctor.drivers.controllers.openstack.session import COMPUTE, CloudSession
+from doctor.model.errors import Reason, RejectedError
+from doctor.model.marking import HEALTHY, MARKED, Mark, MarkKind, Standing
+
+# Services by uuid and hypervisors that still tell their size; servers with their flavors and those of a cell that is
+# down; groups with all their projects. All of it since Stein (2019).
+HOSTS_VERSION, SERVERS_VERSION = "2.53", "2.69"
+GROUP_PAGE = 500
+
+
+class _Service(msgspec.Struct):
+    id: str
+    host: str
+    zone: str | None = None
+    status: str = "enabled"
+    state: str = "up"
+    disabled_reason: str | None = None
+    forced_down: bool = False
+
+
+class _Services(msgspec.Struct):
+    services: list[_Service]
+
+
+class _HypervisorService(msgspec.Struct):
+    host: str
+
+
+class _Hypervisor(msgspec.Struct):
+    id: str
+    service: _HypervisorService
+    hypervisor_hostname: str = ""
+    host_ip: str | None = None
+    vcpus: int | None = None
+    memory_mb: int | None = None
+    hypervisor_type: str | None = None
+    hypervisor_version: int | None = None
+
+
+class _Hypervisors(msgspec.Struct):
+    hypervisors: list[_Hypervisor]
+
+
+class _Aggregate(msgspec.Struct):
+    name: str
+    hosts: list[str] = []
+
+
+class _Aggregates(msgspec.Struct):
+    aggregates: list[_Aggregate]
+
+
+class _Flavor(msgspec.Struct):
+    vcpus: int | None = None
+    ram: int | None = None
+    extra_specs: dict[str, str] = {}
+
+
+class _Attachment(msgspec.Struct):
+    id: str
+
+
+class _Server(
+    msgspec.Struct,
+    rename={
+        "host": "OS-EXT-SRV-ATTR:host",
+        "vm_state": "OS-EXT-STS:vm_state",
+        "task_state": "OS-EXT-STS:task_state",
+        "volumes": "os-extended-volumes:volumes_attached",
+    },
+):
+    id: str
+    tenant_id: str
+    name: str = ""
+    user_id: str | None = None
+    host: str | None = None
+    vm_state: str | None = None  # missing where the cell of the server does not answer
+    task_state: str | None = None
+    flavor: _Flavor = msgspec.field(default_factory=_Flavor)
+    metadata: dict[str, str] = {}
+    tags: list[str] = []
+    volumes: list[_Attachment] = []
+    updated: str = ""
+
+
+class _Servers(msgspec.Struct):
+    servers: list[_Server]
+
+
+class _OneServer(msgspec.Struct):
+    server: _Server
+
+
+class _Group(msgspec.Struct):
+    id: str
+    name: str
+    members: list[str] = []
+
+
+class _Groups(msgspec.Struct):
+    server_groups: list[_Group]
+
+
+class Nova:
+    """The compute service of one region."""
+
+    def __init__(self, session: CloudSession, page: int) -> None:
+        self._session = session
+        self._page = page
+        self._services: dict[str, str] = {}  # host -> uuid of its compute service
+
+    async def hosts(self) -> list[Host]:
+        """Return all compute hosts, with aggregates and zones."""
+        services = await self._session.get(
+            COMPUTE, "/os-services?binary=nova-compute", _Services, version=HOSTS_VERSION
+        )
+        machines = {one.service.host: one for one in await self._hypervisors()}
+        answer = await self._session.get(COMPUTE, "/os-aggregates", _Aggregates, version=HOSTS_VERSION)
+        aggregates: dict[str, list[str]] = {}
+        for aggregate in answer.aggregates:
+            for host in aggregate.hosts:
+                aggregates.setdefault(host, []).append(aggregate.name)
+        self._services = {one.host: one.id for one in services.services}
+        return [
+            _host(one, machines.get(one.host), sorted(aggregates.get(one.host, ())))
+            for one in services.services
+        ]
+
+    async def _hypervisors(self) -> list[_Hypervisor]:
+        found: list[_Hypervisor] = []
+        marker = ""
+        while True:
+            path = f"/os-hypervisors/detail?limit={self._page}{marker}"
+            answer = await self._session.get(COMPUTE, path, _Hypervisors, version=HOSTS_VERSION)
+            if not answer.hypervisors:
+                return found
+            found += answer.hypervisors
+            marker = f"&marker={answer.hypervisors[-1].id}"
+
+    async def servers(self) -> AsyncIterator[list[Server | str]]:
+        """Return all servers, page by page; of one whose cell does not answer only the id."""
+        marker = ""
+        while True:
+            path = f"/servers/detail?all_tenants=1&sort_key=uuid&sort_dir=asc&limit={self._page}{marker}"
+            answer = await self._session.get(COMPUTE, path, _Servers, version=SERVERS_VERSION)
+            if not answer.servers:
+                return
+            yield [_server_of(one) for one in answer.servers]
+            marker = f"&marker={answer.servers[-1].id}"
+
+    async def groups(self) -> list[tuple[str, list[str]]]:
+        """Return the server groups of all projects: their names, and the ids of their members."""
+        found: list[tuple[str, list[str]]] = []
+        while True:
+            path = f"/os-server-groups?all_projects=True&limit={GROUP_PAGE}&offset={len(found)}"
+            answer = await self._session.get(COMPUTE, path, _Groups, version=HOSTS_VERSION)
+            if not answer.server_groups:
+                return found
+            found += [(one.name, one.members) for one in answer.server_groups]
+
+    async def read(self, mark: Mark, host: str) -> Standing:
+        """Return how a host or a server is now; ``host`` is Nova's name of it, if it is one."""
+        if mark.kind is MarkKind.SERVER_ERROR:
+            answer = await self._session.get(
+                COMPUTE, f"/servers/{mark.resource_id}", _OneServer, version=SERVERS_VERSION, urgent=True
+            )
+            server = answer.server
+            state = server.vm_state or "unknown"
+            return Standing(f"{state} ({server.task_state})" if server.task_state else state)
+        path = f"/os-services?binary=nova-compute&host={host}"
+        answers = await self._session.get(COMPUTE, path, _Services, version=HOSTS_VERSION, urgent=True)
+        for service in answers.services:
+            self._services[service.host] = service.id
+            if mark.kind is MarkKind.FORCED_DOWN:
+                return Standing(MARKED[mark.kind] if service.forced_down else HEALTHY[mark.kind])
+            return Standing(service.status, service.disabled_reason or "")
+        raise RejectedError(f"Nova has no compute host {host}", reason=Reason.NOT_FOUND)
+
+    async def write(self, mark: Mark, host: str, standing: Standing) -> None:
+        """Set it."""
+        is_marked = standing.state == MARKED[mark.kind]
+        if mark.kind is MarkKind.SERVER_ERROR:
+            body: dict[str, object] = {"os-resetState": {"state": standing.state}}
+            path, method = f"/servers/{mark.resource_id}/action", "POST"
+        else:
+            if host not in self._services:
+                await self.read(mark, host)
+            path, method = f"/os-services/{self._services[host]}", "PUT"
+            if mark.kind is MarkKind.FORCED_DOWN:
+                body = {"forced_down": is_marked}
+            elif is_marked:
+                body = {"status": "disabled", "disabled_reason": standing.reason[:255]}
+            else:
+                body = {"status": "enabled"}
+        await self._session.change(COMPUTE, method, path, body, version=HOSTS_VERSION)
+
+
+def _host(service: _Service, machine: _Hypervisor | None, aggregates: list[str]) -> Host:
+    known = machine or _Hypervisor(id="", service=_HypervisorService(service.host))
+    version = known.hypervisor_version
+    return Host(
+        service_id=service.id,
+        name=service.host,
+        zone=service.zone,
+        disabled=service.status == "disabled",
+        disabled_reason=service.disabled_reason,
+        forced_down=service.forced_down,
+        is_up=service.state == "up",
+        address=known.host_ip,
+        vcpus=known.vcpus,
+        memory_mb=known.memory_mb,
+        hypervisor=f"{known.hypervisor_type or ''} {version or ''}".strip() or None,
+        aliases=(known.hypervisor_hostname,) if known.hypervisor_hostname else (),
+        aggregates=tuple(aggregates),
+    )
+
+
+def _server_of(given: _Server) -> Server | str:
+    if given.vm_state is None:
+        return given.id
+    return Server(
+        id=given.id,
+        name=given.name,
+        project=given.tenant_id,
+        user=given.user_id,
+        host=given.host,
+        vm_state=given.vm_state,
+        task_state=given.task_state,
+        vcpus=given.flavor.vcpus,
+        memory_mb=given.flavor.ram,
+        extra_specs=given.flavor.extra_specs,
+        metadata=given.metadata,
+        tags=tuple(given.tags),
+        volumes=tuple(one.id for one in given.volumes),
+        updated=given.updated,
+    )

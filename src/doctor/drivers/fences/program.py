@@ -1,0 +1,157 @@
+"""Runs a program that may hang, ignore signals, leave children behind or talk without end.
+
+What it is told goes in on standard input, for arguments can be read by every user of the machine; its environment is
+empty but for the path and the language, so that nothing of Doctor's leaks into it.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple, cast
+
+from doctor.kit.deadline import Deadline
+
+SEARCHED = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+ENVIRONMENT = {"PATH": SEARCHED, "LC_ALL": "C.UTF-8"}
+MOST_OUTPUT = 64 * 1024  # bytes of each stream that are kept; the rest is read and thrown away
+GRACE = 0.2  # seconds, within the deadline, in which a program may end by itself when it is asked to
+LEAST = 2 * GRACE  # seconds: with less it is not worth to start one
+LAST_WORDS = (
+    0.2  # seconds for which the output of a program that has ended is waited for: a child may hold the pipe
+)
+
+
+class Finished(NamedTuple):
+    """How a program ended."""
+
+    code: int
+    output: str
+    errors: str
+
+
+def find(program: str) -> str | None:
+    """Return where a program is, or None."""
+    return shutil.which(program, path=SEARCHED)
+
+
+async def run(
+    arguments: Sequence[str],
+    deadline: Deadline,
+    *,
+    told: bytes = b"",
+    environment: Mapping[str, str] = ENVIRONMENT,
+) -> Finished:
+    """Run a program to its end.
+
+    Raises:
+        TimeoutError: it had not ended; it has been killed, with all that it started.
+        OSError: it could not be started.
+    """
+    if deadline.has_passed:
+        raise TimeoutError
+    made = await asyncio.get_running_loop().subprocess_exec(
+        _Conversation, *arguments, env=dict(environment), cwd="/", start_new_session=True
+    )
+    transport, conversation = made
+    try:
+        conversation.tell(told)
+        async with asyncio.timeout(max(deadline.left - GRACE, 0)):
+            await conversation.ended.wait()
+    except BaseException:
+        await _end(transport.get_pid(), conversation.ended)
+        raise
+    else:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS):
+                await conversation.silent.wait()
+        code = transport.get_returncode()
+        assert code is not None
+        return Finished(code, conversation.text(1), conversation.text(2))
+    finally:
+        transport.close()
+
+
+class _Conversation(asyncio.SubprocessProtocol):
+    """Keeps the first of what a program says and lets the rest go."""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+        self.silent = asyncio.Event()
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._said = {1: bytearray(), 2: bytearray()}
+        self._open = {1, 2}
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.SubprocessTransport, transport)
+
+    def tell(self, told: bytes) -> None:
+        assert self._transport is not None
+        pipe = cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0))
+        pipe.write(told)
+        pipe.close()
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        said = self._said[fd]
+        said += data[: MOST_OUTPUT - len(said)]
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        self._open.discard(fd)
+        if not self._open:
+            self.silent.set()
+
+    def process_exited(self) -> None:
+        self.ended.set()
+
+    def text(self, fd: int) -> str:
+        return self._said[fd].decode(errors="replace")
+
+
+async def _end(pid: int, ended: asyncio.Event) -> None:
+    """Ask a program to end, and kill it and all its offspring when it does not."""
+    if ended.is_set():
+        return
+    family = [pid, *_offspring(pid)]  # looked up while the parents live: orphans cannot be found any more
+    handles = [handle for one in family if (handle := _handle(one)) is not None]
+    try:
+        for handle in handles:
+            _send(handle, signal.SIGTERM)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GRACE):
+                await ended.wait()
+        if not ended.is_set():
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)  # not reaped yet, so the number is still its own
+        for handle in handles:
+            _send(handle, signal.SIGKILL)
+    finally:
+        for handle in handles:
+            os.close(handle)
+
+
+def _handle(pid: int) -> int | None:
+    """Return what stands for this process, and for no other that gets its number later."""
+    with suppress(OSError):
+        return os.pidfd_open(pid)
+    return None
+
+
+def _send(handle: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        signal.pidfd_send_signal(handle, number)
+
+
+def _offspring(parent: int) -> Iterator[int]:
+    """Yield children, their children and so on, whatever group or session they went to."""
+    try:
+        tasks = list(Path(f"/proc/{parent}/task").iterdir())
+    except OSError:
+        return
+    for task in tasks:
+        with suppress(OSError):
+            for child in map(int, (task / "children").read_text().split()):
+                yield child
+                yield from _offspring(child)

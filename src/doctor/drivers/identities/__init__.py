@@ -1,0 +1,1 @@
+"""Identity services: who else knows whose a token is."""

@@ -1,0 +1,1 @@
+"""Decides what fencing means: when a host is cut off, and whether it could be."""

@@ -1,0 +1,140 @@
+"""The fence devices and who is behind them: asks and tells them, step by step, and reads what came of it.
+
+Whether a host is to be fenced is none of its business, and no brake is here: it is for those who have decided.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
+
+from doctor.fencing.levels import judge
+from doctor.kit.clock import Clock
+from doctor.kit.deadline import Deadline
+from doctor.model.fence_plan import DeviceFacts, FencePlan, Level, Rule, Step
+from doctor.model.fencing import (
+    Doubt,
+    Fenced,
+    FenceOutcome,
+    Identified,
+    NotFenced,
+    NotSwitched,
+    Seen,
+    Supply,
+    Switched,
+    SwitchOutcome,
+    Unknown,
+)
+from doctor.ports.fence import Fence
+
+READ_APART = 1.0  # seconds between the two readings that confirm
+
+Outcome = TypeVar("Outcome")
+
+
+class Fences:
+    """All devices by name, and the plans of the hosts."""
+
+    def __init__(self, devices: Mapping[str, Fence], plans: Mapping[str, FencePlan], clock: Clock) -> None:
+        self.devices = dict(devices)
+        self.plans = dict(plans)
+        self.facts = {
+            name: DeviceFacts(device.kind, device.cuts, device.vantage, device.partial)
+            for name, device in devices.items()
+        }
+        self._clock = clock
+
+    async def cut(self, level: Level, deadline: Deadline) -> tuple[SwitchOutcome, ...]:
+        """Cut a host off with the devices of a level, side by side; the outcomes are in the order of its steps.
+
+        Of any_of, the others are given up as soon as one reads off. That is not yet a confirmation.
+        """
+
+        async def take(step: Step) -> SwitchOutcome:
+            refusal = await self._mistaken(step, deadline)
+            if isinstance(refusal, NotFenced):
+                return NotSwitched(refusal.doubt, refusal.detail)
+            return refusal or await self.devices[step.device].off(step.plug, deadline)
+
+        return await _side_by_side(level, take, lambda outcome: isinstance(outcome, Switched))
+
+    async def confirm(self, level: Level, deadline: Deadline) -> FenceOutcome:
+        """Read, in new sessions and twice, whether what the devices of a level cut is off.
+
+        It sends no command, so it can be repeated, also by a successor.
+        """
+        outcomes = await _side_by_side(
+            level, lambda step: self._read_off(step, deadline), lambda outcome: isinstance(outcome, Fenced)
+        )
+        return judge(level, outcomes)
+
+    async def restore(self, level: Level, deadline: Deadline) -> tuple[SwitchOutcome, ...]:
+        """Give back what a level cuts, with all of its devices: nobody knows which of them it was."""
+
+        async def take(step: Step) -> SwitchOutcome:
+            refusal = await self._mistaken(step, deadline)
+            if isinstance(refusal, NotFenced):
+                return NotSwitched(refusal.doubt, refusal.detail)
+            return refusal or await self.devices[step.device].on(step.plug, deadline)
+
+        return await _side_by_side(level, take, lambda _: False)
+
+    async def close(self) -> None:
+        """Let go of all devices."""
+        await asyncio.gather(*(device.close() for device in self.devices.values()))
+
+    async def _mistaken(self, step: Step, deadline: Deadline) -> NotFenced | Unknown | None:
+        """Say why this may not be the right machine; None where it is, or where nobody said how to know it [I-16]."""
+        if step.identity is None:
+            return None
+        match await self.devices[step.device].identify(step.plug, deadline):
+            case Unknown() as unknown:
+                return unknown
+            case Identified() as found if not found.is_machine(step.identity):
+                return NotFenced(Doubt.WRONG_MACHINE, f"{step.device} is behind {found.names[0]}")
+            case _:
+                return None
+
+    async def _read_off(self, step: Step, deadline: Deadline) -> FenceOutcome:
+        if (mistaken := await self._mistaken(step, deadline)) is not None:
+            return mistaken
+        device = self.devices[step.device]
+        readings: list[Seen] = []
+        while True:
+            match await device.status(step.plug, deadline, fresh=True):
+                case Unknown() as unknown:
+                    return unknown
+                case Seen(supply=Supply.ON):
+                    return NotFenced(Doubt.REFUSED, f"{step.device} reads on")
+                case Seen() as reading:
+                    readings.append(reading)
+            if len(readings) == 2:
+                return Fenced(tuple(readings), frozenset({device.vantage}))
+            if deadline.left < READ_APART:
+                return Unknown(Doubt.LATE, f"there was no time left to read {step.device} twice")
+            await asyncio.sleep(READ_APART)
+
+
+async def _side_by_side(
+    level: Level, take: Callable[[Step], Awaitable[Outcome]], is_enough: Callable[[Outcome], bool]
+) -> tuple[Outcome | Unknown, ...]:
+    """Take all steps at once. Of any_of, what is not done when one is enough is given up."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_awaited(take(step))) for step in level.steps]
+        if level.rule is Rule.ANY_OF:
+            for done in asyncio.as_completed(tasks):
+                if is_enough(await done):
+                    break
+            for task in tasks:
+                task.cancel()
+    return tuple(_outcome(tasks))
+
+
+async def _awaited(outcome: Awaitable[Outcome]) -> Outcome:
+    return await outcome
+
+
+def _outcome(tasks: Sequence["asyncio.Task[Outcome]"]) -> Sequence[Outcome | Unknown]:
+    return [
+        Unknown(Doubt.LATE, "another one was quicker") if task.cancelled() else task.result()
+        for task in tasks
+    ]

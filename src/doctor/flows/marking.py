@@ -1,0 +1,399 @@
+"""Brings the cloud to say what is true: hosts that are down, machines in error, ports without a data plane [D 4.3.2].
+
+Beside telling, never before it. What is to be marked follows from the alarms as they are (`doctor.inspector.marking`
+decides); it is kept before it is done, with what the cloud said before, and each mark is a job of its own that goes on
+until it is done, through failures, clears and restarts [I-23].
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+import structlog
+from msgspec.structs import replace
+
+from doctor.flows.situation import MARK_MEMO, Situation
+from doctor.flows.timelines import Timelines
+from doctor.inspector.marking import (
+    BUSY,
+    Begin,
+    Done,
+    Leave,
+    Write,
+    marking,
+    opening,
+    rank,
+    reason_for,
+    standing_in,
+    unmarking,
+    wanted,
+)
+from doctor.kit import retry
+from doctor.kit.clock import Clock
+from doctor.kit.ids import SEPARATOR
+from doctor.model.alarm import Transition
+from doctor.model.checkpoint import Checkpoint
+from doctor.model.errors import DoctorError, PermanentError, Reason, RejectedError, StoreError
+from doctor.model.fault import Fault
+from doctor.model.map_news import Phase
+from doctor.model.marking import MARKED, ForceDown, Mark, MarkKind, MarkRecord, MarkState, Standing
+from doctor.model.resource import Isolation
+from doctor.ports.controller import Controller
+from doctor.ports.store import Change, Memo
+
+log = structlog.get_logger(__name__)
+
+WORKERS = 6  # jobs of one cloud side by side
+REFUSED_DELAY = 15.0  # seconds until what a cloud does not take as things are is tried again
+FORBIDDEN_DELAY = 60.0
+
+Place = tuple[int, int, int]
+
+
+class MarkingFlow:
+    """All marks in all clouds."""
+
+    def __init__(
+        self,
+        situation: Situation,
+        controllers: Mapping[str, Controller],
+        timelines: Timelines,
+        clock: Clock,
+        force_down: Mapping[str, ForceDown],
+    ) -> None:
+        self._situation = situation
+        self._controllers = controllers
+        self._timelines = timelines
+        self._clock = clock
+        self._force_down = force_down
+        self.left: dict[Mark, str] = {}
+        self._looked_at: dict[str, None] = {}
+        self._waiting: set[str] = set()
+        self._changed = asyncio.Event()
+        self._jobs: dict[str, asyncio.PriorityQueue[tuple[Place, Mark]]] = {
+            name: asyncio.PriorityQueue() for name in controllers
+        }
+        self._queued: set[Mark] = set()
+        self._at_work: set[str] = set()
+        self._behind: defaultdict[str, list[tuple[Place, Mark]]] = defaultdict(list)
+        self._fresh: set[Mark] = set()
+        self._open: defaultdict[str, set[Mark]] = defaultdict(set)
+        self._retries: dict[Mark, asyncio.TimerHandle] = {}
+        self._count = 0
+        situation.on_restored(self.resume)
+
+    # --- what is to be looked at ---
+
+    def settled(self, transitions: Iterable[Transition]) -> None:
+        """Look at what is otherwise than before by faults."""
+        if self._controllers:
+            self.look_at(_concerned(transitions))
+
+    def isolated(self, host: str) -> None:
+        """Look at a host of which it is known how far its isolation got."""
+        if self._controllers:
+            self.look_at((host,))
+
+    def look_at(self, resource_ids: Iterable[str]) -> None:
+        """See to it that resources are marked as they should be, soon."""
+        self._looked_at.update(dict.fromkeys(resource_ids))
+        self._changed.set()
+
+    def map_changed(self, resource_ids: Iterable[str]) -> None:
+        """Look at those that have, or should have, marks."""
+        if not len(self._situation.book) and not self._situation.marks:
+            return
+        marked = {mark.resource_id for mark in self._situation.marks}
+        troubled = self._situation.book.is_troubled
+        self.look_at(one for one in resource_ids if one in marked or troubled(one))
+
+    def resume(self) -> None:
+        """Look at everything anew: after a start, when a map is complete, when the store was read again."""
+        if not self._controllers:
+            return
+        for mark, record in self._situation.marks.items():
+            if record.state in (MarkState.MARKING, MarkState.UNMARKING):
+                self._put(mark, record)
+        self.look_at(self._situation.book.troubled())
+        self.look_at(mark.resource_id for mark in self._situation.marks)
+
+    # --- planning ---
+
+    async def run(self) -> None:
+        """Mark and unmark until cancelled."""
+        if not self._controllers:
+            return
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for name in self._controllers:
+                    for _ in range(WORKERS):
+                        tasks.create_task(self._work(name))
+                await self._keep_planning()
+        finally:
+            for handle in self._retries.values():
+                handle.cancel()
+
+    async def _keep_planning(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await asyncio.sleep(0)  # whoever is to be told goes first
+            ids, self._looked_at = list(self._looked_at), {}
+            try:
+                await self._plan(ids)
+            except StoreError as error:
+                log.warning("marks.not_kept", error=str(error))
+                self.look_at(ids)
+                await asyncio.sleep(0.5)
+
+    async def _plan(self, resource_ids: Sequence[str]) -> None:
+        """Decide what is to be done to these resources, keep it, and hand it to those who do it."""
+        situation = self._situation
+        await situation.ready()
+        now = self._clock.now()
+        news: list[MarkRecord] = []
+        for resource_id in resource_ids:
+            news += self._planned(resource_id, now)
+        if not news:
+            return
+        await situation.keep(Change(memos=[_memo(one.mark, one) for one in news]))
+        for record in news:
+            known = situation.marks.get(record.mark)
+            situation.marks[record.mark] = record
+            if record.state is MarkState.MARKING and known is None:
+                self._fresh.add(record.mark)
+            self._put(record.mark, record)
+        log.info("marks.planned", marks=len(news), resources=len(resource_ids))
+
+    def _planned(self, resource_id: str, now: datetime) -> list[MarkRecord]:
+        """Return what is to be done to one resource that is not being done already."""
+        situation = self._situation
+        resource = situation.resources.get(resource_id)
+        if resource is None and any(one.phase is Phase.LOADING for one in situation.clouds.values()):
+            self._waiting.add(resource_id)  # it may only not be known yet
+            return []
+        kinds: tuple[MarkKind, ...] = ()
+        if resource is not None and resource.cloud is not None and resource.cloud in self._controllers:
+            force_down = self._force_down[resource.cloud]
+            state = situation.book.state_of(resource_id)
+            isolation = situation.isolations.get(resource_id, Isolation.NOT_REQUIRED)
+            kinds = wanted(resource, state, isolation, force_down)
+        news = []
+        for kind in MarkKind:
+            mark = Mark(kind, resource_id)
+            record = situation.marks.get(mark)
+            if kind not in kinds:
+                self.left.pop(mark, None)
+                if record is not None and record.state is not MarkState.UNMARKING:
+                    news.append(replace(record, state=MarkState.UNMARKING, attempts=0, trouble=None))
+                continue
+            assert resource is not None and resource.cloud is not None  # something is wanted of it
+            if record is not None:
+                if record.state is MarkState.UNMARKING:
+                    news.append(replace(record, state=MarkState.MARKING, attempts=0, trouble=None))
+                continue
+            match opening(kind, standing_in(resource, kind)):
+                case Begin(before):
+                    self.left.pop(mark, None)
+                    fault = self._cause(resource_id)
+                    news.append(
+                        MarkRecord(
+                            mark=mark,
+                            cloud=resource.cloud,
+                            state=MarkState.MARKING,
+                            before=before,
+                            reason=reason_for(fault.fault_type, fault.fault_key),
+                            fault_key=fault.fault_key,
+                            since=now,
+                        )
+                    )
+                case Leave(reason):
+                    if not reason.startswith(BUSY) or mark not in self.left:
+                        log.info("mark.left", mark=mark.kind, resource_id=resource_id, reason=reason)
+                    self.left[mark] = reason
+        return news
+
+    def _cause(self, resource_id: str) -> Fault:
+        """Return the fault by which a resource is how it is: the worst one, or what that is a symptom of."""
+        book = self._situation.book
+        worst = max(book.on(resource_id), key=lambda one: one.alarms[resource_id].resource_state.badness)
+        root = book.root_cause(worst.fault)
+        return worst.fault if root is None else root.fault
+
+    # --- doing ---
+
+    def _put(self, mark: Mark, record: MarkRecord) -> None:
+        """Hand a mark to the workers of its cloud, in its order."""
+        if record.cloud not in self._jobs or mark in self._queued:
+            return
+        handle = self._retries.pop(mark, None)
+        if handle is not None:
+            handle.cancel()
+        self._queued.add(mark)
+        self._open[record.fault_key].add(mark)
+        self._count += 1
+        resource = self._situation.resources.get(mark.resource_id)
+        self._jobs[record.cloud].put_nowait(((*rank(mark, resource), self._count), mark))
+
+    async def _work(self, cloud: str) -> None:
+        jobs, controller = self._jobs[cloud], self._controllers[cloud]
+        while True:
+            place, mark = await jobs.get()
+            if mark.resource_id in self._at_work:  # one thing at a time for each resource
+                self._behind[mark.resource_id].append((place, mark))
+                continue
+            self._queued.discard(mark)
+            self._at_work.add(mark.resource_id)
+            try:
+                await self._do(mark, controller)
+            except StoreError as error:
+                log.warning("mark.not_kept", mark=mark.kind, resource_id=mark.resource_id, error=str(error))
+                self._try_again(mark, 1.0)
+            except DoctorError as error:
+                self._failed(mark, error)
+            except Exception:  # a defect of ours must not stop the other marks
+                log.exception("mark.broken", mark=mark.kind, resource_id=mark.resource_id)
+                self._try_again(mark, FORBIDDEN_DELAY)
+            finally:
+                self._at_work.discard(mark.resource_id)
+                for behind in self._behind.pop(mark.resource_id, ()):
+                    jobs.put_nowait(behind)
+
+    async def _do(self, mark: Mark, controller: Controller) -> None:
+        record = self._situation.marks.get(mark)
+        if record is None:
+            return
+        if record.state is MarkState.MARKING:
+            if mark in self._fresh:  # the map, which announcements keep, has said how it is
+                self._fresh.discard(mark)
+                step: Write | Done | Leave = Write(Standing(MARKED[mark.kind], record.reason))
+            else:
+                step = marking(record, await controller.read(mark))
+            if isinstance(step, Write):
+                await controller.write(mark, step.standing)
+            if isinstance(step, Leave):
+                self._forget(mark, step.reason)
+            else:
+                self._done(mark)
+        elif record.state is MarkState.UNMARKING:
+            match unmarking(record, await controller.read(mark)):
+                case Write(standing):
+                    await controller.write(mark, standing)
+                    self._forget(mark)
+                case Leave(reason):
+                    self._forget(mark, reason)
+
+    def _done(self, mark: Mark) -> None:
+        """Note that a mark is in the cloud, unless it should not be there any more by now."""
+        situation = self._situation
+        record = situation.marks.get(mark)
+        if record is None:
+            return
+        now = self._clock.now()
+        if record.state is MarkState.UNMARKING:
+            self._put(mark, record)
+            return
+        done = replace(record, state=MarkState.MARKED, done=now, trouble=None)
+        situation.marks[mark] = done
+        situation.store.later(Change(memos=[_memo(mark, done)]))
+        if mark.kind in (MarkKind.FORCED_DOWN, MarkKind.DISABLED):
+            self._timelines.stamp(record.fault_key, Checkpoint.HOST_MARKED, now)
+        log.debug("mark.set", mark=mark.kind, resource_id=mark.resource_id)
+        self._close(record, Checkpoint.RESOURCES_MARKED)
+
+    def _forget(self, mark: Mark, reason: str = "") -> None:
+        """Have nothing more to do with a mark: it was taken back, or it is somebody else's by now."""
+        situation = self._situation
+        record = situation.marks.get(mark)
+        if record is None:
+            return
+        if not reason and record.state is MarkState.MARKING:
+            self._put(mark, record)  # it is wanted again
+            return
+        del situation.marks[mark]
+        situation.store.later(Change(memos=[_memo(mark, None)]))
+        if reason:
+            log.info("mark.let_go", mark=mark.kind, resource_id=mark.resource_id, reason=reason)
+            if record.state is MarkState.MARKING:
+                self.left[mark] = reason
+        else:
+            log.debug("mark.taken_back", mark=mark.kind, resource_id=mark.resource_id)
+        self._close(record, None)
+
+    def _close(self, record: MarkRecord, checkpoint: Checkpoint | None) -> None:
+        """Count a mark of a fault as done; with the last one the fault has passed the checkpoint."""
+        pending = self._open[record.fault_key]
+        pending.discard(record.mark)
+        if pending:
+            return
+        del self._open[record.fault_key]
+        now = self._clock.now()
+        if checkpoint is not None:
+            self._timelines.stamp(record.fault_key, checkpoint, now)
+        took_ms = round((now - record.since).total_seconds() * 1000) if checkpoint is not None else None
+        log.info(
+            "marks.set" if checkpoint is not None else "marks.taken_back",
+            fault_id=record.fault_key,
+            took_ms=took_ms,
+        )
+
+    def _failed(self, mark: Mark, error: DoctorError) -> None:
+        """Say what is in the way of a mark, and try again when that may be over."""
+        record = self._situation.marks.get(mark)
+        if record is None:
+            return
+        if isinstance(error, RejectedError) and error.reason is Reason.NOT_FOUND:
+            self._forget(mark, "it is gone")
+            return
+        attempts = record.attempts + 1
+        self._situation.marks[mark] = replace(record, attempts=attempts, trouble=str(error))
+        match error:
+            case PermanentError():
+                delay = FORBIDDEN_DELAY
+            case RejectedError():
+                delay = REFUSED_DELAY
+            case _:
+                delay = retry.delay_before(attempts + 2)
+        if attempts in (1, 10) or attempts % 100 == 0:
+            log.warning(
+                "mark.pending",
+                mark=mark.kind,
+                resource_id=mark.resource_id,
+                attempts=attempts,
+                error=str(error),
+            )
+        self._try_again(mark, delay)
+
+    def _try_again(self, mark: Mark, delay: float) -> None:
+        def again() -> None:
+            self._retries.pop(mark, None)
+            record = self._situation.marks.get(mark)
+            if record is not None and record.state is not MarkState.MARKED:
+                self._put(mark, record)
+
+        known = self._retries.pop(mark, None)
+        if known is not None:
+            known.cancel()
+        self._retries[mark] = asyncio.get_running_loop().call_later(delay, again)
+
+    def map_is_complete(self) -> None:
+        """Look at what was not known while a map was loading."""
+        self.look_at(self._waiting)
+        self._waiting = set()
+        self.resume()
+
+
+def _concerned(transitions: Iterable[Transition]) -> Iterator[str]:
+    for one in transitions:
+        for alarms in (one.raised, one.changed, one.cleared, one.corrected):
+            yield from (alarm.resource_id for alarm in alarms)
+
+
+def _memo(mark: Mark, record: MarkRecord | None) -> Memo:
+    return Memo(
+        kind=MARK_MEMO,
+        key=f"{mark.kind}{SEPARATOR}{mark.resource_id}",
+        record=None if record is None else msgspec.msgpack.encode(record),
+    )

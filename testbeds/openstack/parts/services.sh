@@ -1,0 +1,133 @@
+# Databases, services, accounts and what users find in the cloud. Sourced by up.
+
+nova_manage() { "$PY" -c "$(main_of nova.cmd.manage)" --config-file "$STATE/etc/nova/nova.conf" "$@"; }
+
+once() {   # once NAME FUNCTION : run it unless it went well before
+    [ -e "$STATE/done/$1" ] && return 0
+    local t=$SECONDS
+    "$2" >>"$STATE/log/init-$1.log" 2>&1 || { say "ERROR: $1 failed; see $STATE/log/init-$1.log" >&2; return 1; }
+    touch "$STATE/done/$1"
+    say "  $1 ready ($((SECONDS - t)) s)"
+}
+init_keystone() {
+    local c="--config-file $STATE/etc/keystone/keystone.conf" u=http://$TB_IP:$TB_PORT_KEYSTONE/v3
+    keystone-manage $c db_sync &&
+    keystone-manage $c fernet_setup --keystone-user root --keystone-group root &&
+    keystone-manage $c credential_setup --keystone-user root --keystone-group root &&
+    keystone-manage $c bootstrap --bootstrap-password "$TB_PASSWORD" --bootstrap-region-id "$TB_REGION" \
+        --bootstrap-admin-url "$u" --bootstrap-internal-url "$u" --bootstrap-public-url "$u"
+}
+init_placement() { OS_PLACEMENT_CONFIG_DIR=$STATE/etc/placement placement-manage --config-file "$STATE/etc/placement/placement.conf" db sync; }
+init_glance() {
+    "$PY" -c "$(main_of glance.cmd.manage)" --config-file "$STATE/etc/glance/glance-api.conf" db_sync
+}
+init_neutron() {
+    "$PY" -c "$(main_of neutron.db.migration.cli)" --config-file "$STATE/etc/neutron/neutron.conf" \
+        --config-file "$STATE/etc/neutron/ml2.ini" upgrade heads
+}
+init_nova() {
+    nova_manage api_db sync &&
+    nova_manage cell_v2 map_cell0 --database_connection "$(db_url nova nova_cell0)" &&
+    { nova_manage cell_v2 list_cells | grep -q cell1 || nova_manage cell_v2 create_cell --name cell1; } &&
+    nova_manage db sync
+}
+init_schemas() {
+    local pids=() p ok=1
+    for p in neutron nova keystone glance placement; do
+        once "$p" "init_$p" & pids+=($!)
+    done
+    for p in "${pids[@]}"; do wait "$p" || ok=0; done
+    [ $ok = 1 ] || die "initialising the services failed"
+}
+
+start_services() {
+    export OS_KEYSTONE_CONFIG_DIR=$STATE/etc/keystone OS_PLACEMENT_CONFIG_DIR=$STATE/etc/placement \
+        OS_GLANCE_CONFIG_DIR=$STATE/etc/glance OS_NOVA_CONFIG_DIR=$STATE/etc/nova
+    wsgi keystone "$TB_PORT_KEYSTONE" 2 2
+    wsgi placement "$TB_PORT_PLACEMENT" 2 2
+    wait_http "http://$TB_IP:$TB_PORT_KEYSTONE/v3" 120 keystone
+    # accounts, catalogue
+    if [ ! -e "$STATE/done/accounts" ]; then
+        "$PY" "$HERE/seed.py" accounts >>"$STATE/log/seed.log" 2>&1 || die "seeding accounts failed; see $STATE/log/seed.log"
+        touch "$STATE/done/accounts"
+    fi
+    local nova="--config-file $STATE/etc/nova/nova.conf"
+    PYTHONPATH=$STATE/lib start neutron "$PY" -c "$(main_of neutron.cmd.eventlet.server)" \
+        --config-file "$STATE/etc/neutron/neutron.conf" --config-file "$STATE/etc/neutron/ml2.ini"
+    start nova-conductor "$PY" -c "$(main_of nova.cmd.conductor)" $nova --log-file "$STATE/log/nova-conductor.log"
+    start nova-scheduler "$PY" -c "$(main_of nova.cmd.scheduler)" $nova --log-file "$STATE/log/nova-scheduler.log"
+    wsgi glance "$TB_PORT_GLANCE" 1 4
+    wsgi nova-api "$TB_PORT_NOVA" 3 1
+    wait_http "http://$TB_IP:$TB_PORT_PLACEMENT/" 120 placement
+    wait_http "http://$TB_IP:$TB_PORT_NEUTRON/" 120 neutron
+    wait_http "http://$TB_IP:$TB_PORT_GLANCE/" 120 glance
+    wait_http "http://$TB_IP:$TB_PORT_NOVA/" 120 nova-api
+}
+
+start_computes() {
+    local i h
+    for i in $(seq "$N"); do
+        h=compute-$i
+        mkdir -p "$STATE/nova/$h/instances"
+        cat >"$STATE/etc/nova/$h.conf" <<-EOF
+		[DEFAULT]
+		host = $h
+		log_file = $STATE/log/nova-$h.log
+		state_path = $STATE/nova/$h
+		instances_path = $STATE/nova/$h/instances
+		compute_driver = ${TB_COMPUTE_DRIVER:-testbed.TestbedDriver}
+		[oslo_concurrency]
+		lock_path = $STATE/nova/$h/lock
+		EOF
+        start_compute "$h"
+    done
+    say "waiting for $N compute hosts"
+    "$PY" "$HERE/seed.py" wait-computes "$N" "$STATE"/run/nova-compute-*.pid >>"$STATE/log/seed.log" 2>&1 ||
+        die "the compute services did not come up; see $STATE/log/seed.log"
+    if [ "$(cat "$STATE/done/hosts" 2>/dev/null || echo 0)" -lt "$N" ]; then
+        nova_manage cell_v2 discover_hosts >>"$STATE/log/init-nova.log" 2>&1 || die "discover_hosts failed"
+        echo "$N" >"$STATE/done/hosts"
+    fi
+}
+
+seed_resources() {
+    [ -e "$STATE/done/resources" ] && return 0
+    "$PY" "$HERE/seed.py" resources >>"$STATE/log/seed.log" 2>&1 ||
+        die "seeding resources failed; see $STATE/log/seed.log"
+    touch "$STATE/done/resources"
+}
+
+write_credentials() {
+    local c user project
+    : >"$STATE/clouds.yaml"
+    echo "clouds:" >>"$STATE/clouds.yaml"
+    while read -r c user project; do
+        cat >>"$STATE/clouds.yaml" <<-EOF
+		  $c:
+		    auth:
+		      auth_url: http://$TB_IP:$TB_PORT_KEYSTONE/v3
+		      username: $user
+		      password: $TB_PASSWORD
+		      project_name: $project
+		      user_domain_name: Default
+		      project_domain_name: Default
+		    region_name: $TB_REGION
+		    identity_api_version: 3
+		EOF
+        cat >"$STATE/$c.rc" <<-EOF
+		unset \${!OS_@}
+		export OPENSTACK_TESTBED=$STATE
+		export OS_AUTH_URL=http://$TB_IP:$TB_PORT_KEYSTONE/v3 OS_IDENTITY_API_VERSION=3
+		export OS_USERNAME=$user OS_PASSWORD=$TB_PASSWORD OS_USER_DOMAIN_NAME=Default
+		export OS_PROJECT_NAME=$project OS_PROJECT_DOMAIN_NAME=Default OS_REGION_NAME=$TB_REGION
+		export OS_COMPUTE_API_VERSION=2.90
+		export TESTBED_AMQP_URL=amqp://openstack:$TB_PASSWORD@$TB_IP:$TB_PORT_AMQP/
+		EOF
+    done <<-EOF
+	admin admin admin
+	doctor doctor service
+	tenant-a tenant-a tenant-a
+	tenant-b tenant-b tenant-b
+	EOF
+    chmod 600 "$STATE/clouds.yaml" "$STATE"/*.rc
+}

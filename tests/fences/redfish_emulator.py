@@ -1,0 +1,175 @@
+"""A BMC that speaks Redfish: the emulator of sushy-tools, whose fake driver asks our files what the host does.
+
+The emulator's own fake driver takes 1 to 11 seconds for everything, by chance; what this one takes is said in ``mode``.
+As a program: ``python -m tests.fences.redfish_emulator FOLDER PORT``.
+"""
+
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Self
+
+from doctor.testing.fence import Mode
+from doctor.testing.running import free_port
+
+USER, PASSWORD = "doctor", "correct-horse"
+UUID = "a1234567-89ab-cdef-a123-456789abcdef"
+ROOT = Path(__file__).parents[2]
+
+
+class RedfishEmulator:
+    """One service on loopback, with TLS and a password, as a process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"https://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        self.reset()
+        self.certificate = folder / "certificate.pem"
+        command = "openssl req -x509 -nodes -days 2 -newkey ec -pkeyopt ec_paramgen_curve:P-256 "
+        command += f"-keyout {folder}/key.pem -out {self.certificate}"
+        subprocess.run(
+            [*command.split(), "-subj", "/CN=bmc", "-addext", "subjectAltName=IP:127.0.0.1"],
+            check=True,
+            capture_output=True,
+        )
+
+    def set_password(self, password: str) -> None:
+        """Let in who knows this password."""
+        import bcrypt
+
+        hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()
+        (self.folder / "users").write_text(f"{USER}:{hashed}\n")
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.fences.redfish_emulator", str(self.folder), str(self.port)],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONWARNINGS": "ignore"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        end = time.monotonic() + 20
+        while time.monotonic() < end and self._process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+            except OSError:
+                time.sleep(0.02)
+            else:
+                return
+        raise RuntimeError(f"the emulator does not start: {(self.folder / 'log').read_text()[-2000:]}")
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.stop()
+
+    # --- what a test says and sees ---
+
+    def reset(self) -> None:
+        """Be as new."""
+        if self._process is not None:
+            os.kill(self._process.pid, signal.SIGCONT)
+        (self.folder / "mode").write_text("honest")
+        (self.folder / "power").write_text("On")
+        (self.folder / "commands").write_text("")
+        self.set_password(PASSWORD)
+
+    def behave(self, mode: Mode) -> None:
+        """Behave like this from now on."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGCONT)
+        (self.folder / "mode").write_text(mode.name.lower())
+        if mode is Mode.DEAF:
+            os.kill(self._process.pid, signal.SIGSTOP)
+        elif mode is Mode.LOCKED:
+            self.set_password("somebody-elses")
+
+    @property
+    def is_on(self) -> bool:
+        """The truth."""
+        return (self.folder / "power").read_text() == "On"
+
+    def put(self, *, on: bool) -> None:
+        """Press the button of the host."""
+        (self.folder / "power").write_text("On" if on else "Off")
+
+    @property
+    def commands(self) -> list[str]:
+        """What the system was told, in order."""
+        return (self.folder / "commands").read_text().splitlines()
+
+
+def main(folder: Path, port: int) -> None:
+    """Be the emulator."""
+    from sushy_tools import error
+    from sushy_tools.emulator.main import app
+    from sushy_tools.emulator.resources.systems.fakedriver import FakeDriver
+
+    late: list[tuple[float, str]] = []
+
+    def get_power_state(self: Any, identity: str) -> str:
+        self._get(identity)
+        if late and late[0][0] <= time.monotonic():
+            (folder / "power").write_text(late.pop(0)[1])
+        lie = folder / "lie"
+        if late:
+            return f"Powering{late[0][1]}"
+        return (lie if lie.exists() else folder / "power").read_text()
+
+    def set_power_state(self: Any, identity: str, state: str) -> None:
+        self._get(identity)
+        with (folder / "commands").open("a") as commands:
+            commands.write(f"{state}\n")
+        wanted = "On" if state in ("On", "ForceOn") else "Off"
+        match (folder / "mode").read_text():
+            case "stuck":
+                pass
+            case "lying":
+                (folder / "lie").write_text(wanted)
+            case "slow":
+                late.append((time.monotonic() + 0.7, wanted))
+            case "contrary":
+                (folder / "power").write_text(wanted)
+                raise error.FishyError("it does not do that")
+            case _:
+                (folder / "power").write_text(wanted)
+
+    FakeDriver.get_power_state = get_power_state
+    FakeDriver.set_power_state = set_power_state
+    app.configure(
+        extra_config={
+            "SUSHY_EMULATOR_FAKE_DRIVER": True,
+            "SUSHY_EMULATOR_STATE_DIR": str(folder),
+            "SUSHY_EMULATOR_AUTH_FILE": str(folder / "users"),
+            "SUSHY_EMULATOR_FAKE_SYSTEMS": [
+                {"uuid": UUID, "name": "compute-1", "power_state": "On", "nics": []},
+            ],
+        }
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+    app.run(host="127.0.0.1", port=port, ssl_context=context, threaded=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
