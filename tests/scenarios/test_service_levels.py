@@ -4,9 +4,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from doctor.flows.alarm import AlarmAction
 from doctor.inspector.catalogue import default_policy_text
+from doctor.model.map_news import MapDelta
 from doctor.model.resource import PhysicalResource, VirtualResource, Vnf
 from doctor.model.resource_map import ResourceMap
 from doctor.profiler.availability import SHIPPED, ServiceAvailabilityLevel
@@ -244,12 +246,47 @@ def test_an_alarm_that_is_cleared_by_hand_is_not_raised_again_for_the_same() -> 
     assert told(story)[-1][0] == 100.0
 
 
+@pytest.mark.requirement("G54")
 def test_a_vnf_that_is_gone_is_promised_nothing_more() -> None:
+    """[I-24] The alarm is corrected with the map that has it no more, also for the Administrator."""
     story = story_by(WITHIN_AN_HOUR)
     out(story, 10.0, 90.0)
     story.at(100.0).load(ResourceMap([PhysicalResource(id="compute-1")]))
     story.run(until=700.0)
-    assert told(story, "operator")[-1][1] == "fault_cleared"
+    for name in ("red", "operator"):
+        assert [one[:2] for one in told(story, name)][-1] == (100.0, "correction")
+
+
+def test_a_vnf_of_which_a_cloud_lets_the_machines_go_is_promised_nothing_more() -> None:
+    """One after the other: the last one counts."""
+    story = story_by(WITHIN_AN_HOUR)
+    out(story, 10.0, 90.0)
+    for second, name in ((100.0, "vm-1"), (110.0, "vm-2")):
+        story.at(second).change(MapDelta(gone=(name,)))
+    story.run(until=700.0)
+    assert [one[:2] for one in told(story)][-1] == (110.0, "correction")
+
+
+def test_another_map_that_has_the_vnf_says_nothing_of_it() -> None:
+    """The machines moved meanwhile; what was promised is the same."""
+    story = story_by(WITHIN_AN_HOUR)
+    out(story, 10.0, 90.0)
+    moved = [replace(machine, host="compute-2") for machine in site().virtual.values()]
+    story.at(100.0).load(ResourceMap(site().physical.values(), moved))
+    story.at(110.0).change(MapDelta(virtual=(replace(moved[0], host="compute-1"),)))
+    story.run(until=700.0)
+    assert [one[:2] for one in told(story)] == [(16.0, "fault"), (82.0, "fault_changed")]
+
+
+def test_a_group_that_is_another_owners_by_now_is_told_of_by_the_new_one_only() -> None:
+    story = story_by(WITHIN_AN_HOUR)
+    out(story, 10.0, None)
+    theirs = [replace(machine, owner="blue") for machine in site().virtual.values()]
+    story.at(50.0).load(ResourceMap(site().physical.values(), theirs))
+    story.run(until=700.0)
+    assert [one[:2] for one in told(story)][-1] == (50.0, "correction")
+    assert {one[1] for one in told(story, "blue")} == {"fault", "fault_changed"}
+    assert min(one[0] for one in told(story, "blue")) > 50.0
 
 
 def test_a_storm_is_taken_in_without_holding_up_the_telling() -> None:

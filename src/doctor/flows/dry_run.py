@@ -112,7 +112,7 @@ class DryRunFlow:
                 Comparison,
                 self._situation,
                 candidate.selector,
-                self._situation.resources.copy(),
+                _as_it_is(self._situation),
                 self._reader,
                 since=since,
                 limit=limit,
@@ -219,6 +219,11 @@ class Comparison:
             differences=self._differences,
             warnings=warnings,
         )
+
+
+def _as_it_is(situation: Situation) -> ResourceMap:
+    """Return the map as it is now: one that a cloud keeps goes on changing where it stands."""
+    return situation.resources.copy() if situation.clouds else situation.resources
 
 
 def _trial(rehearsal: Rehearsal) -> Trial:

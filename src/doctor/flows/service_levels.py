@@ -79,7 +79,9 @@ class ServiceLevels:
         for transition in transitions:
             for alarms in (transition.raised, transition.changed, transition.cleared):
                 self._new.extend(alarms)
-        if self._new:
+            for alarm in transition.corrected:  # it was no outage of this VNF
+                self._note((alarm.project or "", alarm.resource_id))
+        if self._new or self._to_look:
             self._agenda.at(self._clock.now(), TAKE_IN, self._take_in)
 
     async def _read(self, now: datetime) -> None:

@@ -48,6 +48,7 @@ from doctor.inspector.selection import Selector
 from doctor.model.errors import RejectedError, StoreError
 from doctor.model.event import RawEvent
 from doctor.model.identity import Identity, Role
+from doctor.model.map_news import MapDelta
 from doctor.model.notification import (
     Delivered,
     Delivery,
@@ -515,6 +516,11 @@ class Moment:
             await story.doctor.replays.replay(story.subscriptions[name], Replay(first, last, parked_only))
 
         story.note(self._second, act)
+
+    def change(self, delta: MapDelta) -> None:
+        """Let a cloud change the resource map where it stands."""
+        story = self._story
+        story.note(self._second, lambda: story.doctor.faults.change_map(delta))
 
     def isolate(self, host: str, isolation: Isolation = Isolation.ISOLATED) -> None:
         """Let whoever fences say how far the isolation of a host got."""
