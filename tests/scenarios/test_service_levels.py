@@ -221,6 +221,22 @@ def test_too_many_at_once_and_too_often_are_told() -> None:
 # --- what does not count ---
 
 
+def test_promises_that_one_outage_breaks_are_no_lesser_faults_that_add_up() -> None:
+    """[D 3.3.2] By the policy that ships three lesser faults are one more; a VNF is not out by what is measured of it."""
+    level = ServiceAvailabilityLevel(detection=1, recovery=5, availability=0.99999, impact=0.25)
+    story = story_by(level)
+    out(story, 10.0, None)
+    story.run(until=60.0)
+    told_of_it = [
+        fault["fault_type"]
+        for one in story.heard("red")
+        for info in one.message["virtual_resource_info"]
+        for fault in info["faults"]
+        if info["virtual_resource_id"] == WEB
+    ]
+    assert set(told_of_it) == {AVAILABILITY, "service recovery overdue", "service impact too large"}
+
+
 def test_what_is_only_foreseen_costs_nothing() -> None:
     story = story_by(WITHIN_AN_HOUR, resources=site(1))
     story.at(1.0).push(foreseen("compute.host.down", HOST, lead=600))

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from doctor.model.alarm_book import AlarmBook
 from doctor.model.fault import Fault
 from doctor.model.policy import Aggregation
+from doctor.model.resource import VNF
 
 
 class Together(NamedTuple):
@@ -73,4 +74,5 @@ def _counts(fault: Fault, rule: Aggregation) -> bool:
         and fault.fault_type != rule.fault_type
         and not fault.is_derived
         and fault.prediction is None
+        and fault.resource_type != VNF  # of one outage several promises may be broken
     )
