@@ -52,7 +52,8 @@ EVENTS = [
 
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    with RunningDoctor(tmp_path_factory.mktemp("queries")) as doctor:
+    patient = {"1": {"detection": 1, "recovery": 100_000}}  # no alarm of the level while the tests run
+    with RunningDoctor(tmp_path_factory.mktemp("queries"), service_availability_levels=patient) as doctor:
         door = Door(doctor)
         assert door.ask("PUT", "/v1/resource-map", RESOURCES)[0] == 200
         for time, kind, where, status in EVENTS:
@@ -196,6 +197,7 @@ REFUSED = [
     ("/v1/faults?min_severity=purple", ["/min_severity"]),
     ("/v1/virtual-resources?host=compute-1", ["/host"]),
     ("/v1/virtual-resources?host_status=SIDEWAYS", ["/host_status/0"]),
+    (f"/v1/alarms?resource_id={','.join(map(str, range(1001)))}", ["/resource_id"]),
 ]
 
 

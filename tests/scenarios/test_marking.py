@@ -88,7 +88,8 @@ class Doctor:
         self.marks = MarkingFlow(
             self.situation, {cloud.name: cloud}, self.timelines, clock, {cloud.name: force_down}
         )
-        self.faults.on_settled = self.marks.settled
+        self.faults.on_settled(self.marks.settled)
+        self.faults.on_isolated(self.marks.isolated)
         self.cloud = CloudFlow(self.situation, {cloud.name: cloud}, self.faults, self.marks, delivery, clock)
 
     async def report(self, said: Report) -> None:

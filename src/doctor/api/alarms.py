@@ -9,7 +9,7 @@ from typing import Generic, Literal, TypeVar
 import msgspec
 
 from doctor.api.operation import Answer, Call, operation
-from doctor.api.owned import Described, Owned, is_in, severity_floor
+from doctor.api.owned import Owned, Several, is_in, severity_floor
 from doctor.api.paging import Page, PageQuery, page_of, position_in
 from doctor.api.roles import READERS
 from doctor.api.sorting import in_chunks
@@ -34,19 +34,20 @@ Wanted = Callable[[AlarmedFault, Alarm], bool]
 class AlarmQuery(PageQuery, frozen=True, kw_only=True):
     """Which alarms: active ones unless asked otherwise; cleared ones come newest first.
 
-    `raised` and `changed` are active ones that did not or did change since. ``min_severity`` (a name or 0 to 5) is
+    `raised` and `changed` are active ones that did not or did change since; ``predicted`` ones have not happened yet. ``min_severity`` (a name or 0 to 5) is
     inclusive. With ``sort`` those of the past are sorted among the others; a minus is descending.
     """
 
     state: Literal["active", "raised", "changed", "cleared", "all"] = "active"
     min_severity: str | None = None
-    resource_id: list[Described] = []
-    fault_type: list[Described] = []
-    fault_id: list[Described] = []
-    probable_cause: list[Described] = []
+    resource_id: Several = frozenset()
+    fault_type: Several = frozenset()
+    fault_id: Several = frozenset()
+    probable_cause: Several = frozenset()
     ack_state: AckState | None = None
     shelved: bool | None = None
     silenced: bool | None = None
+    predicted: bool | None = None
     event_start_time: datetime | None = None
     event_end_time: datetime | None = None
     sort: Literal["raised_time", "-raised_time", "severity", "-severity"] | None = None
@@ -121,6 +122,7 @@ class AlarmsDoor(Owned):
                 and is_in(fault.fault_type, query.fault_type)
                 and is_in(fault.probable_cause, query.probable_cause)
                 and is_in(alarm.fault_id, query.fault_id)
+                and query.predicted in (None, fault.prediction is not None)
                 and (query.event_start_time is None or fault.event_time >= in_utc(query.event_start_time))
                 and (query.event_end_time is None or fault.event_time <= in_utc(query.event_end_time))
                 and (not asks_for_notes or _has(note_of(alarm.alarm_id), alarm, query))

@@ -57,7 +57,7 @@ from doctor.flows.situation import Situation
 from doctor.flows.subscription import SubscriptionFlow
 from doctor.flows.timelines import Timelines
 from doctor.flows.tokens import TokenFlow
-from doctor.inspector.replay import Recorded
+from doctor.inspector.firing import Recorded
 from doctor.kit.clock import Clock
 from doctor.model.errors import StoreError, TransientError
 from doctor.model.event import EventBatch

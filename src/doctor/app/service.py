@@ -104,6 +104,7 @@ class Service:
         parts.silences.start()
         parts.faults.start()
         parts.marks.resume()
+        parts.service_levels.start()
         settle_memory()
         log.info(
             "doctor.restored",

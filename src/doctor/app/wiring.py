@@ -29,6 +29,7 @@ from doctor.flows.marking import MarkingFlow
 from doctor.flows.outage import OutageFlow
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.replay import ReplayFlow
+from doctor.flows.service_levels import ServiceLevels
 from doctor.flows.silence import SilenceFlow
 from doctor.flows.situation import Situation
 from doctor.flows.subscription import SubscriptionFlow
@@ -72,6 +73,7 @@ class Parts(NamedTuple):
     agenda: Agenda
     alarms: AlarmFlow
     silences: SilenceFlow
+    service_levels: ServiceLevels
     ageing: AgeingFlow
     fences: Fences
     fence_readiness: FenceReadiness
@@ -119,7 +121,8 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     agenda = Agenda(clock)
     faults = FaultFlow(situation, delivery, timelines, agenda, clock)
     marks = MarkingFlow(situation, clouds, timelines, clock, _force_down(settings, clouds))
-    faults.on_settled = marks.settled
+    faults.on_settled(marks.settled)
+    faults.on_isolated(marks.isolated)
     cloud = CloudFlow(situation, clouds, faults, marks, delivery, clock)
     subscriptions = SubscriptionFlow(
         situation, delivery, acknowledgements, channel, clock, settings.limits.of_subscriptions
@@ -131,6 +134,7 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     alarms = AlarmFlow(situation, faults, delivery, agenda, clock)
     silences = SilenceFlow(situation, delivery, agenda, clock, settings.limits.of_silences)
     ageing = AgeingFlow(situation, clock, silences, days=settings.retention.days)
+    service_levels = ServiceLevels(situation, faults, agenda, clock, settings.levels)
     fencing = read_fencing(settings.fencing)
     fences = Fences(fencing.devices, fencing.plans, clock)
     fence_readiness = FenceReadiness(situation, fences, clock, every=fencing.check_every)
@@ -175,6 +179,7 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         agenda=agenda,
         alarms=alarms,
         silences=silences,
+        service_levels=service_levels,
         ageing=ageing,
         fences=fences,
         fence_readiness=fence_readiness,

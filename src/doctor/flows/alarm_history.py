@@ -6,7 +6,7 @@ subscriptions as they are now. Ids are made from content, so it is known under w
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -15,6 +15,7 @@ from doctor.flows.alarm import occasion_of
 from doctor.flows.hush import occasion_of as late_occasion_of
 from doctor.flows.situation import Situation
 from doctor.flows.timelines import Timelines
+from doctor.inspector.prediction import action
 from doctor.model.alarm import Alarm, AlarmedFault
 from doctor.model.alarm_note import ActKind, AlarmNote
 from doctor.model.history import Happening, HistoryEntry, HistoryItem, Side, Silenced
@@ -237,9 +238,22 @@ def _life(moments: Iterable[Moment], repeats: int) -> Iterator[HistoryItem]:
             state_before=before.resource_state if before else None,
             is_root_cause=alarm.is_root_cause,
             user=moment.user or None,
+            **_foreseen(moment),
         )
         if moment.kind is MomentKind.RAISED and repeats:
             yield HistoryItem(time=moment.time, what=Happening.REPEATED, count=repeats)
+
+
+def _foreseen(moment: Moment) -> dict[str, Any]:
+    seen = moment.prediction
+    if seen is None:
+        return {}
+    return {
+        "predicted_time": seen.predicted_time,
+        "confidence": seen.confidence,
+        "outcome": seen.outcome,
+        "recommended_action": action(seen, moment.time),
+    }
 
 
 def _acts(note: AlarmNote) -> Iterator[HistoryItem]:

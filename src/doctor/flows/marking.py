@@ -7,7 +7,7 @@ until it is done, through failures, clears and restarts [I-23].
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -33,6 +33,7 @@ from doctor.inspector.marking import (
 from doctor.kit import retry
 from doctor.kit.clock import Clock
 from doctor.kit.ids import SEPARATOR
+from doctor.model.alarm import Transition
 from doctor.model.checkpoint import Checkpoint
 from doctor.model.errors import DoctorError, PermanentError, Reason, RejectedError, StoreError
 from doctor.model.fault import Fault
@@ -85,10 +86,15 @@ class MarkingFlow:
 
     # --- what is to be looked at ---
 
-    def settled(self, resource_ids: Iterable[str]) -> None:
-        """Look at what is otherwise than before."""
+    def settled(self, transitions: Iterable[Transition]) -> None:
+        """Look at what is otherwise than before by faults."""
         if self._controllers:
-            self.look_at(resource_ids)
+            self.look_at(_concerned(transitions))
+
+    def isolated(self, host: str) -> None:
+        """Look at a host of which it is known how far its isolation got."""
+        if self._controllers:
+            self.look_at((host,))
 
     def look_at(self, resource_ids: Iterable[str]) -> None:
         """See to it that resources are marked as they should be, soon."""
@@ -377,6 +383,12 @@ class MarkingFlow:
         self.look_at(self._waiting)
         self._waiting = set()
         self.resume()
+
+
+def _concerned(transitions: Iterable[Transition]) -> Iterator[str]:
+    for one in transitions:
+        for alarms in (one.raised, one.changed, one.cleared, one.corrected):
+            yield from (alarm.resource_id for alarm in alarms)
 
 
 def _memo(mark: Mark, record: MarkRecord | None) -> Memo:

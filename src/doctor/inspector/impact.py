@@ -119,10 +119,20 @@ def reach(
             for key, other in decided.items()
         )
 
-    effect = Effect(fault.state, fault.severity)
+    seen = fault.prediction
+    effect = Effect(fault.state, fault.severity) if seen is None else Effect(seen.state, seen.severity)
     if fault.is_confined:
         return {fault.resource_id: effect}
-    return effects(fault.resource_id, fault.resource_type, effect, resources, rules, is_lost)
+    found = effects(fault.resource_id, fault.resource_type, effect, resources, rules, is_lost)
+    return found if seen is None else _foreseen(fault, found)
+
+
+def _foreseen(fault: Fault, would_be: Reach) -> Reach:
+    """Return what a fault that has not happened yet does: nothing, but what it would put out of service is warned."""
+    warned = Effect(ResourceState.NORMAL, fault.severity)
+    return {
+        name: warned for name, effect in would_be.items() if effect.state.is_out or name == fault.resource_id
+    }
 
 
 def _differences(before: Reach, now: Reach) -> list[str]:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from doctor.inspector.condition_text import read_demanded, read_severity
 from doctor.inspector.document import Place, shown
+from doctor.inspector.prediction_text import read_fault_type
 from doctor.model.fault import ResourceState, Severity
 from doctor.model.policy import (
     Absence,
@@ -67,7 +68,7 @@ def read_aggregations(place: Place) -> tuple[Aggregation, ...]:
                 severity_below=read_severity(below) if below.is_given else Severity.CRITICAL,
                 more_than=section.at("more_than").count(2, least=1),
                 within=section.at("within").duration(),
-                fault_type=raises.at("fault_type").text(),
+                fault_type=read_fault_type(raises.at("fault_type")),
                 severity=read_severity(raises.at("severity"))
                 if raises.at("severity").is_given
                 else Severity.CRITICAL,
@@ -131,7 +132,7 @@ def read_suspicions(place: Place) -> tuple[Suspicion, ...]:
             supplier_type=section.at("of").text(),
             kind=section.at("kind").one_of(RELATION_KINDS),
             at_least=section.at("at_least").count(3, least=2),
-            share=_share(section.at("share"), 0.5),
+            share=section.at("share").share(0.5),
             within=section.at("within").duration(),
             severity=(
                 read_severity(section.at("severity")) if section.at("severity").is_given else Severity.MAJOR
@@ -149,7 +150,7 @@ def read_storm(place: Place) -> Storm | None:
     section = place.section(STORM_KEYS)
     return Storm(
         hosts=section.at("hosts").count(default.hosts, least=2),
-        share=_share(section.at("share"), default.share),
+        share=section.at("share").share(default.share),
         within=section.at("within").duration(default.within),
         calm=section.at("calm").duration(default.calm),
     )

@@ -10,7 +10,7 @@ from enum import StrEnum
 import msgspec
 
 from doctor.model.alarm import Alarm
-from doctor.model.fault import ResourceState, Severity
+from doctor.model.fault import Outcome, Prediction, ResourceState, Severity
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -73,8 +73,9 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One step in the life of a fault, kept in the same commit as the step itself.
 
     ``raised`` are the ids of alarms that came later than the fault, ``ended`` the alarms that were cleared while it
-    went on, as they were in the end. ``user`` is who did it, if it was not a Monitor. ``silenced`` says who was not
-    told of the step; ``late``, which makes an entry of its own, what was told when silences were over.
+    went on, as they were in the end. ``user`` is who did it, if it was not a Monitor. ``foreseen`` is what was foreseen
+    before, if something else is since. ``silenced`` says who was not told of the step; ``late``, which makes an entry of
+    its own, what was told when silences were over.
     """
 
     fault_key: str
@@ -86,6 +87,7 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     user: str = ""
     silenced: tuple[Silenced, ...] = ()
     late: tuple[Late, ...] = ()
+    foreseen: Prediction | None = None
 
 
 class FaultHistory(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +117,8 @@ class HistoryItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """One thing that happened to an alarm; what does not belong to it is left out.
 
     ``severity_before`` and ``state_before`` are of a change, ``count`` of repeats, ``user`` of who did it (nobody: a
-    Monitor, or the time), ``reason`` of who was not told, ``silence_id`` when that was a silence.
+    Monitor, or the time), ``reason`` of who was not told, ``silence_id`` when that was a silence. ``predicted_time``, ``confidence``, ``outcome`` and
+    ``recommended_action`` are of a prediction, as it was then.
     """
 
     time: datetime
@@ -125,6 +128,10 @@ class HistoryItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     resource_state: ResourceState | None = None
     state_before: ResourceState | None = None
     is_root_cause: bool | None = None
+    predicted_time: datetime | None = None
+    confidence: float | None = None
+    outcome: Outcome | None = None
+    recommended_action: str | None = None
     count: int | None = None
     user: str | None = None
     text: str | None = None

@@ -2,6 +2,7 @@
 
     FailurePolicy
     ├── ignore      events that count for nothing
+    ├── predict     Foresight: an event that says that a fault will come
     ├── faults      FaultRule: an event that meets `when` raises a fault, one that meets `clear_when` ends it
     ├── aggregate   Aggregation: several faults of one resource that are together another one
     ├── absence     Absence: events that have to come, and what it means when they do not
@@ -149,6 +150,32 @@ class IgnoreRule(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     when: Condition
+
+
+class Foresight(msgspec.Struct, frozen=True, kw_only=True):
+    """How an event becomes a predicted fault [D 2.1.2].
+
+    An event that meets ``when`` says that the fault of the rule ``of`` will come; with ``""``, what an event of its type
+    without ``.predicted`` would mean. One that meets any of ``withdraw_when`` takes it back.
+
+    ``time`` and ``lead`` are the dotted keys of the details that say when, ``confidence`` how surely. Counted is what is
+    at least of ``min_confidence`` and not further away than ``horizon``. It is told anew when it has moved by ``moves``,
+    is near when it is not further away than ``near``, and has not come true when it is late by ``grace``.
+    """
+
+    name: str
+    when: Condition
+    withdraw_when: tuple[Condition, ...]
+    of: str = ""
+    time: str = "predicted_time"
+    lead: str = "predicted_in"
+    confidence: str = "confidence"
+    min_confidence: float = 0.0
+    horizon: timedelta | None = None
+    near: timedelta = timedelta(minutes=15)
+    grace: timedelta = timedelta(minutes=15)
+    moves: timedelta = timedelta(minutes=5)
+    severity: Severity = Severity.WARNING
 
 
 class Ways(Enum):
@@ -327,6 +354,7 @@ class FailurePolicy(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     faults: tuple[FaultRule, ...] = ()
     ignore: tuple[IgnoreRule, ...] = ()
+    predict: tuple[Foresight, ...] = ()
     aggregate: tuple[Aggregation, ...] = ()
     absence: tuple[Absence, ...] = ()
     damping: Damping = Damping()

@@ -18,13 +18,14 @@ from msgspec.structs import replace
 from doctor.kit.ids import stable_id
 from doctor.model.alarm import Alarm, AlarmedFault
 from doctor.model.alarm_book import AlarmBook
-from doctor.model.fault import Fault, ResourceState, Severity
+from doctor.model.fault import Fault, Prediction, ResourceState, Severity
 from doctor.model.notification import (
     FaultInfo,
     Location,
     Notification,
     NotificationType,
     PhysicalResourceInfo,
+    PredictionInfo,
     VimInfo,
     VirtualResourceInfo,
 )
@@ -43,6 +44,33 @@ MEANING = (
 _SERVICE = re.compile(r"[a-z][a-z0-9]*([-_ ][a-z0-9]+){0,4}")  # nova-compute, not nova-compute@host.example
 _GAP = "\x1fhere\x1f"  # no id has control characters
 _GAP_WRITTEN = encode(_GAP)
+MEASURED = (
+    "measured"  # the detail by which a fault is known that Doctor has measured: the promise that it is about
+)
+FIGURES = frozenset(
+    {
+        *(
+            MEASURED,
+            "kept",
+            "sal",
+            "target",
+            "availability",
+            "window_seconds",
+            "budget_seconds",
+            "used_seconds",
+        ),
+        *(
+            "burn_rate",
+            "used_up_in_seconds",
+            "recovery_seconds",
+            "out_for_seconds",
+            "machines",
+            "limit",
+            "impact",
+        ),
+        *("limit_per_day", "failures"),
+    }
+)
 _HOST_REF = b'"host_ref":'  # of no text, where the quotes would be escaped
 
 
@@ -174,7 +202,8 @@ class Describer:
             is_root_cause=alarm.is_root_cause,
             correlated_fault_id=self._correlated(record, alarm),
             recommended_action=fault.recommended_action,
-            fault_details=fault.details if everything and is_own else {},
+            fault_details=fault.details if everything and is_own else _figures(fault, alarm),
+            prediction=None if fault.prediction is None else _foreseen(fault.prediction),
         )
 
     def _correlated(self, record: AlarmedFault, alarm: Alarm) -> tuple[str, ...]:
@@ -470,6 +499,22 @@ _HOST_STATUS = {
     ResourceState.ERROR: HostStatus.UNKNOWN,
     ResourceState.DOWN: HostStatus.UNKNOWN,
 }
+
+
+def _figures(fault: Fault, alarm: Alarm) -> dict[str, Any]:
+    """Return what Doctor has measured of somebody's own VNF: it says nothing of what is below it."""
+    if MEASURED not in fault.details or alarm.project is None or alarm.resource_id != fault.resource_id:
+        return {}
+    return {name: value for name, value in fault.details.items() if name in FIGURES}
+
+
+def _foreseen(prediction: Prediction) -> PredictionInfo:
+    return PredictionInfo(
+        fault_type=prediction.fault_type,
+        predicted_time=prediction.predicted_time,
+        confidence=prediction.confidence,
+        outcome=prediction.outcome,
+    )
 
 
 def _own_and_derived(record: AlarmedFault, alarm: Alarm) -> tuple[str, ...]:

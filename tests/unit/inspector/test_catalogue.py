@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from doctor.inspector.catalogue import default_catalogue, default_policy_text, parse_catalogue
-from doctor.inspector.policy_text import CLEAR_WORDS, parse_policy
+from doctor.inspector.condition_text import CLEAR_WORDS
+from doctor.inspector.policy_text import parse_policy
 from doctor.inspector.selection import Clear, Raise, Selector
 from doctor.model.errors import RejectedError
 from doctor.model.event import RawEvent
@@ -67,6 +68,10 @@ SHIPPED_TYPES = [
     "monitor.silent",
     "consumer.unreachable",
     "fencing.unready",
+    "service.level.availability",
+    "service.level.recovery",
+    "service.level.impact",
+    "service.level.failures",
 ]
 
 # The rows of the annex: where, which type of event, which severities it has, which actions it asks for.
