@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from doctor.inspector.condition import Compiled, Details, EventTest, compiled, look_up, read_details, steps
 from doctor.inspector.impact import by_supplier
+from doctor.inspector.measurement import Threshold, thresholds
 from doctor.inspector.prediction import SUFFIX
 from doctor.kit.pattern import is_literal, pattern
 from doctor.model.event import RawEvent
@@ -31,13 +32,14 @@ class Raise(msgspec.Struct, frozen=True, gc=False):
     """The event raises a fault.
 
     ``rule`` is the rule as its grade left it, ``severity`` final, ``resource`` the name of the faulty resource as the
-    event has it. ``details`` are None if nothing had to look at them.
+    event has it. ``details`` are None if nothing had to look at them, ``thresholds`` the ranges that were looked at.
     """
 
     rule: FaultRule
     severity: Severity
     resource: str
     details: Details | None = None
+    thresholds: tuple[Threshold, ...] = ()
 
 
 class Ended(NamedTuple):
@@ -263,14 +265,21 @@ class _CompiledRule:
         self.rule = rule
         self.when = compiled(rule.when)
         self.clear_when = [compiled(condition) for condition in rule.clear_when]
+        self.thresholds = thresholds((rule.when,))
         self.grades = [
-            (compiled(condition), _graded(rule, grade)) for grade in rule.grades for condition in grade.when
+            (compiled(condition), _graded(rule, grade), thresholds((rule.when, condition)))
+            for grade in rule.grades
+            for condition in grade.when
         ]
 
     def raising(self, event_type: str) -> "_Raising":
         """Return how events of a type raise a fault by it."""
-        grades = [(test.holds, graded) for test, graded in self.grades if test.names(event_type)]
-        return _Raising(self.rule, self.when.holds, tuple(grades))
+        grades = [
+            _Graded(test.holds, graded, looked_at)
+            for test, graded, looked_at in self.grades
+            if test.names(event_type)
+        ]
+        return _Raising(self.rule, self.when.holds, self.thresholds, tuple(grades))
 
 
 class _Foreseeing:
@@ -282,12 +291,21 @@ class _Foreseeing:
         self.withdraw_when = [compiled(condition) for condition in rule.withdraw_when]
 
 
+class _Graded(NamedTuple):
+    """A grade: when, and what it makes of the rule."""
+
+    holds: EventTest
+    rule: FaultRule
+    thresholds: tuple[Threshold, ...]
+
+
 class _Raising(NamedTuple):
     """A rule that may raise a fault: when, and as which rule by which grade."""
 
     rule: FaultRule
     holds: EventTest
-    grades: tuple[tuple[EventTest, FaultRule], ...]
+    thresholds: tuple[Threshold, ...]
+    grades: tuple[_Graded, ...]
 
 
 class _Plan(NamedTuple):
@@ -321,7 +339,7 @@ def _plan(
         used += clearing
         if each.when.names(event_type):
             raises.append(each.raising(event_type))
-            used += [each.when, *(test for test, _ in each.grades if test.names(event_type))]
+            used += [each.when, *(test for test, _, _ in each.grades if test.names(event_type))]
     return _Plan(
         rules=tuple(each.rule for each in rules),
         ignores=tuple((rule.name, test.holds) for rule, test in ignores),
@@ -375,17 +393,17 @@ def _graded(rule: FaultRule, grade: Grade) -> FaultRule:
 def _raise(
     raising: _Raising, event: RawEvent, zone_id: str | None, known: Details, details: Details | None
 ) -> Raise:
-    rule = raising.rule
-    for holds, graded in raising.grades:
-        if holds(event, zone_id, known):
-            rule = graded
+    rule, looked_at = raising.rule, raising.thresholds
+    for grade in raising.grades:
+        if grade.holds(event, zone_id, known):
+            rule, looked_at = grade.rule, grade.thresholds
             break
     severity = rule.severity
     if severity is None:
         severity = SEVERITY_WORDS.get(event.severity.strip().lower(), Severity.INDETERMINATE)
     if details is None and rule.resource.path:
         details = read_details(event)
-    return Raise(rule, severity, resource_of(event, rule, details), details)
+    return Raise(rule, severity, resource_of(event, rule, details), details, looked_at)
 
 
 def _answer(
