@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from msgspec.structs import asdict, replace
 
-from doctor.kit.pattern import is_literal, takes_anything
+from doctor.kit.pattern import effort, is_literal, takes_anything
 from doctor.kit.times import rfc3339
 from doctor.model.errors import Flaw, Reason, RejectedError
 from doctor.model.resource_map import ResourceMap
@@ -25,7 +25,9 @@ from doctor.model.silence import (
 from doctor.notifier.silences import Matcher, subject_of
 
 FURTHEST = timedelta(days=366)
+MAX_EFFORT = 2_000  # of all patterns together: each alarm may be held against every silence
 EVERYTHING = "covers everything: say so by everything=true, or name what is meant"
+TOO_MUCH = "patterns that take too long to ask: begin them with what is known, or use fewer of them and fewer ? and [...]"
 ONE_END = "say when it ends, or how long it lasts (duration): one of the two"
 
 
@@ -78,6 +80,8 @@ def made(
         flaws += _wrong_times(order.start, start, end, now, longest)
     if not order.everything and _is_unlimited(order.matcher):
         flaws.append(Flaw("/matcher", EVERYTHING))
+    if sum(effort(name) for names in asdict(order.matcher).values() for name in names) > MAX_EFFORT:
+        flaws.append(Flaw("/matcher", TOO_MUCH))
     if flaws or end is None:
         raise RejectedError("the silence is wrong", flaws=flaws)
     return Silence(

@@ -70,6 +70,9 @@ def test_who_asks_decides_whom_it_keeps_from_hearing(
         pytest.param({"start": START + timedelta(days=400)}, "/start", id="too-far"),
         pytest.param({"matcher": SilenceMatcher()}, "/matcher", id="everything"),
         pytest.param({"matcher": SilenceMatcher(zone_id=("*",))}, "/matcher", id="everything-in-other-words"),
+        pytest.param(
+            {"matcher": SilenceMatcher(zone_id=("*" + "[ab]" * 60,) * 4)}, "/matcher", id="long-searches"
+        ),
         pytest.param({"matcher": SilenceMatcher(zone_id=("z", "?*"))}, "/matcher", id="one-of-them"),
     ],
 )
