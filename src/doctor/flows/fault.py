@@ -487,6 +487,7 @@ class FaultFlow:
             step.change.resource_map = document
             try:
                 self._settlement.correct(before, pool, step)
+                self._conclusions.review(None, step)
                 self._zones.heed(step)
             except Exception:  # a defect of ours: what memory has of this step is not kept
                 situation.resources = before
@@ -504,13 +505,19 @@ class FaultFlow:
         """Change the map where it stands, for the very next event, and put right what was told by it before [I-24]."""
         situation = self._situation
         only = concerned(situation, delta)
+        doubtful = None if only is None else self._conclusions.resting_on(only)
         before = OwnersBefore(situation.resources, delta)
         situation.resources.apply(delta)
         attempt = 0
+
+        def follow(step: Step) -> None:
+            self._settlement.follow(before, only, step)
+            self._conclusions.review(doubtful, step)
+
         while only is None or only:
             attempt += 1
             try:
-                await self._by_itself(lambda step: self._settlement.follow(before, only, step))
+                await self._by_itself(follow)
                 return
             except StoreError:
                 # The map is true whatever the store says. Until it takes it nobody can be told of anything.
