@@ -19,7 +19,7 @@ from doctor.notifier.message import Describer
 
 Described = Annotated[str, msgspec.Meta(max_length=255)]
 # Any of these; a set, since each may be held against a hundred thousand alarms.
-Several = Annotated[frozenset[Described], msgspec.Meta(max_length=1000)]
+Several = Annotated[frozenset[Described], msgspec.Meta(max_length=100)]
 
 
 class Owned:
