@@ -4,6 +4,7 @@ Nothing is repeated here but the login that a request was missing: whoever asks 
 """
 
 import asyncio
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -141,7 +142,7 @@ class CloudSession:
             from openstack.config import OpenStackConfig  # half a second, which only clouds need
             from openstack.exceptions import ConfigException
 
-            file = self._settings.clouds_file
+            file = self._settings.clouds_file or os.environ.get("OS_CLIENT_CONFIG_FILE")
             wanted: dict[str, Any] = {"region_name": self._settings.region} if self._settings.region else {}
             try:
                 config = OpenStackConfig(config_files=[str(file)] if file else None, load_envvars=False)
