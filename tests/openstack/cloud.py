@@ -88,10 +88,12 @@ class Cloud:
         answer = await self.ask("GET", "compute", "/os-services?binary=nova-compute")
         return {one["host"]: one for one in answer["services"]}
 
-    async def set_service(self, name: str, **values: Json) -> None:
-        """Change a compute service, as an administrator by hand."""
+    async def set_service(self, name: str, **values: Json) -> float:
+        """Change a compute service, as an administrator by hand; returns when."""
         service = (await self.services())[name]
+        begun = time.monotonic()
         await self.ask("PUT", "compute", f"/os-services/{service['id']}", values)
+        return begun
 
     async def mend(self) -> None:
         """Let all be as after `up`: hosts run, up and enabled; servers active, with a data plane."""

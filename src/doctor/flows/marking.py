@@ -7,7 +7,7 @@ until it is done, through failures, clears and restarts [I-23].
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -47,12 +47,16 @@ log = structlog.get_logger(__name__)
 WORKERS = 6  # jobs of one cloud side by side
 REFUSED_DELAY = 15.0  # seconds until what a cloud does not take as things are is tried again
 FORBIDDEN_DELAY = 60.0
+ECHO = 60.0  # seconds for which a word of a mark that was taken back may still be under way
 
 Place = tuple[int, int, int]
 
 
 class MarkingFlow:
-    """All marks in all clouds."""
+    """All marks in all clouds.
+
+    ``on_let_go`` hears of which resources Doctor has dropped a mark that somebody else has changed.
+    """
 
     def __init__(
         self,
@@ -80,6 +84,8 @@ class MarkingFlow:
         self._fresh: set[Mark] = set()
         self._open: defaultdict[str, set[Mark]] = defaultdict(set)
         self._retries: dict[Mark, asyncio.TimerHandle] = {}
+        self._let_go: dict[Mark, datetime] = {}
+        self.on_let_go: Callable[[str], None] = lambda resource_id: None
         self._count = 0
         situation.on_restored(self.resume)
 
@@ -102,6 +108,11 @@ class MarkingFlow:
         marked = {mark.resource_id for mark in self._situation.marks}
         troubled = self._situation.book.is_troubled
         self.look_at(one for one in resource_ids if one in marked or troubled(one))
+
+    def was_just_ours(self, mark: Mark) -> bool:
+        """Tell whether Doctor has let go of a mark so lately that the cloud may still speak of it."""
+        when = self._let_go.get(mark)
+        return when is not None and (self._clock.now() - when).total_seconds() < ECHO
 
     def resume(self) -> None:
         """Look at everything anew: after a start, when a map is complete, when the store was read again."""
@@ -307,8 +318,14 @@ class MarkingFlow:
             self._put(mark, record)  # it is wanted again
             return
         del situation.marks[mark]
+        now = self._clock.now()
+        self._let_go = {
+            one: when for one, when in self._let_go.items() if (now - when).total_seconds() < ECHO
+        }
+        self._let_go[mark] = now
         situation.store.later(Change(memos=[_memo(mark, None)]))
         if reason:
+            self.on_let_go(mark.resource_id)
             log.info("mark.let_go", mark=mark.kind, resource_id=mark.resource_id, reason=reason)
             if record.state is MarkState.MARKING:
                 self.left[mark] = reason
