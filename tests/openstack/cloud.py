@@ -2,10 +2,11 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -36,6 +37,17 @@ async def until(check: Callable[[], Awaitable[Any]], *, within: float = PATIENCE
 def host(verb: str, name: str) -> None:
     """Let a fake host fail, or come back."""
     subprocess.run([TESTBED / "host", verb, name], check=True, capture_output=True)
+
+
+@contextmanager
+def stopped(service: str) -> Iterator[None]:
+    """Stop a service of the control plane in the middle of whatever it does, for a while: it answers nobody."""
+    pid = int((STATE / "run" / f"{service}.pid").read_text().split()[0])
+    os.killpg(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.killpg(pid, signal.SIGCONT)
 
 
 class Cloud:

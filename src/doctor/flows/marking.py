@@ -47,6 +47,9 @@ log = structlog.get_logger(__name__)
 WORKERS = 6  # jobs of one cloud side by side
 REFUSED_DELAY = 15.0  # seconds until what a cloud does not take as things are is tried again
 FORBIDDEN_DELAY = 60.0
+LONGEST_DELAY = (
+    10.0  # seconds until a cloud that did not answer is asked again; its driver spares it meanwhile
+)
 ECHO = 60.0  # seconds for which a word of a mark that was taken back may still be under way
 
 Place = tuple[int, int, int]
@@ -366,7 +369,7 @@ class MarkingFlow:
             case RejectedError():
                 delay = REFUSED_DELAY
             case _:
-                delay = retry.delay_before(attempts + 2)
+                delay = min(retry.delay_before(attempts + 2), LONGEST_DELAY)
         if attempts in (1, 10) or attempts % 100 == 0:
             log.warning(
                 "mark.pending",

@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 COMPUTE, NETWORK, VOLUME = "compute", "network", "block-storage"
-MORE = 0.5  # seconds that a thread may need beyond the timeout of its request
+REST = 10.0  # seconds for which a service that does not answer is left alone at most
 
 
 class CloudSession:
@@ -34,7 +34,7 @@ class CloudSession:
         self._session: Any = None
         self._region: str | None = None
         self._interface = settings.interface or "public"
-        self._breakers = {kind: Breaker() for kind in (COMPUTE, NETWORK, VOLUME)}
+        self._breakers = {kind: Breaker(longest_rest=REST) for kind in (COMPUTE, NETWORK, VOLUME)}
 
     async def get(
         self, service: str, path: str, answer: type[T], *, version: str | None = None, urgent: bool = False
