@@ -256,12 +256,12 @@ class Doctor:
         found: list[Json] = (await self.ask("GET", path))["items"]
         return found
 
-    async def report(self, name: str, status: str = "down") -> float:
-        """Report that a host is down, or up; returns when."""
+    async def report(self, name: str, status: str = "down", event_type: str = "compute.host.down") -> float:
+        """Report that a host (or, by another event, something else) is down, or up; returns when."""
         now = time.time()
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f"{now % 1:.6f}"[1:] + "Z"
         details = {"hostname": name, "status": status, "source": "test"}
-        event = {"time": stamp, "type": "compute.host.down", "details": details}
+        event = {"time": stamp, "type": event_type, "details": details}
         await self.ask("POST", "/v1/events", {"event": event})
         return time.monotonic()
 

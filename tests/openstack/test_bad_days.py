@@ -97,7 +97,7 @@ async def test_a_server_evacuated_from_a_frozen_host_is_put_right_and_nobody_els
                     for one in message["virtual_resource_info"]
                     if one["virtual_resource_id"] == servers[0]
                 ]
-                return last[-1] == "normal"
+                return bool(last) and bool(last[-1] == "normal")
 
             await until(owner_knows)
             (machine,) = await asked.items(f"/v1/virtual-resources?virtual_resource_id={servers[0]}")

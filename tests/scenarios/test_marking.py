@@ -181,6 +181,23 @@ async def test_what_was_written_although_it_failed_is_taken_back_to_what_it_was(
         assert site.said()[VM_1] == "active"
 
 
+async def test_what_the_cloud_has_announced_is_taken_back_without_asking() -> None:
+    """Half as many calls. Of a host the cloud is asked all the same."""
+    site = Site()
+    async with site.running() as doctor:
+        await doctor.report(host_down("compute-1"))
+        await asyncio.sleep(1)
+        site.cloud.say(
+            MapDelta(virtual=(machine("vm-1", vim_state="error"), machine("vm-2", vim_state="error")))
+        )
+        await asyncio.sleep(1)
+        site.cloud.log.clear()
+        await doctor.report(host_up("compute-1"))
+        await asyncio.sleep(1)
+        assert {mark for verb, mark in site.cloud.log if verb == "read"} == {DOWN, DISABLED, PORT}
+        assert set(site.said().values()) == {"up", "enabled", "active"}
+
+
 @pytest.mark.requirement("C12")
 async def test_what_is_not_ours_is_left_as_it_is() -> None:
     site = Site()

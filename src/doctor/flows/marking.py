@@ -38,7 +38,7 @@ from doctor.model.errors import DoctorError, PermanentError, Reason, RejectedErr
 from doctor.model.fault import Fault
 from doctor.model.map_news import Phase
 from doctor.model.marking import MARKED, ForceDown, Mark, MarkKind, MarkRecord, MarkState, Standing
-from doctor.model.resource import Isolation
+from doctor.model.resource import Isolation, VirtualResource
 from doctor.ports.controller import Controller
 from doctor.ports.store import Change, Memo
 
@@ -286,12 +286,25 @@ class MarkingFlow:
             else:
                 self._done(mark)
         elif record.state is MarkState.UNMARKING:
-            match unmarking(record, await controller.read(mark)):
+            standing = Standing(MARKED[mark.kind]) if self._is_heard(mark) else await controller.read(mark)
+            match unmarking(record, standing):
                 case Write(standing):
                     await controller.write(mark, standing)
                     self._forget(mark)
                 case Leave(reason):
                     self._forget(mark, reason)
+
+    def _is_heard(self, mark: Mark) -> bool:
+        """Tell whether the map, which is listened to, has a mark as it was set: then the cloud need not be asked.
+
+        Of a host it is asked: to enable one that somebody has just disabled would be no small matter.
+        """
+        resource = self._situation.resources.get(mark.resource_id)
+        if not isinstance(resource, VirtualResource) or resource.cloud is None:
+            return False
+        status = self._situation.clouds[resource.cloud]
+        is_true = status.listening and status.phase is Phase.CURRENT
+        return is_true and standing_in(resource, mark.kind) == MARKED[mark.kind]
 
     def _done(self, mark: Mark) -> None:
         """Note that a mark is in the cloud, unless it should not be there any more by now."""
