@@ -2,10 +2,11 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -36,6 +37,17 @@ async def until(check: Callable[[], Awaitable[Any]], *, within: float = PATIENCE
 def host(verb: str, name: str) -> None:
     """Let a fake host fail, or come back."""
     subprocess.run([TESTBED / "host", verb, name], check=True, capture_output=True)
+
+
+@contextmanager
+def stopped(service: str) -> Iterator[None]:
+    """Stop a service of the control plane in the middle of whatever it does, for a while: it answers nobody."""
+    pid = int((STATE / "run" / f"{service}.pid").read_text().split()[0])
+    os.killpg(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.killpg(pid, signal.SIGCONT)
 
 
 class Cloud:
@@ -88,10 +100,12 @@ class Cloud:
         answer = await self.ask("GET", "compute", "/os-services?binary=nova-compute")
         return {one["host"]: one for one in answer["services"]}
 
-    async def set_service(self, name: str, **values: Json) -> None:
-        """Change a compute service, as an administrator by hand."""
+    async def set_service(self, name: str, **values: Json) -> float:
+        """Change a compute service, as an administrator by hand; returns when."""
         service = (await self.services())[name]
+        begun = time.monotonic()
         await self.ask("PUT", "compute", f"/os-services/{service['id']}", values)
+        return begun
 
     async def mend(self) -> None:
         """Let all be as after `up`: hosts run, up and enabled; servers active, with a data plane."""
@@ -242,12 +256,12 @@ class Doctor:
         found: list[Json] = (await self.ask("GET", path))["items"]
         return found
 
-    async def report(self, name: str, status: str = "down") -> float:
-        """Report that a host is down, or up; returns when."""
+    async def report(self, name: str, status: str = "down", event_type: str = "compute.host.down") -> float:
+        """Report that a host (or, by another event, something else) is down, or up; returns when."""
         now = time.time()
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f"{now % 1:.6f}"[1:] + "Z"
         details = {"hostname": name, "status": status, "source": "test"}
-        event = {"time": stamp, "type": "compute.host.down", "details": details}
+        event = {"time": stamp, "type": event_type, "details": details}
         await self.ask("POST", "/v1/events", {"event": event})
         return time.monotonic()
 

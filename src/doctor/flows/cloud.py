@@ -17,6 +17,7 @@ from doctor.flows.fault import FaultFlow, Reported
 from doctor.flows.marking import MarkingFlow
 from doctor.flows.situation import Situation
 from doctor.flows.step import Draft
+from doctor.flows.vim_watch import VimWatch
 from doctor.kit.clock import Clock
 from doctor.model.errors import StoreError
 from doctor.model.event import RawEvent
@@ -73,6 +74,7 @@ class CloudFlow:
         self._marks = marks
         self._delivery = delivery
         self._clock = clock
+        self._watch = VimWatch(situation, controllers, faults, marks, clock)
         self._hosts: dict[str, None] = {}
         self._changed = asyncio.Event()
         self._written_version: int | None = None
@@ -83,6 +85,7 @@ class CloudFlow:
             for name, controller in self._controllers.items():
                 tasks.create_task(self._follow(name, controller))
             tasks.create_task(self._keep_counting())
+            tasks.create_task(self._watch.run())
 
     async def _follow(self, name: str, controller: Controller) -> None:
         async def tell(news: MapNews) -> None:
@@ -111,6 +114,7 @@ class CloudFlow:
         self._hosts.update(hosts)
         self._changed.set()
         self._marks.map_changed(delta.ids)
+        self._watch.look_at(delta.ids)
 
     async def _note(self, name: str, status: MapStatus) -> None:
         before = self._situation.clouds[name]
@@ -118,6 +122,7 @@ class CloudFlow:
         if status.phase is Phase.CURRENT and before.reconciled != status.reconciled:
             if before.phase is not Phase.CURRENT:
                 self._marks.map_is_complete()
+                self._watch.look_at_all()
             await self._write_down()
 
     async def _keep_counting(self) -> None:

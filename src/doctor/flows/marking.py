@@ -7,7 +7,7 @@ until it is done, through failures, clears and restarts [I-23].
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -39,7 +39,7 @@ from doctor.model.errors import DoctorError, PermanentError, Reason, RejectedErr
 from doctor.model.fault import Fault
 from doctor.model.map_news import Phase
 from doctor.model.marking import MARKED, ForceDown, Mark, MarkKind, MarkRecord, MarkState, Standing
-from doctor.model.resource import Isolation
+from doctor.model.resource import Isolation, VirtualResource
 from doctor.ports.controller import Controller
 from doctor.ports.store import Change, Memo
 
@@ -48,12 +48,19 @@ log = structlog.get_logger(__name__)
 WORKERS = 6  # jobs of one cloud side by side
 REFUSED_DELAY = 15.0  # seconds until what a cloud does not take as things are is tried again
 FORBIDDEN_DELAY = 60.0
+LONGEST_DELAY = (
+    10.0  # seconds until a cloud that did not answer is asked again; its driver spares it meanwhile
+)
+ECHO = 60.0  # seconds for which a word of a mark that was taken back may still be under way
 
 Place = tuple[int, int, int]
 
 
 class MarkingFlow:
-    """All marks in all clouds."""
+    """All marks in all clouds.
+
+    ``on_let_go`` hears of which resources Doctor has dropped a mark that somebody else has changed.
+    """
 
     def __init__(
         self,
@@ -81,6 +88,8 @@ class MarkingFlow:
         self._fresh: set[Mark] = set()
         self._open: defaultdict[str, set[Mark]] = defaultdict(set)
         self._retries: dict[Mark, asyncio.TimerHandle] = {}
+        self._let_go: dict[Mark, datetime] = {}
+        self.on_let_go: Callable[[str], None] = lambda resource_id: None
         self._count = 0
         situation.on_restored(self.resume)
 
@@ -108,6 +117,11 @@ class MarkingFlow:
         marked = {mark.resource_id for mark in self._situation.marks}
         troubled = self._situation.book.is_troubled
         self.look_at(one for one in resource_ids if one in marked or troubled(one))
+
+    def was_just_ours(self, mark: Mark) -> bool:
+        """Tell whether Doctor has let go of a mark so lately that the cloud may still speak of it."""
+        when = self._let_go.get(mark)
+        return when is not None and (self._clock.now() - when).total_seconds() < ECHO
 
     def resume(self) -> None:
         """Look at everything anew: after a start, when a map is complete, when the store was read again."""
@@ -278,12 +292,25 @@ class MarkingFlow:
             else:
                 self._done(mark)
         elif record.state is MarkState.UNMARKING:
-            match unmarking(record, await controller.read(mark)):
+            standing = Standing(MARKED[mark.kind]) if self._is_heard(mark) else await controller.read(mark)
+            match unmarking(record, standing):
                 case Write(standing):
                     await controller.write(mark, standing)
                     self._forget(mark)
                 case Leave(reason):
                     self._forget(mark, reason)
+
+    def _is_heard(self, mark: Mark) -> bool:
+        """Tell whether the map, which is listened to, has a mark as it was set: then the cloud need not be asked.
+
+        Of a host it is asked: to enable one that somebody has just disabled would be no small matter.
+        """
+        resource = self._situation.resources.get(mark.resource_id)
+        if not isinstance(resource, VirtualResource) or resource.cloud is None:
+            return False
+        status = self._situation.clouds[resource.cloud]
+        is_true = status.listening and status.phase is Phase.CURRENT
+        return is_true and standing_in(resource, mark.kind) == MARKED[mark.kind]
 
     def _done(self, mark: Mark) -> None:
         """Note that a mark is in the cloud, unless it should not be there any more by now."""
@@ -313,8 +340,14 @@ class MarkingFlow:
             self._put(mark, record)  # it is wanted again
             return
         del situation.marks[mark]
+        now = self._clock.now()
+        self._let_go = {
+            one: when for one, when in self._let_go.items() if (now - when).total_seconds() < ECHO
+        }
+        self._let_go[mark] = now
         situation.store.later(Change(memos=[_memo(mark, None)]))
         if reason:
+            self.on_let_go(mark.resource_id)
             log.info("mark.let_go", mark=mark.kind, resource_id=mark.resource_id, reason=reason)
             if record.state is MarkState.MARKING:
                 self.left[mark] = reason
@@ -355,7 +388,7 @@ class MarkingFlow:
             case RejectedError():
                 delay = REFUSED_DELAY
             case _:
-                delay = retry.delay_before(attempts + 2)
+                delay = min(retry.delay_before(attempts + 2), LONGEST_DELAY)
         if attempts in (1, 10) or attempts % 100 == 0:
             log.warning(
                 "mark.pending",

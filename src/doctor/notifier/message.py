@@ -84,6 +84,7 @@ class Outlook(NamedTuple):
 
 Outlooks = dict[str, Outlook]
 Isolations = Mapping[str, Isolation]  # of the hosts whose isolation is known, by id
+FORCED_DOWN = "host forced down"  # the type of the fault that the cloud itself has announced
 NOWHERE = Outlook(None, HostStatus.NONE, Isolation.NOT_REQUIRED)
 
 
@@ -254,9 +255,14 @@ class Describer:
             state = self.book.state_of(host)
             zone_id = resource.zone_id if resource else None
             isolation = self.isolation_of(host)
-            outlook = Outlook(zone_id, host_status(state, isolation), isolation)
+            status = HostStatus.DOWN if self._is_forced_down(host) else host_status(state, isolation)
+            outlook = Outlook(zone_id, status, isolation)
             self._outlooks[host] = outlook
         return outlook
+
+    def _is_forced_down(self, host: str) -> bool:
+        """Tell whether somebody has vouched in the cloud that a host is down; that is not Doctor's own proof."""
+        return any(one.fault.fault_type == FORCED_DOWN for one in self.book.rooted_in(host))
 
 
 class MachineWriter:

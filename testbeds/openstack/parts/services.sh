@@ -114,6 +114,14 @@ write_credentials() {
 		    region_name: $TB_REGION
 		    identity_api_version: 3
 		EOF
+        # What `doctor verify fault --cloud doctor` is to do: no host here is anybody's.
+        [ "$c" != doctor ] || cat >>"$STATE/clouds.yaml" <<-EOF
+		    doctor_verify:
+		      fail: env OPENSTACK_TESTBED=$STATE $HERE/host kill {host}
+		      recover: env OPENSTACK_TESTBED=$STATE $HERE/host start {host}
+		      seconds: 5
+		      shared: true
+		EOF
         cat >"$STATE/$c.rc" <<-EOF
 		unset \${!OS_@}
 		export OPENSTACK_TESTBED=$STATE

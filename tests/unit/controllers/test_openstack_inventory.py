@@ -23,7 +23,6 @@ HOSTS = [
         disabled=False,
         disabled_reason=None,
         forced_down=False,
-        is_up=True,
         vcpus=64,
     )
     for number in (1, 2)

@@ -65,6 +65,8 @@ SHIPPED_TYPES = [
     "compute.instance.down",
     "compute.instance.error",
     "vim.service.failure",
+    "vim.host.forced_down",
+    "vim.host.disabled",
     "monitor.silent",
     "consumer.unreachable",
     "fencing.unready",

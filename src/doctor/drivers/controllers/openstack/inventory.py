@@ -18,6 +18,7 @@ from doctor.drivers.controllers.openstack.announcements import (
     PortSeen,
     ServerGone,
     ServerSeen,
+    ServiceHeard,
     ServiceSeen,
     ThingGone,
 )
@@ -73,7 +74,9 @@ class Inventory:
     def list_hosts(self, hosts: Iterable[Host]) -> MapDelta:
         """Take in all hosts."""
         found = {}
-        for host in hosts:
+        for listed in hosts:
+            known = self._hosts.get(listed.name, listed)
+            host = replace(listed, is_missed=known.is_missed, is_silent=known.is_silent)
             self._hosts[host.name] = host
             entry = self._naming.host_entry(host)
             found[entry.resource.id] = entry
@@ -155,6 +158,8 @@ class Inventory:
                 return self._gone([name])
             case ServiceSeen():
                 return self._service(said)
+            case ServiceHeard(name, is_alive):
+                return self._service_heard(name, is_alive=is_alive)
             case HostsChanged() | GroupsChanged():
                 return MapDelta()  # the next reading finds out
 
@@ -191,8 +196,24 @@ class Inventory:
             disabled=said.disabled,
             disabled_reason=said.disabled_reason,
             forced_down=said.forced_down,
+            is_silent=known.is_silent and not said.forced_down,
         )
-        self._hosts[said.host] = host
+        return self._host_is(host)
+
+    def _service_heard(self, name: str, *, is_alive: bool) -> MapDelta:
+        """Believe that a service is silent when it was missed twice: one that was just forced up has yet to report."""
+        known = self._hosts.get(name)
+        if known is None:
+            return MapDelta()
+        is_silent = known.is_missed and not is_alive
+        host = replace(known, is_missed=not is_alive, is_silent=is_silent)
+        if known.is_silent == is_silent:
+            self._hosts[name] = host
+            return MapDelta()
+        return self._host_is(host)
+
+    def _host_is(self, host: Host) -> MapDelta:
+        self._hosts[host.name] = host
         entry = self._naming.host_entry(host)
         return self._announced({entry.resource.id: entry})
 
