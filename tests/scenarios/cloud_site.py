@@ -66,7 +66,9 @@ class Store(MemoryStore):
 class Doctor:
     """The flows of one process."""
 
-    def __init__(self, store: Store, cloud: FakeCloud, force_down: ForceDown) -> None:
+    def __init__(
+        self, store: Store, cloud: FakeCloud, force_down: ForceDown, fenced: frozenset[str] = frozenset()
+    ) -> None:
         clock = self.clock = LoopClock()
         policies = PolicyFlow(default_catalogue(), clock)
         self.situation = Situation(store, policies.default(), clouds=[cloud.name])
@@ -74,10 +76,17 @@ class Doctor:
         delivery = DeliveryFlow(store, FakeChannel(clock), clock, lambda *_: None)
         self.faults = FaultFlow(self.situation, delivery, self.timelines, Agenda(clock), clock)
         self.marks = MarkingFlow(
-            self.situation, {cloud.name: cloud}, self.timelines, clock, {cloud.name: force_down}
+            self.situation,
+            {cloud.name: cloud},
+            self.timelines,
+            clock,
+            {cloud.name: force_down},
+            lambda host: host.id in fenced,
         )
         self.faults.on_settled = self.marks.settled
-        self.cloud = CloudFlow(self.situation, {cloud.name: cloud}, self.faults, self.marks, delivery, clock)
+        self.cloud = CloudFlow(
+            self.situation, {cloud.name: cloud}, self.faults, self.marks, delivery, clock
+        )
 
     async def report(self, said: Report) -> None:
         event = said.event(self.clock.monotonic())
@@ -90,15 +99,21 @@ class Doctor:
 class Site:
     """A cloud, a store, and one Doctor after the other."""
 
-    def __init__(self, content: MapDelta | None = CONTENT, force_down: ForceDown = ForceDown.AUTO) -> None:
+    def __init__(
+        self,
+        content: MapDelta | None = CONTENT,
+        force_down: ForceDown = ForceDown.AUTO,
+        fenced: frozenset[str] = frozenset(),
+    ) -> None:
         self.cloud = FakeCloud(content=content)
         self.store = Store()
         self.force_down = force_down
+        self.fenced = fenced
         self.known = ResourceMap()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Doctor]:
-        doctor = Doctor(self.store, self.cloud, self.force_down)
+        doctor = Doctor(self.store, self.cloud, self.force_down, self.fenced)
         doctor.situation.resources = self.known
         await doctor.situation.load()
         doctor.marks.resume()

@@ -116,7 +116,10 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     acknowledgements = AcknowledgementFlow(situation, delivery, clock)
     agenda = Agenda(clock)
     faults = FaultFlow(situation, delivery, timelines, agenda, clock)
-    marks = MarkingFlow(situation, clouds, timelines, clock, _force_down(settings, clouds))
+    fencing = read_fencing(settings.fencing)
+    fences = Fences(fencing.devices, fencing.plans, clock)
+    force_down = _force_down(settings, clouds)
+    marks = MarkingFlow(situation, clouds, timelines, clock, force_down, fences.can_isolate)
     faults.on_settled = marks.settled
     cloud = CloudFlow(situation, clouds, faults, marks, delivery, clock)
     subscriptions = SubscriptionFlow(
@@ -128,8 +131,6 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     grants = _grants(settings.auth.keystone, clock)
     alarms = AlarmFlow(situation, faults, delivery, agenda, clock)
     ageing = AgeingFlow(situation, clock, days=settings.retention.days)
-    fencing = read_fencing(settings.fencing)
-    fences = Fences(fencing.devices, fencing.plans, clock)
     fence_readiness = FenceReadiness(situation, fences, clock, every=fencing.check_every)
     doors = make_doors(
         situation=situation,
