@@ -10,6 +10,7 @@ from doctor.flows.cloud import CloudFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow, Reported
 from doctor.flows.marking import MarkingFlow
+from doctor.flows.overlay import Overlay
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.situation import Situation
 from doctor.flows.timelines import Timelines
@@ -84,8 +85,9 @@ class Doctor:
             lambda host: host.id in fenced,
         )
         self.faults.on_settled = self.marks.settled
+        self.overlay = Overlay(self.situation, self.faults)
         self.cloud = CloudFlow(
-            self.situation, {cloud.name: cloud}, self.faults, self.marks, delivery, clock
+            self.situation, {cloud.name: cloud}, self.faults, self.marks, delivery, clock, self.overlay
         )
 
     async def report(self, said: Report) -> None:

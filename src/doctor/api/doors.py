@@ -48,6 +48,7 @@ from doctor.flows.fence_readiness import FenceReadiness
 from doctor.flows.fences import Fences
 from doctor.flows.grants import GrantFlow
 from doctor.flows.marking import MarkingFlow
+from doctor.flows.overlay import Overlay
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.replay import ReplayFlow
 from doctor.flows.situation import Situation
@@ -207,6 +208,7 @@ def make_doors(
     fences: Fences,
     fence_readiness: FenceReadiness,
     marks: MarkingFlow,
+    overlay: Overlay,
     clock: Clock,
     levels: Levels = SHIPPED,
     anonymous_from: Sequence[IPv4Network | IPv6Network],
@@ -237,7 +239,7 @@ def make_doors(
             AgeingDoor(ageing),
             VirtualResourcesDoor(situation),
             PhysicalResourcesDoor(situation),
-            ResourceMapDoor(situation, faults),
+            ResourceMapDoor(situation, faults, overlay),
             ControllersDoor(situation, marks, clock),
             CapacityDoor(situation),
             AvailabilityDoor(AvailabilityFlow(situation, levels), clock),

@@ -27,6 +27,7 @@ from doctor.flows.grants import GrantFlow
 from doctor.flows.heartbeat import Heartbeats
 from doctor.flows.marking import MarkingFlow
 from doctor.flows.outage import OutageFlow
+from doctor.flows.overlay import Overlay
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.replay import ReplayFlow
 from doctor.flows.situation import Situation
@@ -121,7 +122,8 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     force_down = _force_down(settings, clouds)
     marks = MarkingFlow(situation, clouds, timelines, clock, force_down, fences.can_isolate)
     faults.on_settled = marks.settled
-    cloud = CloudFlow(situation, clouds, faults, marks, delivery, clock)
+    overlay = Overlay(situation, faults)
+    cloud = CloudFlow(situation, clouds, faults, marks, delivery, clock, overlay)
     subscriptions = SubscriptionFlow(
         situation, delivery, acknowledgements, channel, clock, settings.limits.of_subscriptions
     )
@@ -148,6 +150,7 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         fences=fences,
         fence_readiness=fence_readiness,
         marks=marks,
+        overlay=overlay,
         clock=clock,
         levels=settings.levels,
         anonymous_from=settings.anonymous_networks,
