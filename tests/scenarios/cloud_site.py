@@ -10,6 +10,7 @@ from doctor.flows.cloud import CloudFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow, Reported
 from doctor.flows.marking import MarkingFlow
+from doctor.flows.overlay import Overlay
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.situation import Situation
 from doctor.flows.timelines import Timelines
@@ -66,7 +67,9 @@ class Store(MemoryStore):
 class Doctor:
     """The flows of one process."""
 
-    def __init__(self, store: Store, cloud: FakeCloud, force_down: ForceDown) -> None:
+    def __init__(
+        self, store: Store, cloud: FakeCloud, force_down: ForceDown, fenced: frozenset[str] = frozenset()
+    ) -> None:
         clock = self.clock = LoopClock()
         policies = PolicyFlow(default_catalogue(), clock)
         self.situation = Situation(store, policies.default(), clouds=[cloud.name])
@@ -74,11 +77,19 @@ class Doctor:
         delivery = DeliveryFlow(store, FakeChannel(clock), clock, lambda *_: None)
         self.faults = FaultFlow(self.situation, delivery, self.timelines, Agenda(clock), clock)
         self.marks = MarkingFlow(
-            self.situation, {cloud.name: cloud}, self.timelines, clock, {cloud.name: force_down}
+            self.situation,
+            {cloud.name: cloud},
+            self.timelines,
+            clock,
+            {cloud.name: force_down},
+            lambda host: host.id in fenced,
         )
         self.faults.on_settled(self.marks.settled)
         self.faults.on_isolated(self.marks.isolated)
-        self.cloud = CloudFlow(self.situation, {cloud.name: cloud}, self.faults, self.marks, delivery, clock)
+        self.overlay = Overlay(self.situation, self.faults)
+        self.cloud = CloudFlow(
+            self.situation, {cloud.name: cloud}, self.faults, self.marks, delivery, clock, self.overlay
+        )
 
     async def report(self, said: Report) -> None:
         event = said.event(self.clock.monotonic())
@@ -91,15 +102,21 @@ class Doctor:
 class Site:
     """A cloud, a store, and one Doctor after the other."""
 
-    def __init__(self, content: MapDelta | None = CONTENT, force_down: ForceDown = ForceDown.AUTO) -> None:
+    def __init__(
+        self,
+        content: MapDelta | None = CONTENT,
+        force_down: ForceDown = ForceDown.AUTO,
+        fenced: frozenset[str] = frozenset(),
+    ) -> None:
         self.cloud = FakeCloud(content=content)
         self.store = Store()
         self.force_down = force_down
+        self.fenced = fenced
         self.known = ResourceMap()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Doctor]:
-        doctor = Doctor(self.store, self.cloud, self.force_down)
+        doctor = Doctor(self.store, self.cloud, self.force_down, self.fenced)
         doctor.situation.resources = self.known
         await doctor.situation.load()
         doctor.marks.resume()

@@ -9,7 +9,7 @@ from doctor.model.checkpoint import Checkpoint
 from doctor.model.errors import PermanentError, Reason, RejectedError, TransientError
 from doctor.model.map_news import MapDelta, MapStatus, Phase
 from doctor.model.marking import ForceDown, Mark, MarkKind, MarkState, Standing
-from doctor.model.resource import PhysicalResource
+from doctor.model.resource import Isolation, PhysicalResource
 from doctor.model.resource_map import ResourceMap
 from doctor.testing.scenario import host_down, host_up
 from tests.scenarios.cloud_site import CONTENT, Site, machine
@@ -295,6 +295,37 @@ async def test_a_host_waits_for_its_isolation_where_the_operator_wants_it() -> N
         await asyncio.sleep(1)
         assert DOWN not in site.said()
         assert site.said()[DISABLED] == "disabled"
+
+
+@pytest.mark.parametrize(
+    ("fenced", "force_down", "is_forced"),
+    [
+        pytest.param(True, ForceDown.AUTO, False, id="somebody will say when it is isolated"),
+        pytest.param(True, ForceDown.IMMEDIATELY, True, id="at once, as the operator wants it"),
+        pytest.param(False, ForceDown.AUTO, True, id="nobody can isolate it"),
+    ],
+)
+async def test_a_host_with_a_fence_is_forced_down_when_it_is_isolated(
+    fenced: bool, force_down: ForceDown, is_forced: bool
+) -> None:
+    """Before that no new machines come there, and those on it are in error; another host has no fence [I-14]."""
+    site = Site(force_down=force_down, fenced=frozenset({"compute-1"} if fenced else ()))
+    async with site.running() as doctor:
+        await doctor.report(host_down("compute-1"))
+        await asyncio.sleep(1)
+        assert site.said().get(DOWN) == ("down" if is_forced else None)
+        assert site.said()[DISABLED] == "disabled"
+        assert site.said()[VM_1] == "error"
+        for isolation in (Isolation.PENDING, Isolation.FAILED):
+            await doctor.faults.isolation_changed("compute-1", isolation)
+            await asyncio.sleep(1)
+            assert site.said().get(DOWN) == ("down" if is_forced else None)
+        await doctor.faults.isolation_changed("compute-1", Isolation.ISOLATED)
+        await asyncio.sleep(1)
+        assert site.said() == ALL
+        await doctor.report(host_up("compute-1"))
+        await asyncio.sleep(1)
+        assert set(site.said().values()) == {"up", "enabled", "active"}
 
 
 async def test_other_hosts_and_their_servers_are_untouched() -> None:

@@ -27,6 +27,7 @@ from doctor.flows.grants import GrantFlow
 from doctor.flows.heartbeat import Heartbeats
 from doctor.flows.marking import MarkingFlow
 from doctor.flows.outage import OutageFlow
+from doctor.flows.overlay import Overlay
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.replay import ReplayFlow
 from doctor.flows.service_levels import ServiceLevels
@@ -120,10 +121,14 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     acknowledgements = AcknowledgementFlow(situation, delivery, clock)
     agenda = Agenda(clock)
     faults = FaultFlow(situation, delivery, timelines, agenda, clock)
-    marks = MarkingFlow(situation, clouds, timelines, clock, _force_down(settings, clouds))
+    fencing = read_fencing(settings.fencing)
+    fences = Fences(fencing.devices, fencing.plans, clock)
+    force_down = _force_down(settings, clouds)
+    marks = MarkingFlow(situation, clouds, timelines, clock, force_down, fences.can_isolate)
     faults.on_settled(marks.settled)
     faults.on_isolated(marks.isolated)
-    cloud = CloudFlow(situation, clouds, faults, marks, delivery, clock)
+    overlay = Overlay(situation, faults)
+    cloud = CloudFlow(situation, clouds, faults, marks, delivery, clock, overlay)
     subscriptions = SubscriptionFlow(
         situation, delivery, acknowledgements, channel, clock, settings.limits.of_subscriptions
     )
@@ -135,8 +140,6 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     silences = SilenceFlow(situation, delivery, agenda, clock, settings.limits.of_silences)
     ageing = AgeingFlow(situation, clock, silences, days=settings.retention.days)
     service_levels = ServiceLevels(situation, faults, agenda, clock, settings.levels)
-    fencing = read_fencing(settings.fencing)
-    fences = Fences(fencing.devices, fencing.plans, clock)
     fence_readiness = FenceReadiness(situation, fences, clock, every=fencing.check_every)
     doors = make_doors(
         situation=situation,
@@ -155,6 +158,7 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         fences=fences,
         fence_readiness=fence_readiness,
         marks=marks,
+        overlay=overlay,
         clock=clock,
         levels=settings.levels,
         anonymous_from=settings.anonymous_networks,

@@ -15,6 +15,7 @@ from doctor.flows.capacity import tell_capacity
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow, Reported
 from doctor.flows.marking import MarkingFlow
+from doctor.flows.overlay import Overlay
 from doctor.flows.situation import Situation
 from doctor.flows.step import Draft
 from doctor.flows.vim_watch import VimWatch
@@ -67,8 +68,10 @@ class CloudFlow:
         marks: MarkingFlow,
         delivery: DeliveryFlow,
         clock: Clock,
+        overlay: Overlay,
     ) -> None:
         self._situation = situation
+        self._overlay = overlay
         self._controllers = controllers
         self._faults = faults
         self._marks = marks
@@ -81,6 +84,8 @@ class CloudFlow:
 
     async def run(self) -> None:
         """Take in what controllers say, until cancelled."""
+        if self._controllers:
+            await self._overlay.start()
         async with asyncio.TaskGroup() as tasks:
             for name, controller in self._controllers.items():
                 tasks.create_task(self._follow(name, controller))
@@ -103,6 +108,7 @@ class CloudFlow:
 
     async def _take(self, delta: MapDelta) -> None:
         """Change the map for the very next event."""
+        delta = self._overlay.completed(delta)
         resources = self._situation.resources
         hosts = dict.fromkeys(one.id for one in delta.physical)
         for resource_id in (*(one.id for one in delta.virtual), *delta.gone):

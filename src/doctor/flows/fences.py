@@ -24,6 +24,8 @@ from doctor.model.fencing import (
     SwitchOutcome,
     Unknown,
 )
+from doctor.model.resource import PhysicalResource
+from doctor.model.resource_map import short_name
 from doctor.ports.fence import Fence
 
 READ_APART = 1.0  # seconds between the two readings that confirm
@@ -42,6 +44,10 @@ class Fences:
             for name, device in devices.items()
         }
         self._clock = clock
+
+    def can_isolate(self, host: PhysicalResource) -> bool:
+        """Tell whether somebody has said how this host is cut off, by whichever of its names."""
+        return any(name in self.plans for name in (host.id, *host.aliases, short_name(host.id)))
 
     async def cut(self, level: Level, deadline: Deadline) -> tuple[SwitchOutcome, ...]:
         """Cut a host off with the devices of a level, side by side; the outcomes are in the order of its steps.

@@ -36,10 +36,10 @@ from doctor.kit.ids import SEPARATOR
 from doctor.model.alarm import Transition
 from doctor.model.checkpoint import Checkpoint
 from doctor.model.errors import DoctorError, PermanentError, Reason, RejectedError, StoreError
-from doctor.model.fault import Fault
+from doctor.model.fault import Fault, ResourceState
 from doctor.model.map_news import Phase
 from doctor.model.marking import MARKED, ForceDown, Mark, MarkKind, MarkRecord, MarkState, Standing
-from doctor.model.resource import Isolation, VirtualResource
+from doctor.model.resource import Isolation, PhysicalResource, VirtualResource
 from doctor.ports.controller import Controller
 from doctor.ports.store import Change, Memo
 
@@ -59,7 +59,8 @@ Place = tuple[int, int, int]
 class MarkingFlow:
     """All marks in all clouds.
 
-    ``on_let_go`` hears of which resources Doctor has dropped a mark that somebody else has changed.
+    ``can_isolate`` tells of which hosts somebody will say whether they are isolated: their servers are marked at once,
+    and they themselves, unless the operator wants it otherwise, are forced down when that is said. ``on_let_go`` hears of which resources Doctor has dropped a mark that somebody else has changed.
     """
 
     def __init__(
@@ -69,12 +70,14 @@ class MarkingFlow:
         timelines: Timelines,
         clock: Clock,
         force_down: Mapping[str, ForceDown],
+        can_isolate: Callable[[PhysicalResource], bool] = lambda host: False,
     ) -> None:
         self._situation = situation
         self._controllers = controllers
         self._timelines = timelines
         self._clock = clock
         self._force_down = force_down
+        self._can_isolate = can_isolate
         self.left: dict[Mark, str] = {}
         self._looked_at: dict[str, None] = {}
         self._waiting: set[str] = set()
@@ -189,15 +192,22 @@ class MarkingFlow:
             self._waiting.add(resource_id)  # it may only not be known yet
             return []
         kinds: tuple[MarkKind, ...] = ()
+        state = ResourceState.NORMAL
         if resource is not None and resource.cloud is not None and resource.cloud in self._controllers:
             force_down = self._force_down[resource.cloud]
             state = situation.book.state_of(resource_id)
-            isolation = situation.isolations.get(resource_id, Isolation.NOT_REQUIRED)
+            isolation = situation.isolations.get(resource_id)
+            if isolation is None:
+                is_fenced = isinstance(resource, PhysicalResource) and self._can_isolate(resource)
+                isolation = Isolation.PENDING if is_fenced else Isolation.NOT_REQUIRED
             kinds = wanted(resource, state, isolation, force_down)
         news = []
         for kind in MarkKind:
             mark = Mark(kind, resource_id)
             record = situation.marks.get(mark)
+            is_still_down = kind is MarkKind.FORCED_DOWN and state is ResourceState.DOWN
+            if kind not in kinds and record is not None and is_still_down:
+                continue  # a dead host is not forced up because somebody begins to ask whether it is isolated
             if kind not in kinds:
                 self.left.pop(mark, None)
                 if record is not None and record.state is not MarkState.UNMARKING:

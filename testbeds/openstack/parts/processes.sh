@@ -20,7 +20,7 @@ TB_PORT_NOVA=${TB_PORT_NOVA:-8774}
 
 # How fast Nova itself notices that a compute service stopped reporting.
 TB_REPORT_INTERVAL=${TB_REPORT_INTERVAL:-10}
-TB_SERVICE_DOWN_TIME=${TB_SERVICE_DOWN_TIME:-60}
+TB_SERVICE_DOWN_TIME=${TB_SERVICE_DOWN_TIME:-30}
 
 # Topics of the unversioned notifications (the versioned ones always go to
 # versioned_notifications); every topic needs its own consumer.
