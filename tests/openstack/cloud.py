@@ -88,7 +88,8 @@ class Cloud:
     async def ask(self, method: str, service: str, path: str, body: Json = None, *, ok: bool = True) -> Json:
         """Make one request."""
         url = self._endpoints[service] + path
-        async with self._session.request(method, url, json=body, headers=VERSION) as answer:
+        version = VERSION if service == "compute" else {}
+        async with self._session.request(method, url, json=body, headers=version) as answer:
             text = await answer.text()
             assert not ok or answer.status < 400, f"{method} {url}: {answer.status} {text}"
             return await answer.json() if answer.content_type == "application/json" and text else None
@@ -221,6 +222,29 @@ class Cloud:
     async def set_port(self, port_id: str, status: str) -> None:
         """Set the data plane status of a port, as an administrator by hand."""
         await self.ask("PUT", "network", f"/v2.0/ports/{port_id}", {"port": {"data_plane_status": status}})
+
+    # --- volumes ---
+
+    @asynccontextmanager
+    async def volume(self, owner: "Cloud") -> AsyncIterator[str]:
+        """Give a volume of this owner; nothing is behind it."""
+        made = await owner.ask("POST", "volumev3", "/volumes", {"volume": {"size": 1, "name": "disk"}})
+        volume_id: str = made["volume"]["id"]
+        await self.set_volume(volume_id, "available")
+        try:
+            yield volume_id
+        finally:
+            await self.set_volume(volume_id, "available")
+            await owner.ask("DELETE", "volumev3", f"/volumes/{volume_id}")
+
+    async def set_volume(self, volume_id: str, status: str) -> None:
+        """Set the status of a volume, as an administrator by hand."""
+        body = {"os-reset_status": {"status": status}}
+        await self.ask("POST", "volumev3", f"/volumes/{volume_id}/action", body)
+
+    async def volume_status(self, volume_id: str) -> str:
+        """Return the status of a volume."""
+        return str((await self.ask("GET", "volumev3", f"/volumes/{volume_id}"))["volume"]["status"])
 
 
 def _is_alive(name: str) -> bool:

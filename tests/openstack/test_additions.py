@@ -7,6 +7,8 @@ from tests.openstack.cloud import Cloud, Doctor, Owner, until
 from tests.openstack.conftest import driver
 from tests.openstack.test_marking import a_host_with_servers
 
+STORAGE = "storage.backend.degraded"
+
 
 async def test_a_switch_that_fails_is_told_to_those_behind_it(
     cloud: Cloud, owner: Owner, doctor: RunningDoctor
@@ -31,6 +33,30 @@ async def test_a_switch_that_fails_is_told_to_those_behind_it(
         await owner.hears("fault_cleared")
         await asked.nothing_marked()
         assert set((await cloud.all_on(name)).values()) == {"active"}
+
+
+async def test_volumes_on_a_storage_that_fails_are_in_error_until_it_is_back(
+    cloud: Cloud, owner: Owner, doctor: RunningDoctor
+) -> None:
+    """The storage is added by hand; the volumes are Cinder's."""
+    async with Cloud.login("tenant-a") as tenant, cloud.volume(tenant) as volume:
+        doctor.start()
+        async with Doctor.at(doctor) as asked:
+            await asked.map_is_current()
+            await owner.subscribe(asked, tenant.project)
+            added = {
+                "physical_resources": [{"id": "ceph-1", "type": "storage"}],
+                "relations": [{"from": "ceph-1", "kind": "backs", "to": volume}],
+            }
+            await asked.ask("PUT", "/v1/resource-map", added)
+            await asked.report("ceph-1", event_type=STORAGE)
+            await owner.hears("fault")
+            await asked.all_marked()
+            assert await cloud.volume_status(volume) == "error"
+            await asked.report("ceph-1", "up", event_type=STORAGE)
+            await owner.hears("fault_cleared")
+            await asked.nothing_marked()
+            assert await cloud.volume_status(volume) == "available"
 
 
 async def test_a_second_cloud_that_is_away_disturbs_nothing(cloud: Cloud, tmp_path: Path) -> None:

@@ -201,6 +201,8 @@ class OpenStackController:
         async for ports in self._neutron.ports():
             ties = [self._naming.port_entry(one) for one in ports]
             await take(inventory.list_entries(ties), len(ties))
+        if not is_first:
+            await asyncio.sleep(SETTLE)  # a listing may be ahead of what is announced
         self._believe(inventory.unseen)
         gone = inventory.end()
         if gone:

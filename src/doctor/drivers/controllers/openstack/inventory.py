@@ -39,7 +39,12 @@ class Listing:
     def __init__(self) -> None:
         self.seen: set[str] = set()
         self.announced: set[str] = set()
-        self.drift = 0
+        self.otherwise: set[str] = set()
+
+    @property
+    def drift(self) -> int:
+        """Return how many things are otherwise than announced; a word that comes before the end is in time."""
+        return len(self.otherwise)
 
 
 class Inventory:
@@ -113,7 +118,7 @@ class Inventory:
         assert listing is not None
         self._listing = None
         gone = [name for name in self._entries if name not in listing.seen and name not in listing.announced]
-        listing.drift += len(gone)
+        listing.otherwise.update(gone)
         return self._without(gone)
 
     @property
@@ -133,7 +138,9 @@ class Inventory:
         if listing is not None:
             listing.seen.update(found)
             found = {name: entry for name, entry in found.items() if name not in listing.announced}
-            listing.drift += sum(self._entries.get(name) != entry for name, entry in found.items())
+            listing.otherwise.update(
+                name for name, entry in found.items() if self._entries.get(name) != entry
+            )
         return self._put(found)
 
     # --- announcements ---
@@ -218,14 +225,18 @@ class Inventory:
         return self._announced({entry.resource.id: entry})
 
     def _announced(self, found: dict[str, Entry]) -> MapDelta:
-        if self._listing is not None:
-            self._listing.announced.update(found)
+        self._note(found)
         return self._put(found)
 
     def _gone(self, names: list[str]) -> MapDelta:
+        self._note(names)
+        return self._without([name for name in names if name in self._entries])
+
+    def _note(self, names: Iterable[str]) -> None:
+        """Note what was announced while everything is read."""
         if self._listing is not None:
             self._listing.announced.update(names)
-        return self._without([name for name in names if name in self._entries])
+            self._listing.otherwise.difference_update(names)
 
     def _is_old(self, name: str, stamp: Stamp) -> bool:
         known = self._stamps.get(name)
