@@ -178,6 +178,8 @@ def effects(
             onward = Effect(rule.to_state, cause.severity if rule.severity is None else rule.severity)
             related = _take(_related(resources, supplier, rule, lost), onward, found)
             queue.extend(_with_types(related, resources))
+            if onward.state.is_out:
+                queue.extend(_with_types(_beside(related, resources, found), resources))
             if rule.kind == HOSTS and rule.ways is not Ways.SOME:  # a machine has no other host
                 machines = _take(resources.machines_on(supplier), onward, found)
                 queue.extend(_with_types(resources.suppliers_among(machines), resources))
@@ -190,6 +192,12 @@ def _take(names: Sequence[str], effect: Effect, found: Reach) -> Sequence[str]:
         names = [name for name in names if _is_worse(effect, found.get(name))]
     found.update(dict.fromkeys(names, effect))
     return names
+
+
+def _beside(gone: Iterable[str], resources: ResourceMap, found: Reach) -> Iterator[str]:
+    """Return those reached already that supply the same as what has gone: they may have been the last but one."""
+    for supplier in resources.suppliers_among(gone):
+        yield from (other for other in neighbours(supplier, resources) if other in found)
 
 
 def _with_types(names: Iterable[str], resources: ResourceMap) -> Iterator[tuple[str, str]]:

@@ -292,6 +292,25 @@ def test_effects_are_those_of_the_simple_version(
         assert next(iter(found)) == name
 
 
+def test_a_supplier_that_is_lost_on_the_way_counts_as_lost() -> None:
+    """[D 3.3.3] A feed takes the other supply of the same host along, whatever is looked at first."""
+    resources = ResourceMap(
+        [
+            PhysicalResource(id="feed", type="power"),
+            PhysicalResource(id="compute-1"),
+            PhysicalResource(id="ups", type="ups"),
+        ],
+        relations=[
+            Relation("feed", "powers", "compute-1"),
+            Relation("feed", "powers", "ups"),
+            Relation("ups", "powers", "compute-1"),
+        ],
+    )
+    fault = fault_on("feed", "power", state=ResourceState.DOWN, severity=Severity.CRITICAL)
+    reach = impact.reach(fault, resources, RULES_THAT_SHIP, AlarmBook(), {})
+    assert reach["compute-1"] == Effect(ResourceState.DOWN, Severity.CRITICAL)
+
+
 @settings(deadline=None)
 @given(st.data(), nfvis(most=6))
 def test_open_faults_weigh_on_each_other_as_in_the_simple_version(
