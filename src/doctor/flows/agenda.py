@@ -59,8 +59,9 @@ class Agenda:
                 await plan[1](now)
             except TransientError as error:
                 log.warning("agenda.postponed", what=key, error=str(error))
-                if key not in self._plans:
-                    self.at(now + RETRY_AFTER, key, plan[1])
+                again, planned = now + RETRY_AFTER, self._plans.get(key)
+                if planned is None or planned[0] > again:  # what it has planned itself was not kept either
+                    self.at(again, key, plan[1])
             except Exception:  # a defect of one flow must not stop the others
                 log.exception("agenda.broken", what=key)
 

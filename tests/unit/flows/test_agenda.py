@@ -59,6 +59,21 @@ async def test_an_action_may_change_what_comes_next() -> None:
     assert done == ["again at 20"]
 
 
+async def test_what_fails_after_it_has_planned_its_next_time_is_tried_again_soon() -> None:
+    agenda, tried = Agenda(ManualClock()), list[float]()
+
+    async def act(now: datetime) -> None:
+        tried.append((now - START).total_seconds())
+        agenda.at(now + timedelta(minutes=1), "a", act)
+        if len(tried) == 1:
+            raise StoreError("full")
+
+    agenda.at(after(1.0), "a", act)
+    for second in range(1, 70):
+        await agenda.due(after(second))
+    assert tried == [1, 2, 62]
+
+
 async def test_what_fails_for_now_is_tried_again_and_what_is_broken_stops_nobody() -> None:
     agenda, done = Agenda(ManualClock()), list[str]()
     failures = [StoreError("full")]
