@@ -23,8 +23,10 @@ from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow
 from doctor.flows.fence_readiness import FenceReadiness
 from doctor.flows.fences import Fences
+from doctor.flows.fencing_desk import FencingDesk
 from doctor.flows.grants import GrantFlow
 from doctor.flows.heartbeat import Heartbeats
+from doctor.flows.isolation import IsolationFlow
 from doctor.flows.marking import MarkingFlow
 from doctor.flows.outage import OutageFlow
 from doctor.flows.policy import PolicyFlow
@@ -36,6 +38,7 @@ from doctor.flows.tokens import TokenFlow
 from doctor.inspector.catalogue import default_catalogue
 from doctor.kit.clock import Clock, SystemClock
 from doctor.model.errors import Flaw, PermanentError, RejectedError
+from doctor.model.fencing import Vantage
 from doctor.model.marking import ForceDown
 from doctor.model.notification import Delivery, DeliveryState, StoredNotification
 from doctor.model.subscription import Endpoint, Subscription
@@ -47,6 +50,7 @@ from doctor.ports.store import Store
 ADMINISTRATOR = "admin"
 STORE_FILE = "doctor.db"
 EMBEDDED = "embedded"
+PING = "ping"
 FORCE_DOWN = "force_down"  # of a controller: not for its driver, but for what Doctor does with it
 
 
@@ -73,6 +77,7 @@ class Parts(NamedTuple):
     ageing: AgeingFlow
     fences: Fences
     fence_readiness: FenceReadiness
+    isolation: IsolationFlow
     controllers: list[Controller]
     marks: MarkingFlow
     cloud: CloudFlow
@@ -116,8 +121,20 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     acknowledgements = AcknowledgementFlow(situation, delivery, clock)
     agenda = Agenda(clock)
     faults = FaultFlow(situation, delivery, timelines, agenda, clock)
-    marks = MarkingFlow(situation, clouds, timelines, clock, _force_down(settings, clouds))
-    faults.on_settled = marks.settled
+    monitors = _monitors(settings)
+    fencing = read_fencing(settings.fencing, _own_witnesses(settings, monitors))
+    fences = Fences(fencing.devices, fencing.plans, clock)
+    isolation = IsolationFlow(situation, faults, fences, timelines, clock, fencing.rules)
+    marks = MarkingFlow(
+        situation, clouds, timelines, clock, _force_down(settings, clouds), lambda host: host in fences.plans
+    )
+
+    def on_settled(resource_ids: Sequence[str]) -> None:
+        isolation.settled(resource_ids)
+        marks.settled(resource_ids)
+
+    faults.on_settled = on_settled
+    faults.on_heard = isolation.settled
     cloud = CloudFlow(situation, clouds, faults, marks, delivery, clock)
     subscriptions = SubscriptionFlow(
         situation, delivery, acknowledgements, channel, clock, settings.limits.of_subscriptions
@@ -128,8 +145,6 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     grants = _grants(settings.auth.keystone, clock)
     alarms = AlarmFlow(situation, faults, delivery, agenda, clock)
     ageing = AgeingFlow(situation, clock, days=settings.retention.days)
-    fencing = read_fencing(settings.fencing)
-    fences = Fences(fencing.devices, fencing.plans, clock)
     fence_readiness = FenceReadiness(situation, fences, clock, every=fencing.check_every)
     doors = make_doors(
         situation=situation,
@@ -146,6 +161,7 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         ageing=ageing,
         fences=fences,
         fence_readiness=fence_readiness,
+        fencing_desk=FencingDesk(situation, isolation, clock),
         marks=marks,
         clock=clock,
         levels=settings.levels,
@@ -173,7 +189,8 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         ageing=ageing,
         fences=fences,
         fence_readiness=fence_readiness,
-        monitors=[*_monitors(settings), *([fence_readiness] if fencing.plans else [])],
+        isolation=isolation,
+        monitors=[*monitors, *([fence_readiness] if fencing.plans else [])],
         controllers=list(clouds.values()),
         marks=marks,
         cloud=cloud,
@@ -292,6 +309,15 @@ def _clouds(settings: Settings) -> dict[str, Controller]:
 def _force_down(settings: Settings, clouds: dict[str, Controller]) -> dict[str, ForceDown]:
     wishes = zip(clouds, settings.controllers, strict=True) if clouds else ()
     return {name: ForceDown(wish.get(FORCE_DOWN, ForceDown.AUTO)) for name, wish in wishes}
+
+
+def _own_witnesses(settings: Settings, monitors: Sequence[Monitor]) -> dict[str, Vantage]:
+    """Return from where Doctor's own monitors see hosts: a ping is answered by the host itself."""
+    return {
+        monitor.name: Vantage.IN_BAND
+        for wish, monitor in zip(settings.monitors, monitors, strict=True)
+        if wish.get("driver") == PING
+    }
 
 
 def _monitors(settings: Settings) -> list[Monitor]:

@@ -11,7 +11,9 @@ from typing import NamedTuple
 from doctor.fencing.evidence import Judgement
 from doctor.fencing.limits import Limits
 from doctor.model.fence_job import FenceJob, Statement
-from doctor.model.fencing import Fenced, FenceOutcome, NotFenced, Unknown
+from doctor.model.fencing import Fenced, FenceOutcome, NotFenced, Unknown, Vantage
+
+BLIND = frozenset((Vantage.OUT_OF_BAND, Vantage.HUMAN))  # they see power, and not whether a host lives
 
 
 class Confirmed(NamedTuple):
@@ -64,8 +66,8 @@ def confirmation(
             return Unconfirmed(f"{outcome.doubt.value}: {outcome.detail}")
         case Fenced():
             pass
-    if objection := judgement.objection(limits):
-        return Unconfirmed(objection)
+    if not judgement.dead - BLIND:
+        return Unconfirmed("nobody is left who would see a sign of life")
     if now - job.changed < limits.quiet:
         return Wait(job.changed + limits.quiet)
     readings = f"read off {len(outcome.readings)} times"

@@ -144,7 +144,7 @@ def signs_of_life(
         one
         for one in statements.get(host, {}).values()
         if one.says is Says.ALIVE
-        and one.time > since
+        and one.time >= since
         and one.reporter in witnesses
         and witnesses[one.reporter].watches(host)
     ]

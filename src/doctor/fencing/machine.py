@@ -63,6 +63,7 @@ TRANSITIONS: Mapping[tuple[FenceState, Trigger], FenceState] = {
     (S.CONTRADICTED, T.NEXT_LEVEL): S.ATTEMPT,
     (S.CONTRADICTED, T.GIVE_UP): S.NEEDS_HUMAN,
     (S.EXHAUSTED, T.GIVE_UP): S.NEEDS_HUMAN,
+    (S.NEEDS_HUMAN, T.ALIVE): S.CANCELLED,  # only if no command was ever given
     (S.NEEDS_HUMAN, T.VOUCH): S.FENCED,
     (S.NEEDS_HUMAN, T.RETRY): S.SUSPECT,
     (S.NEEDS_HUMAN, T.RETURN): S.UNFENCING,
@@ -107,7 +108,6 @@ def suspected(
         since=now,
         changed=now,
         epoch=epoch,
-        cut=None if before is None else before.cut,
         fences=fences,
     )
 
@@ -119,7 +119,7 @@ def moved(job: FenceJob, trigger: Trigger, *, epoch: int, now: datetime, **chang
         LookupError: there is no such way; whoever wanted it has not looked.
     """
     state = TRANSITIONS.get((job.state, trigger))
-    if state is None:
+    if state is None or (state is S.CANCELLED and job.cut is not None):
         raise LookupError(f"{job.host} is {job.state}: {trigger} leads nowhere from there")
     now = max(now, job.changed)  # the wall clock may have been set back
     moved = replace(job, state=state, revision=job.revision + 1, epoch=epoch, changed=now)
@@ -131,6 +131,8 @@ def moved(job: FenceJob, trigger: Trigger, *, epoch: int, now: datetime, **chang
         moved = replace(moved, level=0, since=now, words=())
     if state is S.ATTEMPT:
         moved = replace(moved, cut=now)
+    elif state is S.FENCED:
+        moved = replace(moved, fenced=now)
     return replace(moved, **changes)
 
 

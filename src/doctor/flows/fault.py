@@ -22,6 +22,7 @@ from doctor.flows.agenda import Agenda
 from doctor.flows.conclusion import Conclusions
 from doctor.flows.correction import concerned
 from doctor.flows.delivery import DeliveryFlow
+from doctor.flows.hearsay import hear
 from doctor.flows.judgement import OWN, Judgement
 from doctor.flows.memory import Expected, Key
 from doctor.flows.notices import Notices
@@ -43,7 +44,7 @@ from doctor.model.event import EventBatch, RawEvent
 from doctor.model.map_news import MapDelta
 from doctor.model.resource import Isolation
 from doctor.model.resource_map import OwnersBefore, ResourceMap
-from doctor.ports.store import Memo
+from doctor.ports.store import FenceChange, Memo
 
 LET_GO = "let go of what no rule stands behind"
 
@@ -67,14 +68,15 @@ class Accepted(NamedTuple):
     news: list[bool]
 
 
-OnSettled = Callable[[Iterable[str]], None]
+OnSettled = Callable[[Sequence[str]], None]
+OnHeard = Callable[[Sequence[str]], None]
 
 
 class FaultFlow:
     """Takes raw events; what they mean is kept and told.
 
     ``on_settled`` hears which resources are otherwise than before, once that is kept and on its way to those who are
-    told.
+    told; ``on_heard`` of which hosts somebody has said whether they live.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class FaultFlow:
         self._clock = clock
         self._agenda = agenda
         self.on_settled: OnSettled = lambda resource_ids: None
+        self.on_heard: OnHeard = lambda hosts: None
         self._judgement = Judgement(situation, clock, agenda, self._calm, self._silence, self._lull)
         self._notices = Notices(situation)
         self._settlement = Settlement(situation, clock, self._notices)
@@ -137,7 +140,7 @@ class FaultFlow:
         """Judge the events of one report that are news."""
         situation = self._situation
         is_news, rules_for = situation.intake.is_news, situation.selector.rules_for
-        step.accepted = report.received
+        step.accepted, step.reporter = report.received, report.source
         ids = stable_ids("event", [event.identity for event in report.events])
         news = []
         for event, event_id in zip(report.events, ids, strict=True):
@@ -165,6 +168,7 @@ class FaultFlow:
         zone_id = getattr(situation.resources.find(event.resource), "zone_id", None)
         verdict = situation.selector.select(event, zone_id)
         raised = verdict if isinstance(verdict, Raise) else None
+        hear(situation, event, verdict, step)
         match verdict:
             case Raise():
                 self._raise(event, event_id, verdict, step)
@@ -274,7 +278,9 @@ class FaultFlow:
                 self._timelines.stamp(fault_key, Checkpoint.RESOLVED, saved)
         self._delivery.dispatch(step.change.notifications)
         if step.transitions:
-            self.on_settled(_settled(step.transitions))
+            self.on_settled(list(_settled(step.transitions)))
+        if step.heard:
+            self.on_heard(list(step.heard))
 
     # --- what no event brings about ---
 
@@ -379,20 +385,29 @@ class FaultFlow:
             body = msgspec.json.encode(event)
             self._take(Reported([event], source=OWN, body=body, received=step.now), step)
 
-    async def isolation_changed(self, host: str, isolation: Isolation) -> None:
-        """Take over how far the isolation of a faulty host got, and tell those who waited for it.
+    async def isolation_changed(
+        self, host: str, isolation: Isolation, *, fencing: FenceChange | None = None
+    ) -> None:
+        """Take over how far the isolation of a faulty host got: a change of its alarms, and of those of its machines.
 
-        Whoever fences says so here; as long as nobody does a dead host stays `pending`.
+        It is kept together with ``fencing``, the step of the machine that brought it about. Who waited for it is told
+        now; as long as nobody says anything a dead host stays `pending`.
 
         Raises:
             StoreError: nothing was kept; say it again.
         """
-        await self._by_itself(lambda step: self._isolate(host, isolation, step))
+        await self._by_itself(lambda step: self._isolate(host, isolation, fencing, step))
         self.on_settled((host,))
 
-    def _isolate(self, host: str, isolation: Isolation, step: Step) -> None:
-        self._situation.isolations[host] = isolation
-        step.change.memos.append(Memo(kind=ISOLATION_MEMO, key=host, record=isolation.encode()))
+    def _isolate(self, host: str, isolation: Isolation, fencing: FenceChange | None, step: Step) -> None:
+        situation = self._situation
+        step.change.fencing = fencing
+        before = situation.isolations.get(host, Isolation.PENDING)
+        if situation.book.state_of(host).is_out:
+            situation.isolations[host] = isolation
+            step.change.memos.append(Memo(kind=ISOLATION_MEMO, key=host, record=isolation.encode()))
+        if isolation is not before:
+            self._settlement.retell(host, step)
         self._notices.of_isolation(step)
 
     async def replace_map(self, resources: ResourceMap, document: bytes) -> None:

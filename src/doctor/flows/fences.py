@@ -5,19 +5,21 @@ Whether a host is to be fenced is none of its business, and no brake is here: it
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from doctor.fencing.levels import judge
 from doctor.kit.clock import Clock
 from doctor.kit.deadline import Deadline
-from doctor.model.fence_plan import DeviceFacts, FencePlan, Level, Rule, Step
+from doctor.model.fence_plan import MANUAL, DeviceFacts, FencePlan, Level, Rule, Step
 from doctor.model.fencing import (
+    Cut,
     Doubt,
     Fenced,
     FenceOutcome,
     Identified,
     NotFenced,
     NotSwitched,
+    Reading,
     Seen,
     Supply,
     Switched,
@@ -29,6 +31,13 @@ from doctor.ports.fence import Fence
 READ_APART = 1.0  # seconds between the two readings that confirm
 
 Outcome = TypeVar("Outcome")
+
+
+class Sighting(NamedTuple):
+    """What one device read of a host."""
+
+    step: Step
+    reading: Reading
 
 
 class Fences:
@@ -77,6 +86,25 @@ class Fences:
             return refusal or await self.devices[step.device].on(step.plug, deadline)
 
         return await _side_by_side(level, take, lambda _: False)
+
+    async def look(self, plan: FencePlan, deadline: Deadline) -> list[Sighting]:
+        """Read what the devices of a host say of its power, and switch nothing; people are not asked."""
+
+        async def read(step: Step) -> Sighting:
+            mistaken = await self._mistaken(step, deadline)
+            if mistaken is not None:
+                return Sighting(step, Unknown(mistaken.doubt, mistaken.detail))
+            return Sighting(step, await self.devices[step.device].status(step.plug, deadline, fresh=True))
+
+        steps = dict.fromkeys(
+            step
+            for level in plan.levels
+            for step in level.steps
+            if self.facts[step.device].cuts is Cut.POWER
+            and self.facts[step.device].kind != MANUAL
+            and not self.facts[step.device].partial
+        )
+        return list(await asyncio.gather(*(read(step) for step in steps)))
 
     async def close(self) -> None:
         """Let go of all devices."""

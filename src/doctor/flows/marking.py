@@ -7,7 +7,7 @@ until it is done, through failures, clears and restarts [I-23].
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -61,12 +61,15 @@ class MarkingFlow:
         timelines: Timelines,
         clock: Clock,
         force_down: Mapping[str, ForceDown],
+        has_fence: Callable[[str], bool] = lambda host: False,
     ) -> None:
+        """``has_fence`` tells whether a host could be isolated: then its isolation is awaited."""
         self._situation = situation
         self._controllers = controllers
         self._timelines = timelines
         self._clock = clock
         self._force_down = force_down
+        self._has_fence = has_fence
         self.left: dict[Mark, str] = {}
         self._looked_at: dict[str, None] = {}
         self._waiting: set[str] = set()
@@ -172,7 +175,8 @@ class MarkingFlow:
         if resource is not None and resource.cloud is not None and resource.cloud in self._controllers:
             force_down = self._force_down[resource.cloud]
             state = situation.book.state_of(resource_id)
-            isolation = situation.isolations.get(resource_id, Isolation.NOT_REQUIRED)
+            unknown = Isolation.PENDING if self._has_fence(resource_id) else Isolation.NOT_REQUIRED
+            isolation = situation.isolations.get(resource_id, unknown)
             kinds = wanted(resource, state, isolation, force_down)
         news = []
         for kind in MarkKind:

@@ -14,6 +14,7 @@ import structlog
 
 from doctor.alarms import lifecycle
 from doctor.alarms.notes import AlarmNotes
+from doctor.fencing.book import FenceBook
 from doctor.flows.memory import Memory
 from doctor.flows.zone_memory import zone_book
 from doctor.inspector.intake import Intake
@@ -24,6 +25,7 @@ from doctor.model.alarm_book import AlarmBook
 from doctor.model.alarm_note import AlarmNote
 from doctor.model.capacity import Pool
 from doctor.model.errors import StoreError
+from doctor.model.fence_job import Statement, ZoneSetting
 from doctor.model.identity import Token
 from doctor.model.map_news import MapStatus, Phase
 from doctor.model.marking import Mark, MarkRecord
@@ -44,6 +46,8 @@ SETTING_MEMO = "setting"  # the kind of what the Administrator has set while Doc
 RESTRAINT_MEMO = "restraint"  # the kind of what subscriptions were not told yet, by subscription_id
 OPEN_MEMO = "unacknowledged"  # the kind of notifications that wait for an acknowledgement, by notification_id
 ISOLATION_MEMO = "isolation"  # the kind of how far the isolation of faulty hosts got, by resource_id
+STATEMENT_MEMO = "statement"  # the kind of what was said of the life of hosts, by host and reporter
+FENCE_ZONE_MEMO = "fence_zone"  # the kind of what Doctor may do in zones, by zone; of all by no name
 MEND_EVERY = 0.5
 
 
@@ -82,6 +86,7 @@ class Situation:
         self._public_url = public_url
         self.memory = Memory()
         self.zones = ZoneBook(self.fault_key)
+        self.fence_book = FenceBook()
         self.tokens: dict[str, Token] = {}
         self.secret = b""
         self.restraints: dict[str, Restraint] = {}
@@ -263,6 +268,7 @@ class Situation:
         self.memory = Memory(snapshot.memos, self.memory)
         self._recall_tellings(snapshot)
         self.zones = zone_book(snapshot.memos, self.fault_key)
+        self.fence_book = _fence_book(snapshot)
         self.intake = Intake()
         ids = snapshot.event_ids.hex()
         for start in range(0, len(ids), 32):
@@ -286,6 +292,19 @@ class Situation:
         self.restraints = {key: decode(record, type=Restraint) for key, record in restraints.items()}
         self.open = {key: decode(record, type=tuple[str, int]) for key, record in waiting.items()}
         self.isolations = {key: Isolation(record.decode()) for key, record in isolations.items()}
+
+
+def _fence_book(snapshot: Snapshot) -> FenceBook:
+    decode = msgspec.msgpack.decode
+    settings = snapshot.memos.get(FENCE_ZONE_MEMO, {})
+    return FenceBook(
+        snapshot.fence_jobs,
+        [decode(kept, type=Statement) for kept in snapshot.memos.get(STATEMENT_MEMO, {}).values()],
+        {zone: decode(kept, type=ZoneSetting) for zone, kept in settings.items()},
+        epoch=snapshot.fence_epoch,
+        authorised=snapshot.fences_authorised,
+        digest=snapshot.fence_digest,
+    )
 
 
 def _dashed(digits: str) -> str:

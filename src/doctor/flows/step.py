@@ -19,7 +19,8 @@ class Draft:
 class Step(Draft):
     """What one call to the fault flow decided: what to keep, when it was decided, and by whom if not by a Monitor.
 
-    ``accepted`` is when the report came of which it is just deciding, ``heeded`` how many of the faults to be kept the
+    ``accepted`` is when the report came of which it is just deciding, ``reporter`` whose it is; ``heard`` are the hosts of
+    which somebody has said whether they live, ``heeded`` is how many of the faults to be kept the
     zones around them have taken note of.
     """
 
@@ -27,6 +28,8 @@ class Step(Draft):
         super().__init__(now)
         self.accepted = now
         self.user = user
+        self.reporter = ""
+        self.heard: dict[str, None] = {}
         self.timelines: list[Timeline] = []
         self.cleared_faults: list[str] = []
         self.transitions: list[Transition] = []

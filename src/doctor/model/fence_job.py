@@ -84,6 +84,7 @@ class FenceJob(msgspec.Struct, frozen=True, kw_only=True):
     level: int = 0
     reason: str = ""
     cut: datetime | None = None
+    fenced: datetime | None = None
     fences: tuple[datetime, ...] = ()
     silent: tuple[str, ...] = ()
     evidence: tuple[Weighed, ...] = ()
@@ -116,14 +117,14 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FenceDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """What was decided of a host and what for: the audit log. ``previous`` and ``digest`` chain one to the next."""
+    """What was decided of a host, or with ``state`` None of a zone, and what for: the audit log. ``previous`` and ``digest`` chain one to the next."""
 
     host: str
     generation: int
     revision: int
     time: datetime
     decision: str
-    state: FenceState
+    state: FenceState | None
     reason: str
     user: str = ""
     evidence: tuple[Weighed, ...] = ()

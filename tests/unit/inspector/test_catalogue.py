@@ -67,6 +67,7 @@ SHIPPED_TYPES = [
     "monitor.silent",
     "consumer.unreachable",
     "fencing.unready",
+    "fencing.needs_human",
 ]
 
 # The rows of the annex: where, which type of event, which severities it has, which actions it asks for.
