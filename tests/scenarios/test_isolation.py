@@ -430,6 +430,10 @@ async def test_two_people_can_say_that_a_host_is_off() -> None:
             job = await one.desk.vouch("compute-1", typed="compute-1", by=by, account=account, reason=reason)
             return job.state
 
+        with pytest.raises(RejectedError) as early:
+            await vouch("alice", "token-a")
+        assert "may still be on its way" in early.value.flaws[0].detail
+        await asyncio.sleep(15)
         assert await vouch("alice", "token-a") is S.NEEDS_HUMAN
         for by, account in (("alice", "token-b"), ("bob", "token-a")):
             with pytest.raises(RejectedError):
@@ -471,6 +475,9 @@ async def test_what_was_cut_in_part_is_for_a_person_also_when_it_is_back() -> No
         await one.find()
         await asyncio.sleep(5)
         assert one.state() is S.NEEDS_HUMAN
+        with pytest.raises(RejectedError, match="may still be on its way to it: wait"):
+            await one.desk.retry("compute-1", user="alice", reason="look again")
+        await asyncio.sleep(15)
         await one.desk.retry("compute-1", user="alice", reason="look again")
         await one.until("compute-1", S.NEEDS_HUMAN)
         one.devices.bmc["compute-1"].mode = one.devices.pdu.mode = Mode.HONEST

@@ -7,7 +7,7 @@ command is given only in ATTEMPT and UNFENCING, each of them on record before th
 confirmation or by the word of persons, and by nothing else [I-16].
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -147,8 +147,20 @@ def begins_anew(job: FenceJob | None, fault_key: str) -> bool:
 
 
 def may_return_at(job: FenceJob, longest_command: timedelta) -> datetime:
-    """Return when the opposite of a command may be given: no command of before can still be on its way [I-14]."""
+    """Return when the opposite of the last command may be given, or a person may vouch for its effect [I-14].
+
+    Until then a Doctor of before may still give it: a device asks nobody for his office.
+    """
     return job.changed if job.cut is None else job.cut + longest_command
+
+
+def silent_before(job: FenceJob, silent: Iterable[str]) -> tuple[str, ...]:
+    """Return the hosts that were silent before anything was done to this one.
+
+    What fell silent by an attempt stays suspicious when it is tried again: the first attempt may have cut off another one
+    [I-16].
+    """
+    return tuple(sorted(silent)) if job.cut is None else job.silent
 
 
 def _recent(times: tuple[datetime, ...], now: datetime) -> tuple[datetime, ...]:

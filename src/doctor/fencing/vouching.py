@@ -1,8 +1,10 @@
 """Whether the word of persons is enough to say that a host is off, where no device could."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from doctor.fencing.limits import Limits
+from doctor.fencing.machine import may_return_at
 from doctor.model.errors import Flaw
 from doctor.model.fence_job import FenceJob, Statement, Word
 
@@ -17,6 +19,9 @@ def flaws_of(job: FenceJob, typed: str, word: Word, life: Sequence[Statement], l
     for name, text in (("by", word.by), ("reason", word.reason)):
         if not text.strip() or not text.isprintable() or len(text) > MOST_TEXT:
             flaws.append(Flaw(f"/{name}", "required: one line of text"))
+    if (early := may_return_at(job, limits.longest_command) - word.time) > timedelta(0):
+        seconds = round(early.total_seconds()) + 1
+        flaws.append(Flaw("/host", f"a command may still be on its way to it: wait {seconds} s"))
     if life:
         flaws.append(Flaw("/host", f"{life[0].reporter} sees it alive: it is not off"))
     if limits.second_person:

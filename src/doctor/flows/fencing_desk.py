@@ -4,6 +4,7 @@ Each wish is kept with its name and reason in the log of decisions before it tak
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import NamedTuple
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from doctor.fencing.book import EVERYWHERE
 from doctor.fencing.brakes import Ruling
 from doctor.fencing.evidence import Judgement
-from doctor.fencing.machine import RESTING, TRANSITIONS, Trigger
+from doctor.fencing.machine import RESTING, TRANSITIONS, Trigger, may_return_at
 from doctor.fencing.vouching import flaws_of, is_enough
 from doctor.flows.isolation import IsolationFlow, LostOfficeError
 from doctor.flows.situation import FENCE_ZONE_MEMO, Situation
@@ -206,6 +207,10 @@ class FencingDesk:
         """
         job = self._job(name)
         self._check(job, Trigger.RETRY, "does not wait to be tried again")
+        early = may_return_at(job, self._isolation.limits.longest_command) - self._clock.now()
+        if early > timedelta(0):
+            wait = f"wait {round(early.total_seconds()) + 1} s"
+            raise RejectedError(f"a command may still be on its way to it: {wait}", reason=Reason.CONFLICT)
         return await self._move(job, Trigger.RETRY, reason or "tried again", user=user)
 
     async def give_back(self, name: str, *, user: str, reason: str) -> FenceJob:

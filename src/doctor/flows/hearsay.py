@@ -40,6 +40,8 @@ def hear(
         )
     )
     step.heard[host.id] = None
+    if statement.since != step.now:
+        return  # said before; after a restart it is as old as then, and whoever lives says it again
     key = SEPARATOR.join((statement.host, statement.reporter))
     step.change.memos.append(Memo(kind=STATEMENT_MEMO, key=key, record=_encode(statement)))
 

@@ -29,6 +29,7 @@ from doctor.fencing.machine import (
     may_return_at,
     moved,
     noted,
+    silent_before,
     suspected,
 )
 from doctor.flows.fault import FaultFlow
@@ -55,11 +56,9 @@ LOOK_PATIENCE = 3.0  # seconds for what devices say of the power of a suspected 
 LOOK_EVERY = 5.0
 SWEEP_EVERY = 5.0
 RARELY = 60.0
-RESTORE_PATIENCE = 60.0
 
 # As long as one of these holds nobody is called: somebody has said so, or the cause has an alarm of its own.
 PATIENT = frozenset(("mode", "hold", "storm", "cause", "self check", "start-up"))
-ON_THE_WAY = tuple(name for name in AGAIN if name != "evidence")
 
 Unfinished = Callable[[str], Sequence[str]]
 
@@ -292,7 +291,7 @@ class IsolationFlow:
             ruling=ruling,
             authorises=True,
             evidence=judgement.weighed,
-            silent=tuple(sorted(self.lookup.silent())),
+            silent=silent_before(job, self.lookup.silent()),
         )
         log.info("fencing.authorised", host=job.host, evidence=judgement.summary)
 
@@ -387,7 +386,7 @@ class IsolationFlow:
     async def _next_level(self, job: FenceJob, why: str) -> float:
         """Try the next way, inside the brakes [4.4]."""
         log.warning("fencing.level_failed", host=job.host, level=job.level + 1, reason=why)
-        ruling = self.ruling(job, ON_THE_WAY)
+        ruling = self.ruling(job, AGAIN)
         reason = f"level {job.level + 1}: {why}"
         if job.level + 1 >= len(self.lookup.levels(job.host)):
             await self.move(job, Trigger.NO_LEVEL_LEFT, reason)
@@ -477,14 +476,15 @@ class IsolationFlow:
         if left := self.unfinished(job.host):
             await self.move(job, Trigger.GIVE_UP, f"it may not come back yet: {left[0]}")
             return AT_ONCE
-        office = self.office
         trouble = []
-        for level in self.lookup.levels(job.host)[: job.level + 1] if job.cut is not None else ():
-            deadline = Deadline.after(RESTORE_PATIENCE, self._clock)
-            outcomes = await self._fences.restore(level, deadline)
-            if not all(isinstance(one, Switched) for one in outcomes):
-                trouble.append(trouble_of(outcomes))
-        log.info("fencing.given_back", host=job.host, office=office, trouble=trouble)
+        if job.cut is not None:
+            deadline = Deadline.after(self.limits.longest_command.total_seconds(), self._clock)
+            job = await self.note(job, "give back", job.reason, cut=self._clock.now())
+            for level in self.lookup.levels(job.host)[: job.level + 1]:
+                outcomes = await self._fences.restore(level, deadline)
+                if not all(isinstance(one, Switched) for one in outcomes):
+                    trouble.append(trouble_of(outcomes))
+        log.info("fencing.given_back", host=job.host, trouble=trouble)
         if trouble:
             await self.move(job, Trigger.GIVE_UP, f"it could not be given back: {'; '.join(trouble)}")
         else:

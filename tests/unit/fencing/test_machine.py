@@ -13,6 +13,7 @@ from doctor.fencing.machine import (
     may_return_at,
     moved,
     noted,
+    silent_before,
     suspected,
 )
 from doctor.model.fence_job import FenceJob, FenceState
@@ -162,3 +163,11 @@ def test_an_unknown_host_is_suspected() -> None:
 def test_a_retry_begins_from_the_start() -> None:
     given_up = moved(after(Trigger.GIVE_UP), Trigger.RETRY, epoch=1, now=START + 5 * SECOND)
     assert (given_up.state, given_up.level, given_up.since) == (FenceState.SUSPECT, 0, START + 5 * SECOND)
+
+
+def test_who_fell_silent_by_an_attempt_stays_suspicious() -> None:
+    """[I-16]"""
+    first = moved(job(), Trigger.AUTHORISE, epoch=1, now=START, silent=silent_before(job(), ["c2", "c1"]))
+    assert first.silent == ("c1", "c2")
+    begun = moved(first, Trigger.BEGIN, epoch=1, now=START)
+    assert silent_before(begun, ["c1", "c2", "c9"]) == ("c1", "c2")
