@@ -38,6 +38,7 @@ def accounts() -> None:
         "placement": ("placement", f"http://{IP}:{port('PLACEMENT', 8778)}"),
         "glance": ("image", f"http://{IP}:{port('GLANCE', 9292)}"),
         "neutron": ("network", f"http://{IP}:{port('NEUTRON', 9696)}"),
+        "cinder": ("volumev3", f"http://{IP}:{port('CINDER', 8776)}/v3/%(project_id)s"),
         "nova": ("compute", f"http://{IP}:{port('NOVA', 8774)}/v2.1"),
     }
     services = {one.name: one for one in identity.services()}

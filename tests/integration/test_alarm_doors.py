@@ -56,6 +56,7 @@ def alarm_of(door: Door, resource_id: str, state: str = "active") -> dict[str, A
     return found
 
 
+@pytest.mark.requirement("A4")
 def test_an_alarm_says_what_etsi_wants_to_know(door: Door) -> None:
     """IFA 005: the managed object, the kind of alarm of X.733, the times, whether it is acknowledged."""
     alarm = alarm_of(door, "vm-blue")

@@ -51,7 +51,7 @@ def failure_door() -> Iterator[tuple[str, "Queue[dict[str, Any]]"]]:
         server.server_close()
 
 
-@pytest.mark.requirement("C1")
+@pytest.mark.requirement("C1", "F2")
 def test_a_consumer_of_aodh_hears_of_its_own_machines(tmp_path: Path) -> None:
     """One alarm each, of none but its own; with ``clear: false`` nothing when the host is back."""
     with failure_door() as (url, came), RunningDoctor(tmp_path) as doctor:

@@ -39,6 +39,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return document
 
 
+@pytest.mark.requirement("C5", "C11")
 def test_everything_is_measured_and_nothing_is_lost(outcome: dict[str, Any]) -> None:
     assert outcome["complete"] is True
     assert outcome["errors"] == []

@@ -347,7 +347,7 @@ def test_how_to_be_told_is_kept_and_shown(door: Door) -> None:
     }
     assert shown["subscribe_filter"]["event"] == ["fault", "maintenance"]
     assert shown["waiting"] == {"held": 0, "unacknowledged": 0, "first_held": []}
-    assert door.ask("POST", "/v1/events", host_down_of("compute-1"))[0] == 202
+    assert door.ask("POST", "/v1/events", report_of("compute-1", "down"))[0] == 202
     waiting = door.ask("GET", path, token=token)[1]["waiting"]
     assert (waiting["held"], waiting["first_held"][0]["resource_id"]) == (1, "vm-1")
     assert waiting["first_held"][0]["isolation"] == "pending"
@@ -367,6 +367,7 @@ def test_how_to_be_told_is_kept_and_shown(door: Door) -> None:
     assert door.ask("GET", f"{path}/parked", token=token)[1] == {"items": [], "next": None}
     status, problem = door.ask("POST", f"{path}/replay", {"from": 1, "to": 1}, token=token)
     assert (status, problem["errors"][0]["pointer"]) == (422, "")
+    assert door.ask("POST", "/v1/events", report_of("compute-1", "up"))[0] == 202
 
 
 @pytest.mark.parametrize(
@@ -396,6 +397,6 @@ def test_there_is_an_end_to_endpoints(door: Door) -> None:
     assert (status, problem["errors"][0]["pointer"]) == (422, "/endpoints")
 
 
-def host_down_of(host: str) -> dict[str, Any]:
-    details = {"hostname": host, "status": "down", "source": "policy-test"}
+def report_of(host: str, status: str) -> dict[str, Any]:
+    details = {"hostname": host, "status": status, "source": "policy-test"}
     return {"event": {"time": "2026-03-04T05:06:07Z", "type": "compute.host.down", "details": details}}

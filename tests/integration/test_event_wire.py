@@ -87,6 +87,7 @@ def test_a_connection_is_used_again(doctor: RunningDoctor, wire: socket.socket) 
         assert accepted(answers.next())
 
 
+@pytest.mark.requirement("C11")
 def test_pipelined_reports_are_answered_in_their_order(doctor: RunningDoctor, wire: socket.socket) -> None:
     """The first takes the short way and the others the common one: they are answered the same."""
     bad = head(doctor, "content-length: 2") + b"{}"

@@ -226,6 +226,7 @@ def test_a_user_without_a_role_here_is_told_what_he_has(doors: Doors) -> None:
     assert "reader in p-red" in problem["detail"]
 
 
+@pytest.mark.requirement("F12")
 def test_a_monitor_of_the_cloud_reports_by_all_event_doors(doors: Doors) -> None:
     """Its events are its own: the name of the user is their source."""
     probe = {"x_auth_token": "of-probe"}

@@ -52,7 +52,8 @@ EVENTS = [
 
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    with RunningDoctor(tmp_path_factory.mktemp("queries")) as doctor:
+    patient = {"1": {"detection": 1, "recovery": 100_000}}  # no alarm of the level while the tests run
+    with RunningDoctor(tmp_path_factory.mktemp("queries"), service_availability_levels=patient) as doctor:
         door = Door(doctor)
         assert door.ask("PUT", "/v1/resource-map", RESOURCES)[0] == 200
         for time, kind, where, status in EVENTS:
@@ -84,6 +85,30 @@ DOWN_1, DOWN_VOL = ("vm-1", "host down"), ("vol-1", "host down")
 POWER_2, ERROR_2 = ("vm-2", "power degraded"), ("vm-2", "instance error")
 POWER_4 = ("vm-4", "power degraded")
 OF_RED = [DOWN_1, ERROR_2, POWER_2, DOWN_VOL]
+
+
+@pytest.mark.requirement("D5")
+def test_who_subscribes_reads_how_things_are(door: Door) -> None:
+    """[D 5.2.1 step 2] The named resources in any case; without names all that are not normal."""
+    red = door.token(Role.CONSUMER, "red")
+
+    def shown(asked: dict[str, Any]) -> dict[str, tuple[str, list[str]]]:
+        status, made = door.ask("POST", "/v1/subscriptions", {"subscribe_filter": asked}, token=red)
+        assert status == 201, made
+        door.ask("DELETE", f"/v1/subscriptions/{made['subscription_id']}", token=red)
+        return {
+            one["virtual_resource_id"]: (
+                one["virtual_resource_state"],
+                sorted(f"{fault['fault_type']} {fault['alarm_state']}" for fault in one["faults"]),
+            )
+            for one in made["virtual_resource_info"]
+        }
+
+    assert shown({"virtual_resource_id": ["vm-2"]}) == {
+        "vm-2": ("error", ["instance error raised", "power degraded raised"])
+    }
+    assert shown({}).keys() == {"vm-1", "vm-2", "vol-1"}
+
 
 FAULTS = [
     pytest.param("", "red", OF_RED, id="mine"),
@@ -172,6 +197,7 @@ REFUSED = [
     ("/v1/faults?min_severity=purple", ["/min_severity"]),
     ("/v1/virtual-resources?host=compute-1", ["/host"]),
     ("/v1/virtual-resources?host_status=SIDEWAYS", ["/host_status/0"]),
+    (f"/v1/alarms?resource_id={','.join(map(str, range(1001)))}", ["/resource_id"]),
 ]
 
 
@@ -220,7 +246,7 @@ PHYSICAL = [
 ]
 
 
-@pytest.mark.requirement("D14", "D23", "D27", "D28", "D38")
+@pytest.mark.requirement("D14", "D23", "D27", "D28", "D38", "G31")
 @pytest.mark.parametrize(("query", "found"), PHYSICAL)
 def test_physical_resources_are_found(door: Door, query: str, found: list[str]) -> None:
     """StateQueryFilterClass [D 5.4]; the answer has versions and update status."""

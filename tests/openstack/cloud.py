@@ -2,10 +2,11 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -36,6 +37,17 @@ async def until(check: Callable[[], Awaitable[Any]], *, within: float = PATIENCE
 def host(verb: str, name: str) -> None:
     """Let a fake host fail, or come back."""
     subprocess.run([TESTBED / "host", verb, name], check=True, capture_output=True)
+
+
+@contextmanager
+def stopped(service: str) -> Iterator[None]:
+    """Stop a service of the control plane in the middle of whatever it does, for a while: it answers nobody."""
+    pid = int((STATE / "run" / f"{service}.pid").read_text().split()[0])
+    os.killpg(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.killpg(pid, signal.SIGCONT)
 
 
 class Cloud:
@@ -76,7 +88,8 @@ class Cloud:
     async def ask(self, method: str, service: str, path: str, body: Json = None, *, ok: bool = True) -> Json:
         """Make one request."""
         url = self._endpoints[service] + path
-        async with self._session.request(method, url, json=body, headers=VERSION) as answer:
+        version = VERSION if service == "compute" else {}
+        async with self._session.request(method, url, json=body, headers=version) as answer:
             text = await answer.text()
             assert not ok or answer.status < 400, f"{method} {url}: {answer.status} {text}"
             return await answer.json() if answer.content_type == "application/json" and text else None
@@ -88,10 +101,12 @@ class Cloud:
         answer = await self.ask("GET", "compute", "/os-services?binary=nova-compute")
         return {one["host"]: one for one in answer["services"]}
 
-    async def set_service(self, name: str, **values: Json) -> None:
-        """Change a compute service, as an administrator by hand."""
+    async def set_service(self, name: str, **values: Json) -> float:
+        """Change a compute service, as an administrator by hand; returns when."""
         service = (await self.services())[name]
+        begun = time.monotonic()
         await self.ask("PUT", "compute", f"/os-services/{service['id']}", values)
+        return begun
 
     async def mend(self) -> None:
         """Let all be as after `up`: hosts run, up and enabled; servers active, with a data plane."""
@@ -208,6 +223,29 @@ class Cloud:
         """Set the data plane status of a port, as an administrator by hand."""
         await self.ask("PUT", "network", f"/v2.0/ports/{port_id}", {"port": {"data_plane_status": status}})
 
+    # --- volumes ---
+
+    @asynccontextmanager
+    async def volume(self, owner: "Cloud") -> AsyncIterator[str]:
+        """Give a volume of this owner; nothing is behind it."""
+        made = await owner.ask("POST", "volumev3", "/volumes", {"volume": {"size": 1, "name": "disk"}})
+        volume_id: str = made["volume"]["id"]
+        await self.set_volume(volume_id, "available")
+        try:
+            yield volume_id
+        finally:
+            await self.set_volume(volume_id, "available")
+            await owner.ask("DELETE", "volumev3", f"/volumes/{volume_id}")
+
+    async def set_volume(self, volume_id: str, status: str) -> None:
+        """Set the status of a volume, as an administrator by hand."""
+        body = {"os-reset_status": {"status": status}}
+        await self.ask("POST", "volumev3", f"/volumes/{volume_id}/action", body)
+
+    async def volume_status(self, volume_id: str) -> str:
+        """Return the status of a volume."""
+        return str((await self.ask("GET", "volumev3", f"/volumes/{volume_id}"))["volume"]["status"])
+
 
 def _is_alive(name: str) -> bool:
     listed = subprocess.run([TESTBED / "host", "list"], check=True, capture_output=True, text=True).stdout
@@ -242,12 +280,12 @@ class Doctor:
         found: list[Json] = (await self.ask("GET", path))["items"]
         return found
 
-    async def report(self, name: str, status: str = "down") -> float:
-        """Report that a host is down, or up; returns when."""
+    async def report(self, name: str, status: str = "down", event_type: str = "compute.host.down") -> float:
+        """Report that a host (or, by another event, something else) is down, or up; returns when."""
         now = time.time()
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f"{now % 1:.6f}"[1:] + "Z"
         details = {"hostname": name, "status": status, "source": "test"}
-        event = {"time": stamp, "type": "compute.host.down", "details": details}
+        event = {"time": stamp, "type": event_type, "details": details}
         await self.ask("POST", "/v1/events", {"event": event})
         return time.monotonic()
 

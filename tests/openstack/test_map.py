@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from doctor.testing.running import RunningDoctor
 from tests.openstack.cloud import Cloud, Doctor, until
 from tests.openstack.conftest import driver
@@ -15,6 +17,7 @@ async def shown(doctor: Doctor, resource_id: str) -> Any:
     return rows[0] if rows else None
 
 
+@pytest.mark.requirement("F15")
 async def test_a_server_comes_with_all_that_its_owner_said_of_it(cloud: Cloud, doctor: RunningDoctor) -> None:
     doctor.start()
     async with Doctor.at(doctor) as asked, Cloud.login("tenant-a") as tenant:

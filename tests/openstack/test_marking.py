@@ -17,7 +17,7 @@ async def a_host_with_servers(cloud: Cloud) -> tuple[str, list[str]]:
     return name, placed[name]
 
 
-@pytest.mark.requirement("B24", "C8", "C9", "C10", "C12")
+@pytest.mark.requirement("B24", "C8", "C9", "C10", "C12", "D1", "D2", "D46", "F13", "F16", "F20", "F24")
 async def test_a_failed_host_is_told_and_marked_and_comes_back(
     cloud: Cloud, owner: Owner, doctor: RunningDoctor
 ) -> None:
@@ -116,6 +116,7 @@ async def test_what_somebody_else_marked_is_respected(cloud: Cloud, doctor: Runn
         assert (await cloud.ports_on(name))[port["id"]] == "DOWN"
 
 
+@pytest.mark.requirement("F14")
 async def test_a_stopped_server_stays_as_it_is(cloud: Cloud, doctor: RunningDoctor) -> None:
     name, servers = await a_host_with_servers(cloud)
     await cloud.act(servers[0], "os-stop")

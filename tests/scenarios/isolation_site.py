@@ -104,8 +104,8 @@ class Site:
         self.fences = Fences(names, plans, clock)
         rules = FencingRules(limits or Limits(start_up=timedelta(0)), WITNESSES, excluded or {})
         self.isolation = IsolationFlow(self.situation, self.faults, self.fences, self.timelines, clock, rules)
-        self.faults.on_settled = self.isolation.settled
-        self.faults.on_heard = self.isolation.settled
+        self.faults.on_settled(self.isolation.settled)
+        self.faults.on_heard(self.isolation.heard)
         self.desk = FencingDesk(self.situation, self.isolation, clock)
         self.settled: list[tuple[str, Isolation]] = []
 

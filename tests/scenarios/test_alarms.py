@@ -296,6 +296,7 @@ def test_everybody_is_told_what_is_open_of_his_own() -> None:
 # --- history ---
 
 
+@pytest.mark.requirement("G29")
 def test_history_tells_who_was_told_and_who_was_not_and_why() -> None:
     """[HA 5.2] An owner reads of his own subscriptions, the Administrator of all whom the alarm concerns."""
     story = Scenario(small_nfvi(), policy=GRADED)
@@ -405,6 +406,7 @@ def test_history_knows_that_nobody_was_there_and_who_is_gone() -> None:
 # --- ageing ---
 
 
+@pytest.mark.requirement("G29")
 def test_ageing_forgets_what_is_over_with_its_notes_and_nothing_that_is_open() -> None:
     """[HA 5.2] By number here; the setting outlives the process."""
     story = Scenario(small_nfvi(), policy=GRADED)
@@ -419,14 +421,14 @@ def test_ageing_forgets_what_is_over_with_its_notes_and_nothing_that_is_open() -
     async def age() -> None:
         doctor = RunningFlows(story.store, story.channel, story.clock, story.resources, story.selector)
         await doctor.situation.load()
-        ageing = AgeingFlow(doctor.situation, story.clock, days=30)
+        ageing = AgeingFlow(doctor.situation, story.clock, doctor.silences, days=30)
         assert ageing.current.keep == dict.fromkeys(AGEING_SEVERITIES, Keep(days=30))
         await ageing.forget()
         assert len(doctor.situation.notes) == 2
         await ageing.apply({Severity.CRITICAL: Keep(count=0)}, user="root")
         again = RunningFlows(story.store, story.channel, story.clock, story.resources, story.selector)
         await again.situation.load()
-        ageing = AgeingFlow(again.situation, story.clock, days=30)
+        ageing = AgeingFlow(again.situation, story.clock, again.silences, days=30)
         assert ageing.current.keep[Severity.CRITICAL] == Keep(count=0)
         assert ageing.current.keep[Severity.MINOR] == Keep(days=30)
         await ageing.forget()

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doctor.inspector import correlation
+from doctor.inspector.catalogue import default_policy_text
 from doctor.model.resource import PhysicalResource, Relation, VirtualResource
 from doctor.model.resource_map import ResourceMap
 from doctor.testing.scenario import Scenario, down, host_down, host_up, switch_down, switch_up, up
@@ -90,6 +92,7 @@ def test_a_symptom_outlives_its_cause() -> None:
     ]
 
 
+@pytest.mark.requirement("C14")
 def test_only_who_is_hit_by_the_cause_hears_of_it() -> None:
     """[D 3.3.4] And each owner knows it by an id of his own."""
     story = Scenario(rack())
@@ -214,3 +217,27 @@ def test_a_switch_that_returns_lets_go_of_what_it_explained() -> None:
     story.at(3.0).push(switch_up("tor"))
     story.run()
     assert faults(story, "operator", "compute-1")[-1][:3] == ("host down", "changed", True)
+
+
+@pytest.mark.requirement("B11")
+def test_a_volume_that_is_lost_takes_the_machine_along_that_uses_it() -> None:
+    """[D 3.3.3] From one virtual resource to another, by a rule that the operator adds."""
+    rule = "  - {from: virtual storage, kind: attaches, state: error, to_state: error, severity: same}\n"
+    policy = default_policy_text().replace("propagate:\n", "propagate:\n" + rule, 1)
+    resources = ResourceMap(
+        [PhysicalResource(id="compute-1")],
+        [
+            VirtualResource(id="volume", type="virtual storage", owner="red"),
+            VirtualResource(id="user", host="compute-1", owner="red"),
+            VirtualResource(id="neighbour", host="compute-1", owner="red"),
+        ],
+        [Relation("volume", "attaches", "user")],
+    )
+    story = Scenario(resources, policy=policy)
+    story.at(0.0).subscribe("red", project="red")
+    story.at(1.0).push(down("compute.instance.error", "volume"))
+    story.at(2.0).push(up("compute.instance.error", "volume"))
+    red = story.want("red")
+    red.between(1.0, 1.5).gets("volume is error", "user is error")
+    red.between(2.0, 2.5).gets_clear("volume is normal", "user is normal")
+    story.play()

@@ -65,6 +65,7 @@ faults:
 """
 
 
+@pytest.mark.requirement("G4", "G8")
 def test_a_reading_has_to_be_bad_for_long_enough() -> None:
     """[HA 1.4] Half a minute above 80 degrees, by every reading."""
     story = story_by(HOT)
@@ -104,6 +105,54 @@ def test_a_doubt_survives_a_restart() -> None:
     assert told(story) == [(31.0, "fault", "too hot")]
 
 
+def measured(story: Scenario) -> list[Any]:
+    """Return what the operator was told of readings."""
+    return [
+        heard.message["physical_resource_info"][0]["faults"][0]["fault_details"]["measured"]
+        for heard in story.heard("operator")
+    ]
+
+
+@pytest.mark.requirement("D22", "G8")
+def test_the_alarm_says_what_was_measured_against_what_and_where_it_tends() -> None:
+    """[D 5.4, HA 1.4] Threshold, value, and the trend since it was first too hot, also after a restart."""
+    story = story_by(HOT)
+    story.at(1.0).push(reading(81, seen=1.0))
+    story.at(10.0).crash()
+    story.at(12.0).start()
+    story.at(20.0).push(reading(84, seen=20.0))
+    story.at(31.0).push(reading(83, seen=31.0))
+    story.run()
+    limits = {"above": 80.0, "clear_below": 75.0, "for": 30.0}
+    assert measured(story) == [
+        [{"detail": "celsius", "value": 83, **limits, "before": 81, "trend": "rising"}]
+    ]
+
+
+@pytest.mark.requirement("D22")
+def test_a_change_says_where_it_tends_since_it_was_told() -> None:
+    """[D 5.4] Of the threshold that is passed now; the first reading has no trend."""
+    story = story_by(
+        """
+faults:
+  - name: hot
+    when: {type: lab.temperature, details: {celsius: {above: 80}}}
+    fault_type: too hot
+    severity: major
+    state: normal
+    grades: [{when: {details: {celsius: {above: 95}}}, severity: critical}]
+"""
+    )
+    for second, celsius in ((1.0, 81), (2.0, 97), (3.0, 90)):
+        story.at(second).push(reading(celsius, seen=second))
+    story.run()
+    first = {"detail": "celsius", "value": 81, "above": 80.0}
+    worse = {"detail": "celsius", "value": 97, "above": 95.0, "before": 81, "trend": "rising"}
+    better = {"detail": "celsius", "value": 90, "above": 80.0, "before": 97, "trend": "falling"}
+    assert measured(story) == [[first], [worse], [better]]
+
+
+@pytest.mark.requirement("E30")
 def test_so_many_samples_in_a_row() -> None:
     """[HA 1.4]"""
     story = story_by("faults: [{name: host-down, when: {type: compute.host.down}, samples: 3}]")
@@ -116,6 +165,7 @@ def test_so_many_samples_in_a_row() -> None:
     assert told(story) == [(6.0, "fault", "host down")]
 
 
+@pytest.mark.requirement("E30")
 def test_so_many_monitors_have_to_agree() -> None:
     """[D 3.3.2] One that changes its mind counts no more, and one vote is one vote however often it is given."""
     story = story_by(
@@ -387,6 +437,7 @@ def beat(source: str, second: float) -> Report:
     return up("monitor.heartbeat", "", source=source, seen=second)
 
 
+@pytest.mark.requirement("E20")
 def test_a_monitor_that_falls_silent_is_a_fault() -> None:
     """[D 3.3.1] And it is over when it speaks again. Who never spoke is not missed."""
     story = story_by(HEARTBEAT)

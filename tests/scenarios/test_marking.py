@@ -1,33 +1,18 @@
 """The cloud says what is true, through failures, clears and restarts, and telling waits for none of it [I-23]."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
 
-from doctor.drivers.stores.memory import MemoryStore
-from doctor.flows.agenda import Agenda
-from doctor.flows.cloud import CloudFlow
-from doctor.flows.delivery import DeliveryFlow
-from doctor.flows.fault import FaultFlow, Reported
-from doctor.flows.marking import MarkingFlow
-from doctor.flows.policy import PolicyFlow
-from doctor.flows.situation import Situation
-from doctor.flows.timelines import Timelines
-from doctor.inspector.catalogue import default_catalogue
 from doctor.model.checkpoint import Checkpoint
-from doctor.model.errors import PermanentError, Reason, RejectedError, StoreError, TransientError
+from doctor.model.errors import PermanentError, Reason, RejectedError, TransientError
 from doctor.model.map_news import MapDelta, MapStatus, Phase
 from doctor.model.marking import ForceDown, Mark, MarkKind, MarkState, Standing
-from doctor.model.resource import PhysicalResource, VirtualResource
+from doctor.model.resource import Isolation, PhysicalResource
 from doctor.model.resource_map import ResourceMap
-from doctor.ports.store import Change
-from doctor.testing.channel import FakeChannel
-from doctor.testing.clock import LoopClock
-from doctor.testing.cloud import FakeCloud
-from doctor.testing.scenario import Report, host_down, host_up
+from doctor.testing.scenario import host_down, host_up
+from tests.scenarios.cloud_site import CONTENT, Site, machine
 
 pytestmark = pytest.mark.looptime
 
@@ -36,97 +21,6 @@ DISABLED = Mark(MarkKind.DISABLED, "compute-1")
 VM_1, VM_2 = Mark(MarkKind.SERVER_ERROR, "vm-1"), Mark(MarkKind.SERVER_ERROR, "vm-2")
 PORT = Mark(MarkKind.PORT_DOWN, "port-1")
 ALL = {DOWN: "down", DISABLED: "disabled", VM_1: "error", VM_2: "error", PORT: "down"}
-
-
-def machine(name: str, kind: str = "virtual machine", **more: object) -> VirtualResource:
-    return VirtualResource(
-        id=name,
-        type=kind,
-        owner="red",
-        cloud="cloud",
-        **{"host": "compute-1", "vim_state": "active"} | more,  # type: ignore[arg-type]
-    )
-
-
-CONTENT = MapDelta(
-    physical=(
-        PhysicalResource(id="compute-1", cloud="cloud", vim_state="enabled up"),
-        PhysicalResource(id="compute-2", cloud="cloud", vim_state="enabled up"),
-    ),
-    virtual=(
-        machine("vm-1", sal=2),
-        machine("vm-2", sal=1),
-        machine("port-1", "virtual NIC"),
-        machine("vm-9", host="compute-2"),
-    ),
-)
-
-
-class Store(MemoryStore):
-    """A store that can fail, and that is there after Doctor has died."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.is_full = False
-
-    async def commit(self, change: Change) -> None:
-        if self.is_full:
-            raise StoreError("no space left on device")
-        await super().commit(change)
-
-
-class Doctor:
-    """The flows of one process."""
-
-    def __init__(self, store: Store, cloud: FakeCloud, force_down: ForceDown) -> None:
-        clock = self.clock = LoopClock()
-        policies = PolicyFlow(default_catalogue(), clock)
-        self.situation = Situation(store, policies.default(), clouds=[cloud.name])
-        self.timelines = Timelines(store)
-        delivery = DeliveryFlow(store, FakeChannel(clock), clock, lambda *_: None)
-        self.faults = FaultFlow(self.situation, delivery, self.timelines, Agenda(clock), clock)
-        self.marks = MarkingFlow(
-            self.situation, {cloud.name: cloud}, self.timelines, clock, {cloud.name: force_down}
-        )
-        self.faults.on_settled = self.marks.settled
-        self.cloud = CloudFlow(self.situation, {cloud.name: cloud}, self.faults, self.marks, delivery, clock)
-
-    async def report(self, said: Report) -> None:
-        event = said.event(self.clock.monotonic())
-        await self.faults.accept([Reported([event], "test", b"{}", self.clock.now())])
-
-    def states(self) -> dict[Mark, MarkState]:
-        return {mark: record.state for mark, record in self.situation.marks.items()}
-
-
-class Site:
-    """A cloud, a store, and one Doctor after the other."""
-
-    def __init__(self, content: MapDelta | None = CONTENT, force_down: ForceDown = ForceDown.AUTO) -> None:
-        self.cloud = FakeCloud(content=content)
-        self.store = Store()
-        self.force_down = force_down
-        self.known = ResourceMap()
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[Doctor]:
-        doctor = Doctor(self.store, self.cloud, self.force_down)
-        doctor.situation.resources = self.known
-        await doctor.situation.load()
-        doctor.marks.resume()
-        works = (doctor.marks.run(), doctor.cloud.run(), doctor.situation.stay_ready())
-        tasks = [asyncio.create_task(work) for work in works]
-        try:
-            await asyncio.sleep(0.001)
-            yield doctor
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    def said(self) -> dict[Mark, str]:
-        """Return what was set in the cloud."""
-        return {mark: standing.state for mark, standing in self.cloud.standings.items()}
 
 
 @pytest.mark.requirement("B24", "C10")
@@ -156,6 +50,7 @@ async def test_the_host_comes_first_then_servers_of_the_highest_level() -> None:
     assert order.index(DISABLED) > order.index(DOWN)
 
 
+@pytest.mark.requirement("F5")
 async def test_when_all_is_marked_is_on_the_timeline() -> None:
     site = Site()
     site.cloud.delay = 0.1
@@ -170,6 +65,7 @@ async def test_when_all_is_marked_is_on_the_timeline() -> None:
     assert stamps[Checkpoint.RESOURCES_MARKED] >= stamps[Checkpoint.HOST_MARKED]
 
 
+@pytest.mark.requirement("F1")
 async def test_telling_does_not_wait_for_a_cloud_that_does_not_answer() -> None:
     site = Site()
     site.cloud.delay = 30.0
@@ -287,6 +183,23 @@ async def test_what_was_written_although_it_failed_is_taken_back_to_what_it_was(
         assert site.said()[VM_1] == "active"
 
 
+async def test_what_the_cloud_has_announced_is_taken_back_without_asking() -> None:
+    """Half as many calls. Of a host the cloud is asked all the same."""
+    site = Site()
+    async with site.running() as doctor:
+        await doctor.report(host_down("compute-1"))
+        await asyncio.sleep(1)
+        site.cloud.say(
+            MapDelta(virtual=(machine("vm-1", vim_state="error"), machine("vm-2", vim_state="error")))
+        )
+        await asyncio.sleep(1)
+        site.cloud.log.clear()
+        await doctor.report(host_up("compute-1"))
+        await asyncio.sleep(1)
+        assert {mark for verb, mark in site.cloud.log if verb == "read"} == {DOWN, DISABLED, PORT}
+        assert set(site.said().values()) == {"up", "enabled", "active"}
+
+
 @pytest.mark.requirement("C12")
 async def test_what_is_not_ours_is_left_as_it_is() -> None:
     site = Site()
@@ -308,7 +221,7 @@ async def test_what_is_not_ours_is_left_as_it_is() -> None:
         await doctor.report(host_up("compute-1"))
         await asyncio.sleep(5)
         assert site.said() == {DOWN: "up"}
-        assert doctor.marks.left == {}
+        assert set(doctor.marks.left) == {VM_1}  # the cloud's own word; its owner is told of that too
 
 
 async def test_what_somebody_changed_meanwhile_is_not_taken_back() -> None:
@@ -382,6 +295,37 @@ async def test_a_host_waits_for_its_isolation_where_the_operator_wants_it() -> N
         await asyncio.sleep(1)
         assert DOWN not in site.said()
         assert site.said()[DISABLED] == "disabled"
+
+
+@pytest.mark.parametrize(
+    ("fenced", "force_down", "is_forced"),
+    [
+        pytest.param(True, ForceDown.AUTO, False, id="somebody will say when it is isolated"),
+        pytest.param(True, ForceDown.IMMEDIATELY, True, id="at once, as the operator wants it"),
+        pytest.param(False, ForceDown.AUTO, True, id="nobody can isolate it"),
+    ],
+)
+async def test_a_host_with_a_fence_is_forced_down_when_it_is_isolated(
+    fenced: bool, force_down: ForceDown, is_forced: bool
+) -> None:
+    """Before that no new machines come there, and those on it are in error; another host has no fence [I-14]."""
+    site = Site(force_down=force_down, fenced=frozenset({"compute-1"} if fenced else ()))
+    async with site.running() as doctor:
+        await doctor.report(host_down("compute-1"))
+        await asyncio.sleep(1)
+        assert site.said().get(DOWN) == ("down" if is_forced else None)
+        assert site.said()[DISABLED] == "disabled"
+        assert site.said()[VM_1] == "error"
+        for isolation in (Isolation.PENDING, Isolation.FAILED):
+            await doctor.faults.isolation_changed("compute-1", isolation)
+            await asyncio.sleep(1)
+            assert site.said().get(DOWN) == ("down" if is_forced else None)
+        await doctor.faults.isolation_changed("compute-1", Isolation.ISOLATED)
+        await asyncio.sleep(1)
+        assert site.said() == ALL
+        await doctor.report(host_up("compute-1"))
+        await asyncio.sleep(1)
+        assert set(site.said().values()) == {"up", "enabled", "active"}
 
 
 async def test_other_hosts_and_their_servers_are_untouched() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,7 @@ def host(name: str, second: int, status: str = "down", **details: Any) -> dict[s
 # --- versions ---
 
 
+@pytest.mark.requirement("D1")
 async def test_each_policy_that_was_applied_stays_as_a_version(doors: Doors) -> None:
     assert (await doors.ask("PUT", POLICIES, MINOR)).json()["version"] == 1
     assert (await doors.ask("PUT", POLICIES, "version: 1", role=Role.OPERATOR)).json()["version"] == 2
@@ -248,7 +249,9 @@ async def test_a_dry_run_says_what_would_have_been_different_and_does_nothing(do
     assert changed["candidate"] == {
         **changed["current"],
         "perceived_severity": "minor",
+        "affected": {},  # it has no `propagate`
     }
+    assert changed["current"]["affected"] == {"error": 2}
     assert (only["kind"], only["event"], only["candidate"]) == (
         "only_current",
         "compute.memory.failure",
@@ -264,6 +267,30 @@ async def test_a_dry_run_says_what_would_have_been_different_and_does_nothing(do
     assert [one.partition(":")[0] for one in done["warnings"]] == ["/propagate"]
     assert (await doors.ask("GET", POLICIES)).json()["version"] == 0
     assert await doors.parts.store.load(recent_events=10) == before
+
+
+@pytest.mark.requirement("B7")
+async def test_what_the_time_alone_would_have_done_is_told_without_an_event(doors: Doors) -> None:
+    """A heartbeat that stayed away: ten seconds later, by the clock of then."""
+    beat = {"time": "2026-03-04T05:06:07Z", "type": "beat", "details": {"source": "zabbix"}}
+    batch = EventBatch(
+        received_time=doors.parts.clock.now() - timedelta(hours=1),
+        source="zabbix",
+        event_ids=b"",
+        body=msgspec.json.encode({"event": beat}),
+    )
+    read = RawEvent(time=datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC), type="beat", source="zabbix")
+    ids = stable_ids("event", [read.identity])
+    batch = msgspec.structs.replace(batch, event_ids=bytes.fromhex(ids[0].replace("-", "")))
+    await doors.parts.store.commit(Change(batches=[batch]))
+    done = await doors.try_out(
+        f"{default_policy_text()}\nabsence: [{{name: beat, expect: {{type: beat}}, every: PT10S}}]\n"
+    )
+    [difference] = done["differences"]
+    assert (difference["event_id"], difference["event_time"], difference["event"]) == (None, None, None)
+    assert (difference["kind"], difference["fault_type"]) == ("only_candidate", "monitor silent")
+    due = datetime.fromisoformat(difference["time"]) - batch.received_time
+    assert due == timedelta(seconds=10)
 
 
 async def test_the_policy_in_force_differs_in_nothing_from_itself(doors: Doors) -> None:
@@ -285,8 +312,10 @@ async def test_zones_that_would_have_failed_are_told(doctor_with_a_rack: Doors) 
     done = await doors.try_out(text % "ask")
     assert done["candidate"]["zones"] == [{"type": "rack", "asked": 1, "took_effect": 0, "over": 0}]
     assert {one["type"]: one["asked"] for one in done["current"]["zones"]} == {"chassis": 0, "rack": 0}
-    assert [(one["resource_id"], one["fault_type"], one["kind"]) for one in done["differences"]] == [
-        ("rack-1", "escalation to a zone", "only_candidate")
+    told = [(one["fault_type"], one["kind"]) for one in done["differences"] if one["resource_id"] == "rack-1"]
+    assert told == [
+        ("failure of a domain", "only_current"),  # the policy that ships says more: a storm
+        ("escalation to a zone", "only_candidate"),
     ]
     done = await doors.try_out(text % "automatic")
     assert done["candidate"]["zones"] == [{"type": "rack", "asked": 0, "took_effect": 1, "over": 0}]
@@ -383,7 +412,7 @@ async def test_no_more_differences_are_told_than_a_person_reads(
     doors: Doors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dry_run, "MOST_DIFFERENCES", 3)
-    await doors.report(*(host("compute-1", n, "up" if n % 2 else "down") for n in range(10)))
+    await doors.report(*(host(f"host-{n}", n) for n in range(5)))
     done = await doors.try_out(MINOR)
     assert (len(done["differences"]), done["counts"]["changed"]) == (3, 5)
 
@@ -393,13 +422,13 @@ async def test_events_are_taken_while_a_dry_run_is_under_way(
 ) -> None:
     """And another one has to wait for its end."""
     went_on = threading.Event()
-    take = dry_run.Rehearsal.take
+    take = dry_run.Comparison.take
 
-    def held(self: dry_run.Rehearsal, batches: Iterable[EventBatch], is_late: Callable[[], bool]) -> None:
+    def held(self: dry_run.Comparison, batches: Iterable[EventBatch], is_late: Callable[[], bool]) -> None:
         assert went_on.wait(60)
         take(self, batches, is_late)
 
-    monkeypatch.setattr(dry_run.Rehearsal, "take", held)
+    monkeypatch.setattr(dry_run.Comparison, "take", held)
     await doors.report(host("compute-1", 1))
     running = asyncio.create_task(doors.try_out(MINOR))
     await asyncio.sleep(0)

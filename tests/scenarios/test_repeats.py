@@ -58,7 +58,7 @@ def test_a_duplicate_within_one_request_is_known() -> None:
     assert answer.news == [True, False, False]
 
 
-@pytest.mark.requirement("A8")
+@pytest.mark.requirement("A8", "E30")
 def test_two_monitors_that_report_the_same_make_one_alarm() -> None:
     """[D 3.3.2] The second is a repeat; the end of one monitor's report is the end of the fault."""
     store = CountingStore()

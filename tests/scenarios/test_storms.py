@@ -2,6 +2,7 @@
 
 import pytest
 
+from doctor.model.map_news import MapDelta
 from doctor.model.resource import PhysicalResource, Relation, VirtualResource
 from doctor.model.resource_map import ResourceMap
 from doctor.testing.scenario import Scenario, down, host_down, host_up, switch_down, up
@@ -114,6 +115,37 @@ def test_a_suspicion_is_over_when_too_few_are_left() -> None:
     assert (4.0, "fault_cleared", "a-1", "suspected host fault") in faults(told)
 
 
+@pytest.mark.parametrize("by_delta", [True, False], ids=["a-machine-moved", "another-map"])
+def test_a_suspicion_is_over_when_the_map_does_not_bear_it_out_any_more(by_delta: bool) -> None:
+    """[I-24] One of three failing machines was elsewhere: two are too few."""
+    elsewhere = VirtualResource(id="a-1-vm-2", host="b-1", owner="blue")
+    told = story()
+    for second in (1.0, 2.0, 3.0):
+        told.at(second).push(down(INSTANCE, f"a-1-vm-{second:.0f}"))
+    if by_delta:
+        told.at(4.0).change(MapDelta(virtual=(elsewhere,)))
+    else:
+        before = site()
+        machines = [one for one in before.virtual.values() if one.id != elsewhere.id]
+        told.at(4.0).load(ResourceMap(before.physical.values(), [*machines, elsewhere], before.relations))
+    told.run()
+    after = [one for one in faults(told) if one[0] == 4.0]
+    assert (4.0, "fault_cleared", "a-1", "suspected host fault") in after
+    assert not [one for one in after if one[1] == "fault_cleared" and one[3] == "instance down"]
+
+
+def test_a_storm_is_over_when_the_map_does_not_bear_it_out_any_more() -> None:
+    """[I-24] The hosts are not behind this switch; after the time of calm it is no storm."""
+    told = story()
+    for second in (1.0, 1.5, 2.0):
+        told.at(second).push(host_down(f"a-{int(second * 2 - 1)}"))
+    before = site()
+    relations = [one for one in before.relations if one.dependent not in ("a-1", "a-2")]
+    told.at(10.0).load(ResourceMap(before.physical.values(), before.virtual.values(), relations))
+    told.run(until=100.0)
+    assert (70.0, "fault_cleared", "tor-a", "failure of a domain") in faults(told)
+
+
 def test_two_rules_that_suspect_the_same_end_it_once() -> None:
     """[I-5]"""
     again = SUSPECT.replace("suspect:\n", "").replace("{of", "{name: again, of")
@@ -149,6 +181,7 @@ def test_what_is_known_is_not_suspected() -> None:
 # --- storms ---
 
 
+@pytest.mark.requirement("C14")
 def test_many_hosts_of_a_domain_are_one_fault_of_it() -> None:
     """[I-11] The smallest domain that has them all in it; the root cause of each."""
     told = story()

@@ -13,7 +13,7 @@ from doctor.testing.scenario import Scenario, down, host_down, host_up, up
 from tests.scenarios.nfvi import FAULTS, crowded_nfvi, small_nfvi
 
 
-@pytest.mark.requirement("A1", "A9", "A10", "B13", "C1")
+@pytest.mark.requirement("A1", "A9", "A10", "B13", "C1", "D6")
 def test_the_owner_is_told_and_a_stranger_is_not() -> None:
     """[D 3.3.4] Only the owner of an affected machine is notified, and of nothing else."""
     story = Scenario(small_nfvi())
@@ -181,7 +181,7 @@ def test_another_policy_counts_anew_what_it_does_not_name() -> None:
     assert counted == {"tea.cold": 1}
 
 
-@pytest.mark.requirement("A7", "B7", "B8")
+@pytest.mark.requirement("A7", "B7", "B8", "D6")
 def test_what_the_operator_ignores_is_ignored() -> None:
     """[D 3.3.2] The failure policy selects."""
     policy = """
@@ -354,7 +354,7 @@ FILTERS = [
 ]
 
 
-@pytest.mark.requirement("B19", "D25")
+@pytest.mark.requirement("B19", "D6", "D25")
 @pytest.mark.parametrize(("asked", "told"), FILTERS)
 def test_filters(asked: SubscribeFilter, told: bool) -> None:
     """[D 5.4] SubscribeFilterClass: lists, of which an empty one restricts nothing."""

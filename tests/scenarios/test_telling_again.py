@@ -19,6 +19,7 @@ AWAY = Failed("connection refused")
 # --- acknowledge: explicit ---
 
 
+@pytest.mark.requirement("F2")
 def test_what_is_not_acknowledged_is_sent_again_until_it_is() -> None:
     """[design 5, I-4] Every 30 s at first, the same bytes under the same id."""
     story = Scenario(small_nfvi())

@@ -31,7 +31,7 @@ def timelines(story: Scenario) -> list[Timeline]:
     return found
 
 
-@pytest.mark.requirement("F4")
+@pytest.mark.requirement("F4", "F7")
 def test_every_station_is_stamped() -> None:
     """[D 3.3, profiler] T0 from what the monitor last saw, T5 when it is durable, T7 when the first consumer had it."""
     story = Scenario(small_nfvi(), store=FallibleStore(seconds=0.01))

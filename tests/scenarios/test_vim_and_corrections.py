@@ -23,7 +23,7 @@ def vim_down(service: str = "nova-api", *, status: str = "down") -> Report:
     )
 
 
-@pytest.mark.requirement("G24", "C18")
+@pytest.mark.requirement("C18", "G23", "G24")
 def test_a_failure_of_the_vim_is_told_to_everybody_who_asked_for_it() -> None:
     """[HA 5.2] What failed, what it means, since when, and its end; nothing of where it runs."""
     story = Scenario(small_nfvi())
@@ -74,6 +74,28 @@ def test_a_control_node_that_dies_is_of_the_vim() -> None:
     story.want("operator").between(1.0, 1.5).gets("control-1 is down")
     story.play()
     assert b"control-1" not in story.heard("red")[0].notification.body
+
+
+@pytest.mark.requirement("G30")
+def test_a_silent_agent_on_a_host_that_answers_is_no_dead_host() -> None:
+    """[HA 5.2] The compute node has failed as a part of the VIM: machines run on, and nobody has to be isolated."""
+    story = Scenario(small_nfvi())
+    story.at(0.0).subscribe("red", project="red", asked=BOTH)
+    story.at(0.0).subscribe("operator", project=None, asked=FAULTS)
+    silent = {"service": "nova-compute"}
+    story.at(1.0).push(down("vim.service.failure", "compute-1", details=silent))
+    story.want("red").between(1.0, 1.5).gets("vm-1 is normal (warning)")
+    story.want("red").between(1.0, 1.5).gets_vim("nova-compute is warning")
+    story.want("operator").between(1.0, 1.5).gets(
+        "compute-1 is normal (warning)", "vm-1 is normal (warning)", "vm-3 is normal (warning)"
+    )
+    story.at(60.0).push(host_down("compute-1"))
+    story.want("red").between(60.0, 60.5).gets("vm-1 is error")
+    story.want("operator").between(60.0, 60.5).gets("compute-1 is down", "vm-1 is error", "vm-3 is error")
+    story.play()
+    node, host = (heard.message["virtual_resource_info"][0] for heard in story.heard("operator"))
+    assert (node["host_status"], node["isolation"]) == ("UP", "not_required")
+    assert (host["host_status"], host["isolation"]) == ("UNKNOWN", "pending")
 
 
 def test_filters_hold_for_the_vim_too() -> None:

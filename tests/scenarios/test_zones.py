@@ -15,6 +15,7 @@ from doctor.model.escalation import EscalationState
 from doctor.model.fault import Severity
 from doctor.model.resource import PhysicalResource, Relation, VirtualResource
 from doctor.model.resource_map import ResourceMap
+from doctor.model.silence import Audience, SilenceMatcher
 from doctor.testing.clock import START
 from doctor.testing.scenario import Scenario, down, host_down, host_up, switch_down, switch_up, up
 from tests.scenarios.fallible_store import FallibleStore
@@ -538,7 +539,7 @@ def test_escalations_are_forgotten_with_their_faults() -> None:
     left: list[object] = []
 
     async def age() -> None:
-        ageing = AgeingFlow(told.doctor.situation, told.clock, days=30)
+        ageing = AgeingFlow(told.doctor.situation, told.clock, told.doctor.silences, days=30)
         await ageing.forget()
         left.append(len(told.doctor.situation.zones.escalations))
         await ageing.apply({Severity.CRITICAL: Keep(count=0)}, user="root")
@@ -572,3 +573,102 @@ def test_a_zone_that_is_no_more_in_the_map_has_nothing_to_escalate() -> None:
     told.run(until=100.0)
     assert found == [(EscalationState.AUTOMATIC, "", True)]
     assert of_zones(told, "red")[0] == (2.0, "fault", "vm-a-1", "failure of a zone")
+
+
+# --- planned work ---
+
+
+def silence(told: Scenario, second: float, until: float, *hosts: str, **said: Any) -> None:
+    told.at(second).silence(*hosts, until=until, **said)
+
+
+@pytest.mark.requirement("G53")
+@pytest.mark.parametrize(
+    ("asked", "has_failed"),
+    [
+        pytest.param({}, False, id="a-host-at-a-time"),
+        pytest.param({"audience": Audience.EVERYBODY}, False, id="for-everybody"),
+        pytest.param({"matcher": SilenceMatcher(resource_type=("host",))}, False, id="by-a-type"),
+        pytest.param({"matcher": SilenceMatcher(fault_type=("host d*",))}, False, id="by-a-fault"),
+        pytest.param({"matcher": SilenceMatcher(project=("red",))}, True, id="an-owners-alarms-only"),
+    ],
+)
+def test_planned_work_on_the_parts_of_a_zone_is_no_failure_of_it(
+    asked: dict[str, Any], has_failed: bool
+) -> None:
+    told = story(AUTOMATIC)
+    if "matcher" in asked:
+        silence(told, 0.5, 50.0, **asked)
+    else:
+        silence(told, 0.5, 50.0, "a-1", "a-2", **asked)
+    fail(told, *THREE)
+    told.run(until=58.0)
+    assert [one[1:3] for one in of_zones(told)] == [("fault", "rack-a")] * has_failed
+
+
+def test_what_an_owner_silences_of_his_own_counts_all_the_same() -> None:
+    """No tenant can keep the Administrator from seeing that a rack fails."""
+    told = story("  - {type: host, probation: PT60S, frequency: 2, escalate: automatic}\n")
+    silence(told, 0.5, 50.0, project="red", audience=Audience.PROJECT, everything=True)
+    for second in (1.0, 20.0):
+        told.at(second).push(down(INSTANCE, "vm-a-1", seen=second))
+        told.at(second + 5).push(up(INSTANCE, "vm-a-1", seen=second + 5))
+    told.run(until=30.0)
+    assert [one[1:3] for one in of_zones(told)] == [("fault", "a-1")]
+
+
+def test_what_began_as_planned_stays_so_and_what_began_before_stays_a_failure() -> None:
+    """Also when the silence has ended meanwhile, was ended early, and Doctor has been away."""
+    told = story(AUTOMATIC)
+    told.at(1.0).push(host_down("a-1", seen=1.0))
+    silence(told, 2.0, 100.0, "a-*", name="work")
+    told.at(3.0).push(host_down("a-2", seen=3.0))
+    told.at(10.0).end_silence("work")
+    told.at(11.0).crash()
+    told.at(12.0).start()
+    told.at(13.0).push(down("compute.host.down", "a-2", severity="minor", seen=13.0))
+    told.at(14.0).push(host_down("a-3", seen=14.0))
+    told.at(20.0).do(lambda: found.append(states(told)))
+    found: list[Any] = []
+    told.at(25.0).push(host_down("a-4", seen=25.0))
+    told.at(26.0).push(host_up("a-1", seen=26.0), host_down("a-1", seen=26.1))
+    told.run(until=30.0)
+    assert found == [[]]
+    assert [one[:3] for one in of_zones(told)] == [(25.0, "fault", "rack-a")]
+    assert details(told, "failure of a zone")["fault_details"]["parts"] == ["a-1", "a-3", "a-4"]
+
+
+def test_a_failure_on_top_of_planned_work_counts() -> None:
+    told = story("  - {type: rack, probation: PT60S, frequency: 1, escalate: automatic}\n")
+    silence(told, 0.5, 50.0, "a-1", matcher=SilenceMatcher(resource_id=("a-1",), fault_type=("host down",)))
+    told.at(1.0).push(host_down("a-1", seen=1.0))
+    told.at(5.0).push(down("compute.os.crash", "a-1", seen=5.0))
+    told.run(until=8.0)
+    assert [one[:3] for one in of_zones(told)] == [(5.0, "fault", "rack-a")]
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    long_lists(st.tuples(st.integers(1, 20), HOST_NAMES), 16),
+    st.sets(HOST_NAMES, max_size=3),
+    st.sampled_from([ASK, AUTOMATIC]),
+)
+def test_zones_take_planned_work_for_nothing_at_all(
+    changes: list[tuple[int, str]], planned: set[str], zones: str
+) -> None:
+    """Zones fail and are well again as if nobody had worked on anything."""
+    heard = []
+    for is_left_out in (False, True):
+        told = story(zones)
+        if planned:
+            told.at(0.5).silence(*sorted(planned), until=10_000.0)
+        second, is_down = 0.0, set[str]()
+        for gap, host in changes:
+            second += gap
+            if is_left_out and host in planned:
+                continue
+            told.at(second).push((host_up if host in is_down else host_down)(host, seen=second))
+            is_down ^= {host}
+        told.run(until=second + 200.0)
+        heard.append(of_zones(told))
+    assert heard[0] == heard[1]

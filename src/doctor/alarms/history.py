@@ -5,7 +5,7 @@ back out of that and of the record of its fault. Raising and clearing a fault, t
 nothing to keep.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from enum import StrEnum
 
@@ -13,13 +13,8 @@ import msgspec
 from msgspec.structs import replace
 
 from doctor.model.alarm import Alarm, AlarmedFault, Transition
-from doctor.model.fault import Severity
-from doctor.model.history import HistoryEntry, Shift, Standing
-
-
-def standing_of(alarm: Alarm) -> Standing:
-    """Return what can change of an alarm."""
-    return Standing(alarm.severity, alarm.resource_state, alarm.is_root_cause)
+from doctor.model.fault import Fault, Outcome, Prediction, Severity
+from doctor.model.history import HistoryEntry, Shift, Silenced, Standing, standing_of
 
 
 def entry_of(
@@ -43,7 +38,49 @@ def entry_of(
         shifts=shifts,
         ended=ended,
         user=user,
+        foreseen=before.fault.prediction if before.fault.prediction != fault.prediction else None,
     )
+
+
+def with_silences(
+    entries: list[HistoryEntry],
+    fault: Fault,
+    silenced: Iterable[Silenced],
+    *,
+    now: datetime,
+) -> None:
+    """Keep in the entries of a step who was not told of it. What left nothing to keep has an entry now."""
+    known = next(
+        (
+            index
+            for index, entry in enumerate(entries)
+            if entry.fault_key == fault.fault_key and entry.transition == fault.transition
+        ),
+        None,
+    )
+    if known is not None:
+        entries[known] = replace(entries[known], silenced=(*entries[known].silenced, *silenced))
+    else:
+        entries.append(
+            HistoryEntry(
+                fault_key=fault.fault_key, transition=fault.transition, time=now, silenced=tuple(silenced)
+            )
+        )
+
+
+def befores(entry: HistoryEntry | None, transition: Transition) -> dict[str, Standing]:
+    """Return how the alarms were that a step has changed, by alarm id."""
+    if entry is None:
+        return {}
+    known: dict[str, Standing] = {}
+    rest = None
+    for shift in entry.shifts:
+        if shift.alarm_ids is None:
+            rest = shift.before
+        else:
+            known.update(dict.fromkeys(shift.alarm_ids, shift.before))
+    found = ((alarm.alarm_id, known.get(alarm.alarm_id, rest)) for alarm in transition.changed)
+    return {alarm_id: before for alarm_id, before in found if before is not None}
 
 
 def _shifts(before: AlarmedFault, transition: Transition) -> tuple[Shift, ...]:
@@ -72,7 +109,7 @@ class MomentKind(StrEnum):
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
     """One step in the life of an alarm: ``alarm`` is what was told of it then, ``before`` what it was until then.
 
-    ``transition`` is the step of the fault.
+    ``transition`` is the step of the fault. ``prediction`` is what was foreseen then, if the fault had not happened.
     """
 
     kind: MomentKind
@@ -81,6 +118,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     alarm: Alarm
     before: Standing | None = None
     user: str = ""
+    prediction: Prediction | None = None
 
 
 def moments_of(record: AlarmedFault, alarm: Alarm, entries: Iterable[HistoryEntry]) -> list[Moment]:
@@ -128,7 +166,21 @@ def moments_of(record: AlarmedFault, alarm: Alarm, entries: Iterable[HistoryEntr
                 user=end.user if end else "",
             )
         )
-    return moments
+    return (
+        moments if fault.prediction is None else list(_with_predictions(moments, fault.prediction, entries))
+    )
+
+
+def _with_predictions(
+    moments: Iterable[Moment], last: Prediction, entries: Iterable[HistoryEntry]
+) -> Iterator[Moment]:
+    """Say at each moment what was foreseen: what the next step that changed it found, or what is foreseen in the end."""
+    steps = [(entry.transition, entry.foreseen) for entry in entries if entry.foreseen is not None]
+    for moment in moments:
+        seen = next((before for number, before in steps if number > moment.transition), last)
+        if moment.kind is not MomentKind.CLEARED:
+            seen = replace(seen, outcome=Outcome.EXPECTED)
+        yield replace(moment, prediction=seen)
 
 
 def _shift_of(alarm_id: str, entry: HistoryEntry) -> Shift | None:

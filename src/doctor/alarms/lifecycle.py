@@ -113,7 +113,9 @@ def withdrawn(record: AlarmedFault, *, now: datetime) -> Transition:
 
 def _owner(resource_id: str, resources: ResourceMap) -> str | None:
     machine = resources.virtual.get(resource_id)
-    return None if machine is None else machine.owner
+    if machine is not None:
+        return machine.owner
+    return None if resource_id in resources.physical else resources.vnf_owner(resource_id)
 
 
 def cleared(record: AlarmedFault, *, now: datetime) -> Transition:
@@ -149,14 +151,13 @@ def _new_alarms(
     for resource_id, alarm_id in zip(resource_ids, alarm_ids, strict=True):
         state, severity = reach[resource_id]
         machine = machine_of(resource_id)
+        project: str | None
         if machine is not None:
             resource_type, project = machine.type, machine.owner
         else:
             physical = resources.physical.get(resource_id)
-            resource_type, project = (
-                (physical.type if physical else fault.resource_type or UNKNOWN_TYPE),
-                None,
-            )
+            resource_type = physical.type if physical else fault.resource_type or UNKNOWN_TYPE
+            project = _owner(resource_id, resources)
         alarms.append(
             Alarm(
                 alarm_id,

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from doctor.model.alarm import Alarm
 from doctor.model.alarm_note import MOST_ACTS, MOST_COMMENTS, Act, ActKind, AlarmNote, Comment, Shelving
 from doctor.model.errors import Flaw, Reason, RejectedError
+from doctor.model.history import Standing, standing_of
 
 LONGEST_SHELVING = timedelta(days=366)
 
@@ -123,13 +124,14 @@ def unshelved(note: AlarmNote, *, user: str, now: datetime) -> AlarmNote:
     return _done(replace(note, shelving=None), act)
 
 
+def known_of(shelving: Shelving) -> Standing:
+    """Return how an alarm was when it was shelved, as its owner knows it."""
+    return Standing(shelving.severity, shelving.resource_state, shelving.is_root_cause)
+
+
 def has_moved(shelving: Shelving, alarm: Alarm) -> bool:
     """Tell whether an alarm is another one than its owner knew when it was shelved."""
-    return (alarm.severity, alarm.resource_state, alarm.is_root_cause) != (
-        shelving.severity,
-        shelving.resource_state,
-        shelving.is_root_cause,
-    )
+    return standing_of(alarm) != known_of(shelving)
 
 
 def _done(note: AlarmNote, act: Act) -> AlarmNote:

@@ -15,6 +15,7 @@ from doctor.api.wire.alarm import (
 from doctor.flows.alarm import AlarmFlow
 from doctor.flows.alarm_history import AlarmHistory
 from doctor.flows.alarm_list import AlarmListFlow
+from doctor.flows.silence import SilenceFlow
 from doctor.flows.situation import Situation
 from doctor.model.history import HistoryItem
 from doctor.model.identity import Identity
@@ -24,10 +25,16 @@ class AlarmLifeDoor:
     """The operations on one alarm."""
 
     def __init__(
-        self, situation: Situation, alarms: AlarmFlow, history: AlarmHistory, lists: AlarmListFlow
+        self,
+        situation: Situation,
+        alarms: AlarmFlow,
+        silences: SilenceFlow,
+        history: AlarmHistory,
+        lists: AlarmListFlow,
     ) -> None:
         self._situation = situation
         self._alarms = alarms
+        self._silences = silences
         self._history = history
         self._lists = lists
 
@@ -101,4 +108,5 @@ class AlarmLifeDoor:
     async def _shown(self, identity: Identity, alarm_id: str) -> AlarmOut:
         record, alarm = await self._alarms.find(identity, alarm_id)
         describer = self._situation.describer(identity.scope)
-        return alarm_out(record, alarm, describer, self._situation.notes.of(alarm_id))
+        silences = self._silences.over(record, alarm, identity.scope)
+        return alarm_out(record, alarm, describer, self._situation.notes.of(alarm_id), silences)

@@ -9,12 +9,13 @@ from typing import Generic, Literal, TypeVar
 import msgspec
 
 from doctor.api.operation import Answer, Call, operation
-from doctor.api.owned import Described, Owned, is_in, severity_floor
+from doctor.api.owned import Owned, Several, is_in, severity_floor
 from doctor.api.paging import Page, PageQuery, page_of, position_in
 from doctor.api.roles import READERS
 from doctor.api.sorting import in_chunks
 from doctor.api.wire.alarm import AlarmOut, AlarmSummary, Tally, alarm_out
 from doctor.flows.alarm import AlarmFlow
+from doctor.flows.silence import SilenceFlow
 from doctor.flows.situation import Situation
 from doctor.kit.times import in_utc
 from doctor.model.alarm import Alarm, AlarmedFault
@@ -33,18 +34,20 @@ Wanted = Callable[[AlarmedFault, Alarm], bool]
 class AlarmQuery(PageQuery, frozen=True, kw_only=True):
     """Which alarms: active ones unless asked otherwise; cleared ones come newest first.
 
-    `raised` and `changed` are active ones that did not or did change since. ``min_severity`` (a name or 0 to 5) is
+    `raised` and `changed` are active ones that did not or did change since; ``predicted`` ones have not happened yet. ``min_severity`` (a name or 0 to 5) is
     inclusive. With ``sort`` those of the past are sorted among the others; a minus is descending.
     """
 
     state: Literal["active", "raised", "changed", "cleared", "all"] = "active"
     min_severity: str | None = None
-    resource_id: list[Described] = []
-    fault_type: list[Described] = []
-    fault_id: list[Described] = []
-    probable_cause: list[Described] = []
+    resource_id: Several = frozenset()
+    fault_type: Several = frozenset()
+    fault_id: Several = frozenset()
+    probable_cause: Several = frozenset()
     ack_state: AckState | None = None
     shelved: bool | None = None
+    silenced: bool | None = None
+    predicted: bool | None = None
     event_start_time: datetime | None = None
     event_end_time: datetime | None = None
     sort: Literal["raised_time", "-raised_time", "severity", "-severity"] | None = None
@@ -53,9 +56,10 @@ class AlarmQuery(PageQuery, frozen=True, kw_only=True):
 class AlarmsDoor(Owned):
     """The operations on the list of alarms."""
 
-    def __init__(self, situation: Situation, alarms: AlarmFlow) -> None:
+    def __init__(self, situation: Situation, alarms: AlarmFlow, silences: SilenceFlow) -> None:
         super().__init__(situation)
         self._alarms = alarms
+        self._silences = silences
 
     @operation("GET", "/v1/alarms", tag="Alarms", roles=READERS)
     async def list_alarms(self, call: Call[None, AlarmQuery]) -> Answer[Page[AlarmOut]]:
@@ -84,9 +88,10 @@ class AlarmsDoor(Owned):
         scope, notes = call.identity.scope, self._situation.notes
         tally = Tally()
         async for records in in_chunks(self._open_to(scope)):
-            for alarm in (alarm for record in records for alarm in record.alarms.values()):
+            for record, alarm in ((one, alarm) for one in records for alarm in one.alarms.values()):
                 if scope is None or alarm.project == scope:
-                    tally.add(alarm, notes.of(alarm.alarm_id))
+                    is_silenced = bool(self._silences.over(record, alarm, scope))
+                    tally.add(alarm, notes.of(alarm.alarm_id), is_silenced=is_silenced)
         return Answer(tally.summary)
 
     @operation("GET", "/v1/alarms/{alarm_id}", tag="Alarms", roles=READERS)
@@ -96,12 +101,15 @@ class AlarmsDoor(Owned):
         return Answer(self._out(*found, self._situation.describer(call.identity.scope)))
 
     def _out(self, record: AlarmedFault, alarm: Alarm, describer: Describer) -> AlarmOut:
-        return alarm_out(record, alarm, describer, self._situation.notes.of(alarm.alarm_id))
+        note = self._situation.notes.of(alarm.alarm_id)
+        silences = self._silences.over(record, alarm, describer.viewer)
+        return alarm_out(record, alarm, describer, note, silences)
 
     def _test(self, query: AlarmQuery, scope: str | None) -> Wanted:
         """Return what tells whether an alarm is asked for."""
         floor = severity_floor(query.min_severity)
         note_of = self._situation.notes.of
+        over = self._silences.over
         asks_for_notes = query.ack_state is not None or query.shelved is not None
 
         def wanted(record: AlarmedFault, alarm: Alarm) -> bool:
@@ -114,9 +122,11 @@ class AlarmsDoor(Owned):
                 and is_in(fault.fault_type, query.fault_type)
                 and is_in(fault.probable_cause, query.probable_cause)
                 and is_in(alarm.fault_id, query.fault_id)
+                and query.predicted in (None, fault.prediction is not None)
                 and (query.event_start_time is None or fault.event_time >= in_utc(query.event_start_time))
                 and (query.event_end_time is None or fault.event_time <= in_utc(query.event_end_time))
                 and (not asks_for_notes or _has(note_of(alarm.alarm_id), alarm, query))
+                and (query.silenced is None or query.silenced is bool(over(record, alarm, scope)))
             )
 
         return wanted

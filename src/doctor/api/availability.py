@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from doctor.api.operation import Answer, Call, operation
-from doctor.api.owned import Described
+from doctor.api.owned import Several
 from doctor.api.paging import Page, PageQuery
 from doctor.api.roles import READERS
 from doctor.api.sorting import Key, Order, sorted_page
@@ -25,7 +25,7 @@ class AvailabilityQuery(PageQuery, frozen=True, kw_only=True):
 
     since: datetime | None = None
     until: datetime | None = None
-    group: list[Described] = []
+    group: Several = frozenset()
     owner: Annotated[str, msgspec.Meta(max_length=255)] | None = None
     breached: bool | None = None
     sort: Literal["owner", "-owner", "availability", "-availability", "failures", "-failures"] = "owner"
@@ -63,7 +63,7 @@ class AvailabilityDoor:
         if scope is not None and query.owner not in (None, scope):
             return Answer(Page([]))
         found = await self._availability.report(scope or query.owner, window)
-        rows = [_Numbered(f"{one.group or ''}\x1f{one.machine or ''}\x1f{one.owner}", one) for one in found]
+        rows = [_Numbered(one.vnf_id, one) for one in found]
 
         def wanted(row: _Numbered) -> bool:
             one = row.vnf

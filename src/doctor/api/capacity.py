@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from doctor.api.operation import Answer, Call, operation
-from doctor.api.owned import Described, is_in
+from doctor.api.owned import Several, is_in
 from doctor.api.paging import Page, PageQuery
 from doctor.api.roles import OVERSEERS
 from doctor.api.sorting import Key, Order, sorted_page
@@ -15,7 +15,7 @@ from doctor.model.capacity import ZoneCapacity
 class CapacityQuery(PageQuery, frozen=True, kw_only=True):
     """Which zones. Hosts without a zone have the zone null, which no name finds."""
 
-    zone_id: list[Described] = []
+    zone_id: Several = frozenset()
     sort: Literal["zone_id", "-zone_id"] = "zone_id"
 
 

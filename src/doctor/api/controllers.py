@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from doctor.api.operation import Answer, Call, operation
-from doctor.api.owned import Described, is_in
+from doctor.api.owned import Several, is_in
 from doctor.api.paging import Page, PageQuery
 from doctor.api.roles import OVERSEERS
 from doctor.api.sorting import Key, Order, sorted_page
@@ -67,7 +67,7 @@ class MarkQuery(PageQuery, frozen=True, kw_only=True):
 
     kind: list[MarkKind] = []
     state: list[MarkState] = []
-    resource_id: list[Described] = []
+    resource_id: Several = frozenset()
     sort: MarkSort = "resource_id"
 
 

@@ -30,8 +30,10 @@ from doctor.api.physical_resources import PhysicalResourcesDoor
 from doctor.api.policies import Policies
 from doctor.api.resource_map import ResourceMapDoor
 from doctor.api.roles import REPORTERS
+from doctor.api.silences import SilencesDoor
 from doctor.api.southbound import App, EventsAnswer, SouthboundDoor
 from doctor.api.subscriptions import SubscriptionsDoor
+from doctor.api.vantages import VantagesDoor
 from doctor.api.virtual_resources import VirtualResourcesDoor
 from doctor.api.wire.event import AnyEvents
 from doctor.api.wire.journal import recorded_events
@@ -50,13 +52,15 @@ from doctor.flows.fences import Fences
 from doctor.flows.fencing_desk import FencingDesk
 from doctor.flows.grants import GrantFlow
 from doctor.flows.marking import MarkingFlow
+from doctor.flows.overlay import Overlay
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.replay import ReplayFlow
+from doctor.flows.silence import SilenceFlow
 from doctor.flows.situation import Situation
 from doctor.flows.subscription import SubscriptionFlow
 from doctor.flows.timelines import Timelines
 from doctor.flows.tokens import TokenFlow
-from doctor.inspector.replay import Recorded
+from doctor.inspector.firing import Recorded
 from doctor.kit.clock import Clock
 from doctor.model.errors import StoreError, TransientError
 from doctor.model.event import EventBatch
@@ -173,6 +177,8 @@ def all_operations() -> tuple[Operation, ...]:
         AlarmLifeDoor,
         EscalationsDoor,
         AgeingDoor,
+        SilencesDoor,
+        VantagesDoor,
         VirtualResourcesDoor,
         PhysicalResourcesDoor,
         ResourceMapDoor,
@@ -207,10 +213,12 @@ def make_doors(
     policies: PolicyFlow,
     alarms: AlarmFlow,
     ageing: AgeingFlow,
+    silences: SilenceFlow,
     fences: Fences,
     fence_readiness: FenceReadiness,
     fencing_desk: FencingDesk,
     marks: MarkingFlow,
+    overlay: Overlay,
     clock: Clock,
     levels: Levels = SHIPPED,
     anonymous_from: Sequence[IPv4Network | IPv6Network],
@@ -230,18 +238,21 @@ def make_doors(
             NotificationsDoor(situation, delivery, subscriptions, timelines, clock),
             DeliveriesDoor(situation, subscriptions, acknowledgements, replays),
             FaultsDoor(situation),
-            AlarmsDoor(situation, alarms),
+            AlarmsDoor(situation, alarms, silences),
             AlarmLifeDoor(
                 situation,
                 alarms,
+                silences,
                 AlarmHistory(situation, timelines),
                 AlarmListFlow(situation, delivery, clock),
             ),
             EscalationsDoor(EscalationFlow(situation, faults)),
             AgeingDoor(ageing),
+            SilencesDoor(situation, silences, clock),
+            VantagesDoor(faults.lookout),
             VirtualResourcesDoor(situation),
             PhysicalResourcesDoor(situation),
-            ResourceMapDoor(situation, faults),
+            ResourceMapDoor(situation, faults, overlay),
             ControllersDoor(situation, marks, clock),
             CapacityDoor(situation),
             AvailabilityDoor(AvailabilityFlow(situation, levels), clock),

@@ -8,7 +8,7 @@ import msgspec
 
 from doctor.api.history import PastAlarm, PastPosition, past_alarms
 from doctor.api.operation import Answer, Call, operation
-from doctor.api.owned import Described, Owned, administrators_only, ids_named, info_of, is_in, severity_floor
+from doctor.api.owned import Owned, Several, administrators_only, ids_named, info_of, is_in, severity_floor
 from doctor.api.paging import Page, PageQuery, page_of, position_in
 from doctor.api.roles import READERS
 from doctor.api.sorting import Key, Order, microseconds, sorted_page
@@ -36,18 +36,21 @@ FaultSort = Literal[
 class FaultQuery(PageQuery, frozen=True, kw_only=True):
     """FaultQueryFilterClass [D 5.4]. ``min_severity`` (a name or 0 to 5) is inclusive, as are both times.
 
+    ``predicted`` true finds faults that have not happened yet, false those that have.
+
     ``physical_resource_id`` and ``zone_id`` are for the Administrator. ``sort`` goes with active faults, by the worst
     severity or the latest event on a resource, say; those of the past come as they ended, the last first.
     """
 
-    virtual_resource_type: list[Described] = []
-    virtual_resource_id: list[Described] = []
-    physical_resource_id: list[Described] = []
-    zone_id: list[Described] = []
-    fault_type: list[Described] = []
-    fault_id: list[Described] = []
-    probable_cause: list[Described] = []
+    virtual_resource_type: Several = frozenset()
+    virtual_resource_id: Several = frozenset()
+    physical_resource_id: Several = frozenset()
+    zone_id: Several = frozenset()
+    fault_type: Several = frozenset()
+    fault_id: Several = frozenset()
+    probable_cause: Several = frozenset()
     min_severity: str | None = None
+    predicted: bool | None = None
     event_start_time: datetime | None = None
     event_end_time: datetime | None = None
     state: Literal["active", "cleared", "all"] = "active"
@@ -170,6 +173,7 @@ class _AlarmTest:
             and is_in(alarm.resource_type, query.virtual_resource_type)
             and is_in(fault.fault_type, query.fault_type)
             and is_in(fault.probable_cause, query.probable_cause)
+            and query.predicted in (None, fault.prediction is not None)
             and (not query.fault_id or alarm.fault_id in query.fault_id or self._is_mine(fault.fault_key))
             and (query.event_start_time is None or fault.event_time >= in_utc(query.event_start_time))
             and (query.event_end_time is None or fault.event_time <= in_utc(query.event_end_time))

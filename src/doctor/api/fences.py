@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from doctor.api.operation import Answer, Call, operation
-from doctor.api.owned import Described, is_in
+from doctor.api.owned import Several, is_in
 from doctor.api.paging import Page, PageQuery
 from doctor.api.roles import ADMINISTRATORS, OVERSEERS
 from doctor.api.sorting import Key, Order, sorted_page
@@ -75,7 +75,7 @@ class FenceDeviceOut(msgspec.Struct, frozen=True, kw_only=True):
 class FencedHostQuery(PageQuery, frozen=True, kw_only=True):
     """Which hosts."""
 
-    host: list[Described] = []
+    host: Several = frozenset()
     readiness: list[Readiness] = []
     sort: Literal["host", "-host", "readiness", "-readiness"] = "host"
 
@@ -83,7 +83,7 @@ class FencedHostQuery(PageQuery, frozen=True, kw_only=True):
 class FenceDeviceQuery(PageQuery, frozen=True, kw_only=True):
     """Which devices."""
 
-    device: list[Described] = []
+    device: Several = frozenset()
     sort: Literal["device", "-device", "driver", "-driver"] = "device"
 
 

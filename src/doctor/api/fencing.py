@@ -251,9 +251,10 @@ class FencingDoor:
         """List the hosts that were ever suspected, each with how far its isolation got the last time."""
         query = call.query
         order = Order(query.sort, query.cursor, _KEYS, lambda job: job.host)
+        hosts = frozenset(query.host)
 
         def wanted(job: FenceJob) -> bool:
-            return is_in(job.host, query.host) and (not query.state or job.state in query.state)
+            return is_in(job.host, hosts) and (not query.state or job.state in query.state)
 
         return Answer(await sorted_page(self._desk.jobs, query, order, wanted, _isolation))
 

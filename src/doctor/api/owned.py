@@ -18,6 +18,8 @@ from doctor.model.resource_map import ResourceMap
 from doctor.notifier.message import Describer
 
 Described = Annotated[str, msgspec.Meta(max_length=255)]
+# Any of these; a set, since each may be held against a hundred thousand alarms.
+Several = Annotated[frozenset[Described], msgspec.Meta(max_length=100)]
 
 
 class Owned:
@@ -27,14 +29,15 @@ class Owned:
         self._situation = situation
 
     def _troubled(self, scope: str | None) -> Iterator[str]:
-        """Return the ids of virtual resources in scope with an open alarm, in order."""
-        resources = self._situation.resources
-        troubled = self._situation.book.troubled
+        """Return the ids of virtual resources and VNFs in scope with an open alarm, in order."""
+        resources, book = self._situation.resources, self._situation.book
+        owners = ((vnf, resources.vnf_owner(vnf)) for vnf in book.vnfs)
+        found = [vnf for vnf, owner in owners if owner is not None and scope in (None, owner)]
         if scope is None:
-            found = [resource_id for resource_id in troubled() if resource_id in resources.virtual]
+            found += [resource_id for resource_id in book.troubled() if resource_id in resources.virtual]
         else:
-            on = self._situation.book.is_troubled
-            found = [resource_id for resource_id in resources.owned_by(scope) if on(resource_id)]
+            on = book.is_troubled
+            found += [resource_id for resource_id in resources.owned_by(scope) if on(resource_id)]
         return iter(sorted(found))
 
     def _alarms_on(self, resource_id: str) -> list[tuple[AlarmedFault, Alarm]]:
@@ -42,7 +45,7 @@ class Owned:
         return sorted(found, key=lambda pair: (-pair[1].severity, pair[1].raised_time))
 
 
-def is_in(value: str, wanted: list[str]) -> bool:
+def is_in(value: str, wanted: frozenset[str]) -> bool:
     """Tell whether a value passes a filter; an empty one lets all pass."""
     return not wanted or value in wanted
 

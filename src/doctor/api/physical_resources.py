@@ -1,12 +1,10 @@
 """The door to physical resources [D 5.5.2]: the state of hosts, switches, power feeds, and what is wrong with them."""
 
 from collections.abc import Callable
-from typing import Annotated, Literal
-
-import msgspec
+from typing import Literal
 
 from doctor.api.operation import Answer, Call, operation
-from doctor.api.owned import ids_named
+from doctor.api.owned import Several, ids_named
 from doctor.api.paging import Page, PageQuery
 from doctor.api.roles import OVERSEERS
 from doctor.api.sorting import Key, Order, sorted_page
@@ -17,7 +15,6 @@ from doctor.model.notification import PhysicalResourceInfo
 from doctor.model.resource import PhysicalResource
 from doctor.notifier.message import Describer
 
-Name = Annotated[str, msgspec.Meta(max_length=255)]
 PhysicalResourceSort = Literal[
     "physical_resource_id",
     "-physical_resource_id",
@@ -33,9 +30,9 @@ PhysicalResourceSort = Literal[
 class PhysicalResourceQuery(PageQuery, frozen=True, kw_only=True):
     """StateQueryFilterClass [D 5.4]. A name may be an alias or a short name; states sort from good to bad."""
 
-    physical_resource_id: list[Name] = []
+    physical_resource_id: Several = frozenset()
     physical_resource_state: list[ResourceState] = []
-    zone_id: list[Name] = []
+    zone_id: Several = frozenset()
     sort: PhysicalResourceSort | None = None
 
 
@@ -59,6 +56,7 @@ class PhysicalResourcesDoor:
             PhysicalResource(id=record.fault.resource_id, type=record.fault.resource_type)
             for record in book
             if resources.get(record.fault.resource_id) is None
+            and resources.vnf_owner(record.fault.resource_id) is None
         ]
         rows = [*resources.physical.values(), *{one.id: one for one in strangers}.values()]
         keys: dict[str, Callable[[PhysicalResource], Key]] = {

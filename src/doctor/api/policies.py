@@ -14,7 +14,7 @@ from doctor.flows.dry_run import DryRun, DryRunFlow, RuleTally, Trial, ZoneTrial
 from doctor.flows.policy import MOST_VERSIONS, PolicyFlow
 from doctor.flows.situation import Situation
 from doctor.inspector.comparison import Difference, DifferenceKind
-from doctor.inspector.replay import Firing, Happening
+from doctor.inspector.firing import Firing, Happening
 from doctor.inspector.unnamed import UnnamedType
 from doctor.kit.clock import Clock
 from doctor.model.errors import Reason, RejectedError
@@ -104,7 +104,10 @@ class DryRunQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FiringOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What a policy does with a fault at an event; when it is cleared, how severe it was."""
+    """What a policy does with a fault; when it is cleared, how it was until then.
+
+    ``affected`` counts the other resources that the fault reaches, by the state that they are in by it.
+    """
 
     happening: Happening
     rule: str
@@ -113,17 +116,24 @@ class FiringOut(msgspec.Struct, frozen=True, kw_only=True):
     event_type: str
     probable_cause: str
     recommended_action: str
+    is_root_cause: bool
+    affected: dict[ResourceState, int]
+    predicted_time: datetime | None
 
 
 class DifferenceOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What the candidate does differently with a fault at an event; null is nothing."""
+    """What the candidate does differently with a fault at a moment; null is nothing.
+
+    ``event_id``, ``event_time`` and ``event`` are of the event that made it so, null if it was the time alone.
+    """
 
     kind: DifferenceKind
+    time: Annotated[datetime, msgspec.Meta(description="When it would have been decided.")]
     fault_type: str
     resource_id: str
-    event_id: str
-    event_time: datetime
-    event: Annotated[str, msgspec.Meta(description="The type of the event.")]
+    event_id: str | None
+    event_time: datetime | None
+    event: Annotated[str | None, msgspec.Meta(description="The type of the event.")]
     current: FiringOut | None
     candidate: FiringOut | None
 
@@ -132,8 +142,9 @@ class TrialOut(msgspec.Struct, frozen=True, kw_only=True):
     """What one policy makes of the events.
 
     By rule: how many events of the types that it names were ``seen``, how many of them it took (``fired``), how many
-    faults it ``raised`` and ``cleared``. By type of failure impact zone: how often its parts failed too often and somebody
-    was ``asked``, or it ``took_effect`` by itself, and how often that was ``over``.
+    faults it ``raised`` and how many of those were ``cleared``. Rules that no event asks (`aggregate`, `suspect`, `storm`)
+    have seen none. By type of failure impact zone: how often its parts failed too often and somebody was ``asked``, or it
+    ``took_effect`` by itself, and how often that was ``over``.
     """
 
     version: int | None
@@ -262,9 +273,9 @@ class Policies:
     async def dry_run_failure_policy(self, call: Call[str, DryRunQuery]) -> Answer[DryRunOut]:
         """Try a failure policy (YAML) on recorded events: what would it have done differently?
 
-        The events are judged anew by the candidate and by the policy in force, each with nothing open at first and
-        with the resource map of today; nothing is kept and nobody is told. What faults take down (`propagate`) is not
-        weighed. One dry-run at a time: 429 while another is under way.
+        The events are judged anew by the candidate and by the policy in force, each with nothing open at first, in the
+        time in which they came, and with the resource map of today; nothing is kept and nobody is told. One dry-run at a
+        time: 429 while another is under way.
         """
         since = call.query.since or self._clock.now() - USUAL_SPAN
         version = self._policies.current(self._situation).version
@@ -307,7 +318,7 @@ def _dry_run(done: DryRun, version: int) -> DryRunOut:
         truncated=done.truncated,
         counts=done.counts,
         differences=[_difference(one) for one in done.differences],
-        never_fired=[one.rule for one in rules if not one.fired],
+        never_fired=[one.rule for one in rules if not one.fired and not one.raised],
         always_fired=[one.rule for one in rules if one.fired and one.fired == one.seen],
         current=_trial(done.current, version),
         candidate=_trial(done.candidate, None),
@@ -327,14 +338,15 @@ def _trial(trial: Trial, version: int | None) -> TrialOut:
 
 def _difference(difference: Difference) -> DifferenceOut:
     firing = difference.firing
-    event_id, event, _ = firing.recorded
+    recorded = firing.recorded
     return DifferenceOut(
         kind=difference.kind,
+        time=firing.at,
         fault_type=firing.fault_type,
         resource_id=firing.resource_id,
-        event_id=event_id,
-        event_time=event.time,
-        event=event.type,
+        event_id=None if recorded is None else recorded.event_id,
+        event_time=None if recorded is None else recorded.event.time,
+        event=None if recorded is None else recorded.event.type,
         current=_firing(difference.current),
         candidate=_firing(difference.candidate),
     )
@@ -343,12 +355,16 @@ def _difference(difference: Difference) -> DifferenceOut:
 def _firing(firing: Firing | None) -> FiringOut | None:
     if firing is None:
         return None
+    shown = firing.shown
     return FiringOut(
         happening=firing.happening,
-        rule=firing.rule,
-        perceived_severity=firing.severity.perceived,
-        state=firing.state,
-        event_type=firing.event_type,
-        probable_cause=firing.probable_cause,
-        recommended_action=firing.recommended_action,
+        rule=shown.rule,
+        perceived_severity=shown.severity.perceived,
+        state=shown.state,
+        event_type=shown.event_type,
+        probable_cause=shown.probable_cause,
+        recommended_action=shown.recommended_action,
+        is_root_cause=shown.is_root_cause,
+        affected=dict(shown.affected),
+        predicted_time=shown.predicted_time,
     )

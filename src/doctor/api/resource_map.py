@@ -12,11 +12,14 @@ from doctor.api.wire.resource_map import (
     RelationIn,
     ResourceMapIn,
     VirtualResourceIn,
+    additions_of,
     resource_map_of,
 )
 from doctor.flows.fault import FaultFlow
+from doctor.flows.overlay import Content, Overlay
 from doctor.flows.resource_map import replace_map
 from doctor.flows.situation import Situation
+from doctor.model.map_news import Phase
 
 RESOURCE_MAP = Limits(body=512 * 1024 * 1024, seconds=600, items=20_000_000, large=True)
 
@@ -33,9 +36,10 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
 class ResourceMapDoor:
     """The operations on the resource map."""
 
-    def __init__(self, situation: Situation, faults: FaultFlow) -> None:
+    def __init__(self, situation: Situation, faults: FaultFlow, overlay: Overlay) -> None:
         self._situation = situation
         self._faults = faults
+        self._overlay = overlay
 
     @operation(
         "PUT",
@@ -54,7 +58,13 @@ class ResourceMapDoor:
 
         It is used for the very next event. What open faults reach is judged anew: who was told of a machine that is
         not affected, or not theirs any more, gets a `correction`.
+
+        Where clouds keep the map this replaces all that was added to it by hand: physical resources of which no cloud
+        knows (racks, switches, power feeds ...), and their relations to those of the clouds. What a cloud keeps is left
+        as it is, so that the answer of `GET` may be changed and sent back.
         """
+        if self._situation.clouds:
+            return await self._add(call)
         version = self._situation.resources.version + 1
         # A million machines take seconds: in a thread, faults are told meanwhile.
         resources = await asyncio.to_thread(resource_map_of, call.body, version=version)
@@ -62,6 +72,22 @@ class ResourceMapDoor:
         return Answer(
             Loaded(
                 version=version,
+                physical_resources=len(resources.physical),
+                virtual_resources=len(resources.virtual),
+                relations=resources.count_relations(),
+            )
+        )
+
+    async def _add(self, call: Call[ResourceMapIn, None]) -> Answer[Loaded]:
+        situation = self._situation
+        is_complete = all(one.phase is Phase.CURRENT for one in situation.clouds.values())
+        physical, relations = additions_of(call.body, situation.resources, is_complete=is_complete)
+        content = Content(physical=tuple(physical), relations=tuple(relations))
+        await self._overlay.put(content, user=call.identity.name)
+        resources = situation.resources
+        return Answer(
+            Loaded(
+                version=resources.version,
                 physical_resources=len(resources.physical),
                 virtual_resources=len(resources.virtual),
                 relations=resources.count_relations(),

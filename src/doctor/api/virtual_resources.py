@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from doctor.api.operation import Answer, Call, operation
-from doctor.api.owned import Described, Owned, administrators_only, ids_named, info_of, is_in
+from doctor.api.owned import Described, Owned, Several, administrators_only, ids_named, info_of, is_in
 from doctor.api.paging import Page, PageQuery, page_of, position_in
 from doctor.api.roles import READERS
 from doctor.api.sorting import CHUNK, Key, Order, sorted_page
@@ -39,13 +39,13 @@ class VirtualResourceQuery(PageQuery, frozen=True, kw_only=True):
     Without ``sort`` they come in the order of the resource map; states sort from good to bad.
     """
 
-    virtual_resource_id: list[Described] = []
-    virtual_resource_type: list[Described] = []
+    virtual_resource_id: Several = frozenset()
+    virtual_resource_type: Several = frozenset()
     virtual_resource_state: list[ResourceState] = []
-    group: list[Described] = []
-    role: list[Described] = []
+    group: Several = frozenset()
+    role: Several = frozenset()
     host_status: list[HostStatus] = []
-    host: list[Described] = []
+    host: Several = frozenset()
     owner: Described | None = None
     sort: VirtualResourceSort | None = None
 

@@ -6,6 +6,7 @@ import sys
 import structlog
 
 from doctor.app.settings import LogSettings
+from doctor.kit.unsaid import drop_unsaid
 
 
 def configure_logs(settings: LogSettings) -> None:
@@ -13,6 +14,7 @@ def configure_logs(settings: LogSettings) -> None:
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        drop_unsaid,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

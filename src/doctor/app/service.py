@@ -101,8 +101,10 @@ class Service:
             situation.resources.hosts_by_domain,
         )  # counted now, and not when the first host fails
         parts.alarms.start()
+        parts.silences.start()
         parts.faults.start()
         parts.marks.resume()
+        parts.service_levels.start()
         settle_memory()
         log.info(
             "doctor.restored",

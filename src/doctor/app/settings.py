@@ -4,6 +4,7 @@ Errors name the path and what would be right. What belongs to a driver is read b
 """
 
 import os
+from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,6 +16,7 @@ import yaml
 
 from doctor.app.fencing import FencingSettings, anchored
 from doctor.drivers.identities.keystone import KeystoneSettings
+from doctor.flows.silence import SilenceLimits
 from doctor.flows.subscription import SubscriptionLimits
 from doctor.model.errors import Flaw, RejectedError
 from doctor.model.marking import ForceDown
@@ -68,23 +70,54 @@ class RetentionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
 
 
 class LevelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A service availability level: what it promises, in seconds, and the capabilities that it needs."""
+    """A service availability level: what it promises, and the capabilities that it needs.
+
+    ``detection``, ``recovery`` and ``burn_over`` are seconds, ``availability`` and ``impact`` shares such as 0.999.
+    """
 
     detection: Annotated[float, msgspec.Meta(gt=0)]
     recovery: Annotated[float, msgspec.Meta(gt=0)]
     needs: list[str] = []
+    availability: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    window_days: Annotated[float, msgspec.Meta(ge=0.01, le=366)] = 30
+    burn_rate: Annotated[float, msgspec.Meta(gt=0)] | None = 14.4
+    burn_over: Annotated[float, msgspec.Meta(ge=1, le=31 * 86400)] = 3600
+    impact: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    failures_per_day: Annotated[float, msgspec.Meta(ge=0)] | None = None
+
+    @property
+    def level(self) -> ServiceAvailabilityLevel:
+        """Return the level."""
+        return ServiceAvailabilityLevel(
+            detection=self.detection,
+            recovery=self.recovery,
+            needs=tuple(self.needs),
+            availability=self.availability,
+            window=timedelta(days=self.window_days),
+            burn_rate=self.burn_rate,
+            burn_over=timedelta(seconds=self.burn_over),
+            impact=self.impact,
+            failures_per_day=self.failures_per_day,
+        )
 
 
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How much one project may ask for: subscriptions in all, and endpoints of each."""
+    """How much one project may ask for: subscriptions in all, and endpoints of each; silences, and how many hours of each."""
 
     subscriptions_per_project: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 100
     endpoints_per_subscription: Annotated[int, msgspec.Meta(ge=1, le=100)] = 10
+    silences_per_project: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 100
+    silence_hours: Annotated[float, msgspec.Meta(gt=0, le=8784)] = 168
 
     @property
     def of_subscriptions(self) -> SubscriptionLimits:
-        """Return them as the flow takes them."""
+        """Return those of subscriptions as the flow takes them."""
         return SubscriptionLimits(self.subscriptions_per_project, self.endpoints_per_subscription)
+
+    @property
+    def of_silences(self) -> SilenceLimits:
+        """Return those of silences as the flow takes them."""
+        return SilenceLimits(timedelta(hours=self.silence_hours), self.silences_per_project)
 
 
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -144,12 +177,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     @property
     def levels(self) -> Levels:
         """Return the service availability levels: those that ship, and the operator's."""
-        return SHIPPED | {
-            name: ServiceAvailabilityLevel(
-                detection=one.detection, recovery=one.recovery, needs=tuple(one.needs)
-            )
-            for name, one in self.service_availability_levels.items()
-        }
+        return SHIPPED | {name: one.level for name, one in self.service_availability_levels.items()}
 
     @property
     def anonymous_networks(self) -> list[IPv4Network | IPv6Network]:
@@ -238,6 +266,23 @@ def _flaws(settings: Settings) -> list[Flaw]:
         flaws.append(
             Flaw("auth.anonymous_events_timezone", "is no time zone: use a name like Europe/Berlin or UTC")
         )
+    for name, level in settings.service_availability_levels.items():
+        looks_back = level.availability is not None or level.failures_per_day is not None
+        if looks_back and level.window_days > settings.retention.days:
+            flaws.append(
+                Flaw(
+                    f"service_availability_levels.{name}.window_days",
+                    f"is {level.window_days:g}, and retention.days is {settings.retention.days:g}: "
+                    "what is older is not known",
+                )
+            )
+        if level.burn_over > level.window_days * 86400:
+            flaws.append(
+                Flaw(
+                    f"service_availability_levels.{name}.burn_over",
+                    "is longer than the window: make it shorter",
+                )
+            )
     for name in ("controllers", "monitors", "channels"):
         for index, driver in enumerate(getattr(settings, name)):
             if name == "controllers" and driver.get("force_down", ForceDown.AUTO) not in list(ForceDown):

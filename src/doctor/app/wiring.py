@@ -29,8 +29,11 @@ from doctor.flows.heartbeat import Heartbeats
 from doctor.flows.isolation import IsolationFlow
 from doctor.flows.marking import MarkingFlow
 from doctor.flows.outage import OutageFlow
+from doctor.flows.overlay import Overlay
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.replay import ReplayFlow
+from doctor.flows.service_levels import ServiceLevels
+from doctor.flows.silence import SilenceFlow
 from doctor.flows.situation import Situation
 from doctor.flows.subscription import SubscriptionFlow
 from doctor.flows.timelines import Timelines
@@ -74,6 +77,8 @@ class Parts(NamedTuple):
     policies: PolicyFlow
     agenda: Agenda
     alarms: AlarmFlow
+    silences: SilenceFlow
+    service_levels: ServiceLevels
     ageing: AgeingFlow
     fences: Fences
     fence_readiness: FenceReadiness
@@ -125,17 +130,14 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     fencing = read_fencing(settings.fencing, _own_witnesses(settings, monitors))
     fences = Fences(fencing.devices, fencing.plans, clock)
     isolation = IsolationFlow(situation, faults, fences, timelines, clock, fencing.rules)
-    marks = MarkingFlow(
-        situation, clouds, timelines, clock, _force_down(settings, clouds), lambda host: host in fences.plans
-    )
-
-    def on_settled(resource_ids: Sequence[str]) -> None:
-        isolation.settled(resource_ids)
-        marks.settled(resource_ids)
-
-    faults.on_settled = on_settled
-    faults.on_heard = isolation.settled
-    cloud = CloudFlow(situation, clouds, faults, marks, delivery, clock)
+    force_down = _force_down(settings, clouds)
+    marks = MarkingFlow(situation, clouds, timelines, clock, force_down, isolation.lookup.can_isolate)
+    faults.on_settled(isolation.settled)
+    faults.on_settled(marks.settled)
+    faults.on_heard(isolation.heard)
+    faults.on_isolated(marks.isolated)
+    overlay = Overlay(situation, faults)
+    cloud = CloudFlow(situation, clouds, faults, marks, delivery, clock, overlay)
     subscriptions = SubscriptionFlow(
         situation, delivery, acknowledgements, channel, clock, settings.limits.of_subscriptions
     )
@@ -144,7 +146,9 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     tokens = TokenFlow(situation, clock)
     grants = _grants(settings.auth.keystone, clock)
     alarms = AlarmFlow(situation, faults, delivery, agenda, clock)
-    ageing = AgeingFlow(situation, clock, days=settings.retention.days)
+    silences = SilenceFlow(situation, delivery, agenda, clock, settings.limits.of_silences)
+    ageing = AgeingFlow(situation, clock, silences, days=settings.retention.days)
+    service_levels = ServiceLevels(situation, faults, agenda, clock, settings.levels)
     fence_readiness = FenceReadiness(situation, fences, clock, every=fencing.check_every)
     doors = make_doors(
         situation=situation,
@@ -159,10 +163,12 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         policies=policies,
         alarms=alarms,
         ageing=ageing,
+        silences=silences,
         fences=fences,
         fence_readiness=fence_readiness,
         fencing_desk=FencingDesk(situation, isolation, clock),
         marks=marks,
+        overlay=overlay,
         clock=clock,
         levels=settings.levels,
         anonymous_from=settings.anonymous_networks,
@@ -186,6 +192,8 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         policies=policies,
         agenda=agenda,
         alarms=alarms,
+        silences=silences,
+        service_levels=service_levels,
         ageing=ageing,
         fences=fences,
         fence_readiness=fence_readiness,
@@ -321,7 +329,12 @@ def _own_witnesses(settings: Settings, monitors: Sequence[Monitor]) -> dict[str,
 
 
 def _monitors(settings: Settings) -> list[Monitor]:
-    return [
-        plugins.make(plugins.MONITORS, wish, path=f"monitors[{index}]")
-        for index, wish in enumerate(settings.monitors)
-    ]
+    """Make the monitors. What two of the same name report could not be told apart."""
+    made: dict[str, Monitor] = {}
+    for index, wish in enumerate(settings.monitors):
+        monitor: Monitor = plugins.make(plugins.MONITORS, wish, path=f"monitors[{index}]")
+        if monitor.name in made:
+            flaw = Flaw(f"monitors[{index}]", f"another one is called {monitor.name!r}: set its vantage")
+            raise RejectedError("the settings are wrong", flaws=[flaw])
+        made[monitor.name] = monitor
+    return list(made.values())

@@ -12,6 +12,7 @@ from doctor.cli.output import (
     age,
     console,
     json_option,
+    moment,
     print_json,
     print_list,
     print_pairs,
@@ -42,6 +43,12 @@ def alarm() -> None:
     "--ack/--no-ack", "acknowledged", default=None, help="Only those that are, or are not, acknowledged."
 )
 @click.option("--shelved/--not-shelved", default=None, help="Only those that are, or are not, shelved.")
+@click.option("--silenced/--not-silenced", default=None, help="Only those that are, or are not, silenced.")
+@click.option(
+    "--predicted/--not-predicted",
+    default=None,
+    help="Only those that have not happened yet, or only those that have.",
+)
 @click.option("--since", metavar="TIME", help="Only of faults that a monitor saw then or later.")
 @click.option("--until", metavar="TIME", help="Only of faults that a monitor saw then or before.")
 @click.option("--sort", type=click.Choice(SORTS), help="In this order; a minus is descending.")
@@ -57,6 +64,8 @@ def list_alarms(
     probable_cause: str | None,
     acknowledged: bool | None,
     shelved: bool | None,
+    silenced: bool | None,
+    predicted: bool | None,
     since: str | None,
     until: str | None,
     sort: str | None,
@@ -75,6 +84,7 @@ def list_alarms(
       doctor alarm list --severity major --watch
       doctor alarm list --all --resource compute-1 --json
       doctor alarm list --no-ack --sort=-severity
+      doctor alarm list --predicted
     """
     if all_states and state is not None:
         raise click.UsageError("--all and --state do not go together")
@@ -90,6 +100,8 @@ def list_alarms(
         "probable_cause": probable_cause,
         "ack_state": None if acknowledged is None else "acknowledged" if acknowledged else "unacknowledged",
         "shelved": shelved,
+        "silenced": silenced,
+        "predicted": predicted,
         "event_start_time": since,
         "event_end_time": until,
         "sort": sort,
@@ -102,7 +114,7 @@ def list_alarms(
             else:
                 if watch:
                     console().clear()
-                _show(found, all_states)
+                _show(found, all_states, predicted)
             if not watch:
                 return
             try:
@@ -111,11 +123,15 @@ def list_alarms(
                 click.get_current_context().exit(130)
 
 
-def _show(alarms: list[dict[str, Any]], all_states: bool) -> None:
+def _show(alarms: list[dict[str, Any]], all_states: bool, predicted: bool | None) -> None:
     if not alarms:
-        remark("no alarms" if all_states else "no alarms: nothing is wrong that Doctor knows of")
+        asked = "predictions" if predicted else "alarms"
+        remark(
+            f"no {asked}" if all_states or predicted else "no alarms: nothing is wrong that Doctor knows of"
+        )
         return
-    columns = ["severity", "since", "resource", "fault", *(["state"] if all_states else []), "alarm_id"]
+    more = [*(["expected"] if predicted else []), *(["state"] if all_states else [])]
+    columns = ["severity", "since", "resource", "fault", *more, "alarm_id"]
     print_table(
         columns,
         [
@@ -124,6 +140,7 @@ def _show(alarms: list[dict[str, Any]], all_states: bool) -> None:
                 age(one.get("raised_time")),
                 one.get("resource_id"),
                 one.get("fault_type"),
+                *([moment(one.get("prediction", {}).get("predicted_time"))] if predicted else []),
                 *([one.get("alarm_state")] if all_states else []),
                 one.get("alarm_id"),
             ]

@@ -1,7 +1,7 @@
 """``doctor alarm ack | shelve | clear | history ...``: what people do to alarms, and what happened to one."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -17,6 +17,7 @@ from doctor.cli.output import (
     print_table,
     remark,
 )
+from doctor.cli.times import duration_of
 
 SEVERITIES = ("critical", "major", "minor", "warning", "indeterminate")
 COUNTED = ("perceived_severity", "alarm_state", "ack_state")
@@ -108,23 +109,9 @@ def shelve(alarm_id: str, duration: str | None, until: str | None, user: str | N
     if (duration is None) is (until is None):
         raise click.UsageError("say how long: --for 2h, or --until 2026-03-04T12:00:00Z")
     if duration is not None:
-        until = (datetime.now(UTC) + _duration(duration)).isoformat()
+        until = (datetime.now(UTC) + duration_of(duration)).isoformat()
     body = {"action": "shelve", "until": until, **({"user": user} if user else {})}
     _send(alarm_id, body, f"shelved until {moment(until)}", as_json)
-
-
-def _duration(text: str) -> timedelta:
-    from doctor.kit.times import parse_duration
-
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-    try:
-        if text[-1:] in units:
-            return parse_duration(text[:-1]) * units[text[-1]]
-        return parse_duration(text)
-    except (ValueError, OverflowError):
-        raise click.BadParameter(
-            f"{text!r} is no duration: write 30m, 2h or 1d", param_hint="--for"
-        ) from None
 
 
 @click.command()
@@ -193,7 +180,13 @@ def summary(as_json: bool) -> None:
         return
     rows = [[name, number] for kind in COUNTED for name, number in found.get(kind, {}).items()]
     print_table(
-        ["alarms", "number"], [*rows, ["shelved", found.get("shelved")], ["total", found.get("total")]]
+        ["alarms", "number"],
+        [
+            *rows,
+            ["shelved", found.get("shelved")],
+            ["silenced", found.get("silenced")],
+            ["total", found.get("total")],
+        ],
     )
 
 

@@ -23,6 +23,11 @@ def fault() -> None:
 @click.option("--fault-id", metavar="ID", help="Everything that one fault took down.")
 @click.option("--cause", "probable_cause", metavar="TEXT", help="Of this probable cause.")
 @click.option("--min-severity", type=click.Choice(SEVERITIES), help="At least as bad.")
+@click.option(
+    "--predicted/--not-predicted",
+    default=None,
+    help="Only those that have not happened yet, or only those that have.",
+)
 @click.option("--since", "event_start_time", metavar="TIME", help="Not before this time (RFC 3339).")
 @click.option("--until", "event_end_time", metavar="TIME", help="Not after this time (RFC 3339).")
 @click.option("--state", type=click.Choice(["active", "cleared", "all"]), help="Default: active.")
@@ -42,6 +47,7 @@ def list_faults(limit: int | None, as_json: bool, **query: Any) -> None:
       doctor fault list --resource vm-1-1 --state all --since 2026-03-04T00:00:00Z
       doctor fault list --sort -severity
       doctor fault list --host compute-1 --min-severity major --json
+      doctor fault list --predicted
     """
     with connected() as doctor:
         found = list(doctor.items("/v1/faults", at_most=limit, **query))

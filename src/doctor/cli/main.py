@@ -30,6 +30,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "cloud": ("doctor.cli.cloud:cloud", "The clouds that keep the map, and what is marked there."),
         "capacity": ("doctor.cli.capacity:capacity", "What the zones have, and what is left of it."),
         "report": ("doctor.cli.report:report", "How available VNFs were, and which promises were not kept."),
+        "vantage": (
+            "doctor.cli.vantage:vantage",
+            "What Doctor's own monitors see, and whether they are believed.",
+        ),
         "timeline": ("doctor.cli.timeline:timeline", "Where the time went between a fault and its owner."),
     },
     "Tell and be told": {
@@ -38,6 +42,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "notification": ("doctor.cli.notification:notification", "What was told; follow it live."),
     },
     "Administer": {
+        "silence": ("doctor.cli.silence:silence", "What is not told for a while, such as of planned work."),
         "fencing": ("doctor.cli.fencing:fencing", "What can cut hosts off, and whether it would."),
         "policy": ("doctor.cli.policy:policy", "The failure policy: what counts as which fault."),
         "token": ("doctor.cli.token:token", "Who may ask Doctor, and what."),

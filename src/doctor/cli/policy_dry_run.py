@@ -12,7 +12,7 @@ from doctor.cli.connection import connected
 from doctor.cli.output import clean, json_option, moment, print_json, print_table
 from doctor.cli.policy_file import YAML, file_argument, text_of
 
-SECONDS = 90.0  # to wait for the answer: Doctor takes 20 at most, and others may be under way
+SECONDS = 90.0  # to wait for the answer: Doctor takes 40 at most, and the machine may be busy
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 KINDS = {"only_candidate": "only new", "only_current": "only old", "changed": "changed"}
 
@@ -27,8 +27,8 @@ KINDS = {"only_candidate": "only new", "only_current": "only old", "changed": "c
 def dry_run(file: Path, since: str | None, limit: int | None, as_json: bool) -> None:
     """Try a policy on recorded events: what would it have done that the one in force does not, or otherwise?
 
-    Nothing is changed and nobody is told. Both policies begin with nothing open and use the resource map of today;
-    what faults take down (`propagate`) is not compared.
+    Nothing is changed and nobody is told. Both policies begin with nothing open and use the resource map of today. Time
+    goes by as it did then, so what is judged over time is compared too.
 
     Ends with 0 when both do the same and with 1 when they differ.
 
@@ -85,7 +85,7 @@ def _print(done: Mapping[str, Any]) -> None:
             ("time", "difference", "resource", "fault", "in force", "new"),
             [
                 [
-                    moment(one["event_time"]),
+                    moment(one["time"]),
                     KINDS.get(one["kind"], one["kind"]),
                     one["resource_id"],
                     one["fault_type"],
@@ -113,16 +113,21 @@ def _firing(firing: Mapping[str, Any] | None) -> str:
     if firing is None:
         return "-"
     if firing["happening"] == "cleared":
-        return f"cleared by {firing['rule']}"
-    return f"{firing['happening']} {firing['perceived_severity']}, {firing['state']} by {firing['rule']}"
+        return f"cleared, was by {firing['rule']}"
+    affected = ", ".join(f"{number} {state}" for state, number in firing["affected"].items())
+    more = [f"also {affected}"] if affected else []
+    if firing["predicted_time"]:
+        more.append(f"for {moment(firing['predicted_time'])}")
+    what = f"{firing['happening']} {firing['perceived_severity']}, {firing['state']} by {firing['rule']}"
+    return "; ".join([what, *more])
 
 
 def _rules(
     current: Iterable[Mapping[str, Any]], candidate: Iterable[Mapping[str, Any]]
 ) -> Iterable[Sequence[Any]]:
-    """Return the rules that saw anything."""
+    """Return the rules that saw or did anything."""
     for name, side, one in _sides(current, candidate, "rule"):
-        if one["seen"] or one["cleared"]:
+        if one["seen"] or one["raised"] or one["cleared"]:
             # As text: a zero is a count here, and nothing that is missing.
             yield [name, side, *(str(one[key]) for key in ("seen", "fired", "raised", "cleared"))]
 

@@ -41,6 +41,7 @@ def report(breached: bool, as_json: bool, **query: Any) -> None:
                 "machines",
                 "sal",
                 "available %",
+                "target %",
                 "failures",
                 "longest s",
                 "impact",
@@ -54,6 +55,7 @@ def report(breached: bool, as_json: bool, **query: Any) -> None:
                     one.get("machines"),
                     one.get("sal"),
                     f"{100 * one['availability']:.5f}",
+                    "-" if one.get("target") is None else f"{100 * one['target']:g}",
                     one.get("failures"),
                     one.get("longest_recovery"),
                     one.get("impact"),
@@ -62,5 +64,5 @@ def report(breached: bool, as_json: bool, **query: Any) -> None:
                 for one in found
             ],
             keep=("owner", "available %", "breaches"),
-            spare=("impact", "machines", "longest s"),
+            spare=("impact", "machines", "longest s", "target %"),
         )

@@ -31,7 +31,8 @@ def load(file: Path, as_json: bool) -> None:
     """Replace the resource map by the one in FILE (JSON; - is stdin).
 
     The file has {"physical_resources": [...], "virtual_resources": [...], "relations": [...]}. Either all of it is
-    taken or, if anything in it is wrong, none: then each flaw is named.
+    taken or, if anything in it is wrong, none: then each flaw is named. Where clouds keep the map it is what is added to
+    theirs: racks, switches, power feeds, and what depends on them.
 
     \b
     Examples:

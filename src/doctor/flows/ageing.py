@@ -7,6 +7,7 @@ import msgspec
 import structlog
 
 from doctor.flows.escalation import forget_escalations
+from doctor.flows.silence import SilenceFlow
 from doctor.flows.situation import ALARM_MEMO, SETTING_MEMO, Situation
 from doctor.kit.clock import Clock
 from doctor.model.ageing import AGEING_SEVERITIES, Ageing, Keep
@@ -21,10 +22,11 @@ AGEING = "ageing"  # the name of the setting
 class AgeingFlow:
     """Knows how long what is kept. Without a word of the Administrator it is what the settings say."""
 
-    def __init__(self, situation: Situation, clock: Clock, *, days: float) -> None:
-        """Take ``days`` from the settings: for events and timelines always, for the rest until told otherwise."""
+    def __init__(self, situation: Situation, clock: Clock, silences: SilenceFlow, *, days: float) -> None:
+        """Take ``days`` from the settings: for events, timelines, silences always, for the rest until told otherwise."""
         self._situation = situation
         self._clock = clock
+        self._silences = silences
         self._days = days
 
     @property
@@ -62,7 +64,8 @@ class AgeingFlow:
         gone = await self._situation.store.prune(before=before, faults=self.current.limits(now))
         notes = await self._forget_notes()
         escalations = await forget_escalations(self._situation)
-        log.info("store.pruned", gone=gone, notes=notes, escalations=escalations)
+        silences = await self._silences.forget(before)
+        log.info("store.pruned", gone=gone, notes=notes, escalations=escalations, silences=silences)
 
     async def _forget_notes(self) -> int:
         situation = self._situation

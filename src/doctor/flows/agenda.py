@@ -34,9 +34,18 @@ class Agenda:
         self._plans[key] = (moment, action)
         self._changed.set()
 
+    def has(self, key: str) -> bool:
+        """Tell whether an action of this key is planned."""
+        return key in self._plans
+
     def cancel(self, key: str) -> None:
         """Give up an action; one that is not planned is no error."""
         self._plans.pop(key, None)
+
+    @property
+    def next(self) -> datetime | None:
+        """Return the moment of the first action, None without any."""
+        return min((moment for moment, _ in self._plans.values()), default=None)
 
     async def due(self, now: datetime) -> None:
         """Perform all that is due, the earliest first. What fails for now is tried again a second later."""
@@ -60,7 +69,7 @@ class Agenda:
         while True:
             self._changed.clear()
             now = self._clock.now()
-            first = min((moment for moment, _ in self._plans.values()), default=None)
+            first = self.next
             if first is None or first > now:
                 wait = None if first is None else min((first - now).total_seconds(), LOOK_EVERY)
                 try:

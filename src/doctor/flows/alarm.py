@@ -148,7 +148,9 @@ class AlarmFlow:
             self._situation.notes.put(after)
             draft.change.memos.append(_memo(after))
             if found is not None and note.shelving is not None and notes.has_moved(note.shelving, found[1]):
-                self._notices.of_unshelved(*found, occasion_of(after, after.shelvings), draft)
+                known = notes.known_of(note.shelving)
+                self._notices.of_unshelved(*found, known, occasion_of(after, after.shelvings), draft)
+        self._notices.of_silences(draft)
         if draft.change.memos:
             await self._situation.keep(draft.change)
             self._delivery.dispatch(draft.change.notifications)

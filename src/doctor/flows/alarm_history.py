@@ -4,21 +4,24 @@ Almost all of it is derived: from the record of the fault, the note of the alarm
 subscriptions as they are now. Ids are made from content, so it is known under which id somebody would have been told.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
 from doctor.alarms.history import Moment, MomentKind, moments_of
 from doctor.flows.alarm import occasion_of
+from doctor.flows.hush import occasion_of as late_occasion_of
 from doctor.flows.situation import Situation
 from doctor.flows.timelines import Timelines
+from doctor.inspector.prediction import action
 from doctor.model.alarm import Alarm, AlarmedFault
 from doctor.model.alarm_note import ActKind, AlarmNote
-from doctor.model.history import Happening, HistoryItem
+from doctor.model.history import Happening, HistoryEntry, HistoryItem, Side, Silenced
 from doctor.model.notification import Delivery, DeliveryState, NotificationType
 from doctor.model.subscription import Subscription
+from doctor.notifier.hearing import side_of
 from doctor.notifier.message import notification_id_of
 from doctor.notifier.unheard import Unheard, why_unheard
 from doctor.ports.store import Outgoing
@@ -40,6 +43,7 @@ class _Occasion(NamedTuple):
     transition: int
     alarm: Alarm
     occasion: str = ""
+    project: str | None = None  # of an occasion: for whose subscriptions it is one
 
 
 class AlarmHistory:
@@ -59,7 +63,9 @@ class AlarmHistory:
         if note is not None:
             items += _acts(note)
             occasions += _ends_of_shelving(note, moments)
-        items += await self._told(record, alarm, occasions[-MOST_TOLD:], note, scope)
+        occasions += _ends_of_silences(history.entries, alarm, moments)
+        past = _Past(note, history.entries, alarm, moments[0].transition, scope)
+        items += await self._told(record, alarm, occasions[-MOST_TOLD:], past, scope)
         return sorted(items, key=lambda item: item.time)  # stable: what happened stands before who was told
 
     async def _told(
@@ -67,7 +73,7 @@ class AlarmHistory:
         record: AlarmedFault,
         alarm: Alarm,
         occasions: list[_Occasion],
-        note: AlarmNote | None,
+        past: "_Past",
         scope: str | None,
     ) -> list[HistoryItem]:
         concerned = self._concerned(alarm, scope)
@@ -82,7 +88,7 @@ class AlarmHistory:
         sent = {row.notification_id: row for row in rows}
         items: list[HistoryItem] = []
         for occasion in occasions:
-            items += self._on(occasion, record, concerned, ids, sent, note)
+            items += self._on(occasion, record, concerned, ids, sent, past)
         for notification_id in others:
             if notification_id in sent:
                 row = sent[notification_id]
@@ -97,7 +103,7 @@ class AlarmHistory:
         concerned: list[Subscription],
         ids: dict[tuple[_Occasion, str], tuple[str, ...]],
         sent: dict[str, Outgoing],
-        note: AlarmNote | None,
+        past: "_Past",
     ) -> Iterator[HistoryItem]:
         """Say who was told of one thing, and who was not."""
         anybody = False
@@ -109,24 +115,26 @@ class AlarmHistory:
                     yield from _ends(row, subscription, occasion.kind)
                 continue
             if subscription.created > occasion.time or (
-                occasion.occasion and subscription.project != occasion.alarm.project
+                occasion.occasion and subscription.project != occasion.project
             ):
                 continue
             anybody = True
-            is_shelved = not occasion.occasion and _was_shelved(note, occasion.time)
+            is_shelved = not occasion.occasion and _was_shelved(past.note, occasion.time)
             why = why_unheard(
                 subscription, occasion.kind, record.fault, occasion.alarm, is_shelved=is_shelved
             )
             if occasion.occasion and why is None:
                 continue  # nothing had changed meanwhile
-            if why is None and subscription.is_patient:
+            silenced = past.silenced(occasion, subscription) if why is None else None
+            if why is None and silenced is None and subscription.is_patient:
                 why = Unheard.HELD_BACK
             yield HistoryItem(
                 time=occasion.time,
                 what=Happening.NOT_TOLD,
                 notification_type=occasion.kind,
                 subscription_id=subscription.subscription_id,
-                reason=why or Unheard.UNKNOWN,
+                reason=why or (Unheard.UNKNOWN if silenced is None else past.words_for(silenced)),
+                silence_id=None if silenced is None else past.id_of(silenced),
             )
         if not anybody and not occasion.occasion:
             yield HistoryItem(
@@ -159,6 +167,54 @@ class AlarmHistory:
         ]
 
 
+class _Past:
+    """What people and silences have done to an alarm, as far as the viewer may know (a project, or None for all)."""
+
+    def __init__(
+        self,
+        note: AlarmNote | None,
+        entries: Sequence[HistoryEntry],
+        alarm: Alarm,
+        born: int,
+        scope: str | None,
+    ) -> None:
+        """Take what is kept; ``born`` is the step of the fault in which the alarm was raised."""
+        self.note = note
+        self._scope = scope
+        self._late = {one.side for entry in entries for one in entry.late if alarm.alarm_id in one.raised}
+        self._silenced = {
+            (entry.transition, one.side): one
+            for entry in entries
+            for one in entry.silenced
+            if one.alarm_ids is None or alarm.alarm_id in one.alarm_ids
+        }
+        self._born = born
+
+    def silenced(self, occasion: _Occasion, subscription: Subscription) -> Silenced | None:
+        """Return the silence that kept something from a subscription, None if none did."""
+        side = side_of(subscription.project)
+        found = self._silenced.get((occasion.transition, side))
+        is_end = occasion.kind is NotificationType.FAULT_CLEARED
+        if found is None and is_end and side not in self._late:
+            return self._silenced.get(
+                (self._born, side)
+            )  # who was never told of the beginning is not told of the end
+        return found
+
+    def words_for(self, silenced: Silenced) -> str:
+        """Return why somebody was not told. What the Administrator writes is not meant for owners."""
+        if self._is_hidden(silenced):
+            return Unheard.SILENCED
+        return f"silenced by {silenced.owner} because {silenced.reason}"
+
+    def id_of(self, silenced: Silenced) -> str | None:
+        """Return the id of a silence that the viewer can ask for."""
+        return None if self._is_hidden(silenced) else silenced.silence_id
+
+    def _is_hidden(self, silenced: Silenced) -> bool:
+        return self._scope is not None and silenced.project is None
+
+
 def _ids(record: AlarmedFault, occasion: _Occasion, subscription: Subscription) -> tuple[str, ...]:
     """Return the ids under which a subscription was told of something: an end may have been a correction."""
     fault = replace(record.fault, transition=occasion.transition)
@@ -182,9 +238,22 @@ def _life(moments: Iterable[Moment], repeats: int) -> Iterator[HistoryItem]:
             state_before=before.resource_state if before else None,
             is_root_cause=alarm.is_root_cause,
             user=moment.user or None,
+            **_foreseen(moment),
         )
         if moment.kind is MomentKind.RAISED and repeats:
             yield HistoryItem(time=moment.time, what=Happening.REPEATED, count=repeats)
+
+
+def _foreseen(moment: Moment) -> dict[str, Any]:
+    seen = moment.prediction
+    if seen is None:
+        return {}
+    return {
+        "predicted_time": seen.predicted_time,
+        "confidence": seen.confidence,
+        "outcome": seen.outcome,
+        "recommended_action": action(seen, moment.time),
+    }
 
 
 def _acts(note: AlarmNote) -> Iterator[HistoryItem]:
@@ -206,7 +275,30 @@ def _ends_of_shelving(note: AlarmNote, moments: list[Moment]) -> Iterator[_Occas
                 last.transition,
                 last.alarm,
                 occasion_of(note, act.shelving),
+                last.alarm.project,
             )
+
+
+def _ends_of_silences(
+    entries: Iterable[HistoryEntry], alarm: Alarm, moments: list[Moment]
+) -> Iterator[_Occasion]:
+    """Return when somebody may have been told what silences had withheld."""
+    for entry in entries:
+        for late in entry.late:
+            for kind, alarm_ids in (
+                (NotificationType.FAULT, late.raised),
+                (NotificationType.FAULT_CHANGED, late.changed),
+            ):
+                if alarm.alarm_id in alarm_ids:
+                    before = [one for one in moments if one.time <= entry.time] or moments[:1]
+                    yield _Occasion(
+                        entry.time,
+                        kind,
+                        entry.transition,
+                        before[-1].alarm,
+                        late_occasion_of(entry),
+                        None if late.side is Side.ADMINISTRATOR else alarm.project,
+                    )
 
 
 def _was_shelved(note: AlarmNote | None, time: datetime) -> bool:

@@ -6,12 +6,15 @@ from functools import partial
 import structlog
 
 from doctor.flows.delivery import DeliveryFlow
+from doctor.flows.hush import Hush
 from doctor.flows.situation import Situation
 from doctor.flows.step import Draft
 from doctor.flows.telling import tell
 from doctor.kit.clock import Clock
-from doctor.model.subscription import EventKind
+from doctor.model.alarm import Alarm, AlarmedFault
+from doctor.model.subscription import EventKind, Subscription
 from doctor.notifier.alarm_list import write_list
+from doctor.notifier.hearing import side_of
 from doctor.notifier.restraint import Restraint, is_kept_back
 
 log = structlog.get_logger(__name__)
@@ -24,6 +27,7 @@ class AlarmListFlow:
         self._situation = situation
         self._delivery = delivery
         self._clock = clock
+        self._hush = Hush(situation)
 
     async def rebuild(self, *, user: str) -> int:
         """Tell everybody who hears of faults; returns how many subscriptions that are.
@@ -50,7 +54,7 @@ class AlarmListFlow:
                 subscription,
                 situation.book,
                 situation.describer(subscription.project),
-                is_kept_back=partial(is_kept_back, subscription, restraint, situation.resources),
+                is_kept_back=partial(self._is_kept_back, subscription, restraint),
                 now=draft.now,
             )
             tell(situation, subscription, write, draft)
@@ -59,3 +63,11 @@ class AlarmListFlow:
             told += 1
         log.info("alarm_list.rebuilt", subscriptions=told, user=user)
         return told
+
+    def _is_kept_back(
+        self, subscription: Subscription, restraint: Restraint, record: AlarmedFault, alarm: Alarm
+    ) -> bool:
+        """Tell whether the subscription, or a silence, keeps an open alarm from who subscribed until later."""
+        return is_kept_back(
+            subscription, restraint, self._situation.resources, alarm
+        ) or self._hush.is_unheard(record, alarm, side_of(subscription.project))

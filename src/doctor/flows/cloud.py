@@ -15,8 +15,10 @@ from doctor.flows.capacity import tell_capacity
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow, Reported
 from doctor.flows.marking import MarkingFlow
+from doctor.flows.overlay import Overlay
 from doctor.flows.situation import Situation
 from doctor.flows.step import Draft
+from doctor.flows.vim_watch import VimWatch
 from doctor.kit.clock import Clock
 from doctor.model.errors import StoreError
 from doctor.model.event import RawEvent
@@ -66,23 +68,29 @@ class CloudFlow:
         marks: MarkingFlow,
         delivery: DeliveryFlow,
         clock: Clock,
+        overlay: Overlay,
     ) -> None:
         self._situation = situation
+        self._overlay = overlay
         self._controllers = controllers
         self._faults = faults
         self._marks = marks
         self._delivery = delivery
         self._clock = clock
+        self._watch = VimWatch(situation, controllers, faults, marks, clock)
         self._hosts: dict[str, None] = {}
         self._changed = asyncio.Event()
         self._written_version: int | None = None
 
     async def run(self) -> None:
         """Take in what controllers say, until cancelled."""
+        if self._controllers:
+            await self._overlay.start()
         async with asyncio.TaskGroup() as tasks:
             for name, controller in self._controllers.items():
                 tasks.create_task(self._follow(name, controller))
             tasks.create_task(self._keep_counting())
+            tasks.create_task(self._watch.run())
 
     async def _follow(self, name: str, controller: Controller) -> None:
         async def tell(news: MapNews) -> None:
@@ -100,6 +108,7 @@ class CloudFlow:
 
     async def _take(self, delta: MapDelta) -> None:
         """Change the map for the very next event."""
+        delta = self._overlay.completed(delta)
         resources = self._situation.resources
         hosts = dict.fromkeys(one.id for one in delta.physical)
         for resource_id in (*(one.id for one in delta.virtual), *delta.gone):
@@ -111,6 +120,7 @@ class CloudFlow:
         self._hosts.update(hosts)
         self._changed.set()
         self._marks.map_changed(delta.ids)
+        self._watch.look_at(delta.ids)
 
     async def _note(self, name: str, status: MapStatus) -> None:
         before = self._situation.clouds[name]
@@ -118,6 +128,7 @@ class CloudFlow:
         if status.phase is Phase.CURRENT and before.reconciled != status.reconciled:
             if before.phase is not Phase.CURRENT:
                 self._marks.map_is_complete()
+                self._watch.look_at_all()
             await self._write_down()
 
     async def _keep_counting(self) -> None:

@@ -4,6 +4,8 @@ A fault that has come or gone on a resource comes in; what follows from it begin
 Decides nothing itself (`doctor.inspector` does).
 """
 
+from collections.abc import Iterable
+
 from doctor.flows.judgement import Judgement
 from doctor.flows.settlement import Settlement
 from doctor.flows.situation import Situation
@@ -37,6 +39,35 @@ class Conclusions:
             storm is None or suspicion.is_calm(domain, situation.book, situation.resources, storm)
         ):
             self._settlement.end(record, step)
+
+    def resting_on(self, keys: Iterable[str]) -> set[str]:
+        """Return the keys of the suspicions that these faults hang under."""
+        book = self._situation.book
+        causes = {record.fault.cause for key in keys if (record := book.fault(key)) is not None}
+        return {
+            key
+            for key in causes
+            if key is not None
+            and (record := book.fault(key)) is not None
+            and suspicion.is_suspicion(record.fault)
+        }
+
+    def review(self, keys: Iterable[str] | None, step: Step) -> None:
+        """End the suspicions among these faults, or all, that another resource map does not bear out any more."""
+        situation = self._situation
+        policy = situation.selector.policy
+        records = (
+            list(situation.book) if keys is None else [situation.book.fault(key) for key in sorted(keys)]
+        )
+        for record in records:
+            if record is None or not suspicion.is_suspicion(record.fault):
+                continue
+            if record.fault.rule == suspicion.STORM:
+                self._judgement.calms_down(record.fault.resource_id, policy.storm, step.now)
+            elif not suspicion.is_borne_out(record, situation.book, situation.resources, policy.suspect):
+                self._settlement.end(
+                    record, step, why="by the resource map as it is now too few of them share it"
+                )
 
     @property
     def unfounded(self) -> list[AlarmedFault]:

@@ -8,7 +8,8 @@ from doctor.flows.situation import Situation
 from doctor.inspector import impact
 from doctor.model.alarm import AlarmedFault, Transition
 from doctor.model.map_news import MapDelta
-from doctor.model.resource_map import HOSTS, Owners
+from doctor.model.resource import VNF, vnf_of
+from doctor.model.resource_map import HOSTS, Owners, ResourceMap
 
 
 def corrections(
@@ -30,12 +31,21 @@ def corrections(
         }
     for record in records:
         fault = record.fault
-        if fault.resource_id in before.virtual and fault.resource_id not in resources.virtual:
+        if _is_gone(record, before, resources):
             yield record, lifecycle.withdrawn(record, now=now)
             continue
         transition = lifecycle.corrected(record, reached[fault.fault_key], resources, now=now)
         if transition is not None:
             yield record, transition
+
+
+def _is_gone(record: AlarmedFault, before: Owners, resources: ResourceMap) -> bool:
+    """Tell whether an owner had what is faulty, by the map before, and nobody has it any more."""
+    name = record.fault.resource_id
+    if record.fault.resource_type == VNF:
+        alarm = record.alarms.get(name)
+        return alarm is not None and alarm.project is not None and resources.vnf_owner(name) is None
+    return name in before.virtual and name not in resources.virtual
 
 
 def concerned(situation: Situation, delta: MapDelta) -> Collection[str] | None:
@@ -58,6 +68,7 @@ def concerned(situation: Situation, delta: MapDelta) -> Collection[str] | None:
         if tie.kind in kinds and (kind is None or any(one.kind == tie.kind for one in rules.get(kind, ()))):
             return None
     names = list(delta.gone)
+    names += (vnf_of(gone).id for name in delta.gone if (gone := resources.virtual.get(name)) is not None)
     for virtual in delta.virtual:
         known = resources.virtual.get(virtual.id)
         if known is not None and (known.host, known.owner, known.type, known.group, known.role) == (
@@ -69,4 +80,5 @@ def concerned(situation: Situation, delta: MapDelta) -> Collection[str] | None:
         ):
             continue
         names += (virtual.id,) if virtual.host is None else (virtual.id, virtual.host)
+        names += (vnf_of(one).id for one in (known, virtual) if one is not None)
     return dict.fromkeys(record.fault.fault_key for name in names for record in book.on(name))

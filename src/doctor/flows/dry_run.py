@@ -1,8 +1,8 @@
 """What another failure policy would have made of the events that were recorded: tried before it is applied.
 
 The journal is read again and judged twice, by the policy in force and by the candidate, each with nothing open at
-first; what they do differently is the answer. Nothing is kept and nobody is told. What it is not: a prophecy. The
-resource map is that of today, and what a fault takes down is not weighed.
+first and in the time in which the events came; what they do differently is the answer. Nothing is kept and nobody is
+told. What it is not: a prophecy. The resource map is that of today, and what people did then nobody does again.
 """
 
 import asyncio
@@ -15,12 +15,13 @@ import msgspec
 import structlog
 
 from doctor.flows.policy import PolicyFlow
+from doctor.flows.rehearsal import Rehearsal, is_own
 from doctor.flows.situation import Situation
 from doctor.inspector.comparison import Difference, DifferenceKind, differences
-from doctor.inspector.intake import Intake
-from doctor.inspector.replay import Recorded, ReplayBook, Tally, replay
+from doctor.inspector.firing import Firing, Recorded, Tally
 from doctor.inspector.selection import Selector
 from doctor.kit.clock import Clock
+from doctor.kit.unsaid import unsaid
 from doctor.model.errors import Flaw, Reason, RejectedError
 from doctor.model.event import EventBatch
 from doctor.model.resource_map import ResourceMap
@@ -28,9 +29,9 @@ from doctor.model.resource_map import ResourceMap
 log = structlog.get_logger(__name__)
 
 BATCHES_AT_ONCE = 50  # of a MiB each at most
-EVENTS_AT_ONCE = 50  # about a millisecond; then others get the interpreter
+EVENTS_AT_ONCE = 4  # about a millisecond if they raise faults; then others get the interpreter
 PAUSE = 0.0005  # seconds
-MOST_SECONDS = 20.0
+MOST_SECONDS = 40.0
 MOST_DIFFERENCES = 1_000
 
 # Reads the events of a batch again; raises `RejectedError` for one that cannot be read.
@@ -107,40 +108,52 @@ class DryRunFlow:
         self._is_busy = True
         try:
             candidate = await self._policies.read(text)
-            situation = self._situation
-            rehearsal = Rehearsal(
-                situation.selector, candidate.selector, situation.resources, self._reader, limit
+            comparison = await asyncio.to_thread(
+                Comparison,
+                self._situation,
+                candidate.selector,
+                _as_it_is(self._situation),
+                self._reader,
+                since=since,
+                limit=limit,
             )
             deadline = self._clock.monotonic() + MOST_SECONDS
-            await self._read_through(rehearsal, since, deadline)
-            return rehearsal.result(since, candidate.warnings)
+            await self._read_through(comparison, since, deadline)
+            return comparison.result(candidate.warnings)
         finally:
             self._is_busy = False
 
-    async def _read_through(self, rehearsal: "Rehearsal", since: datetime, deadline: float) -> None:
+    async def _read_through(self, comparison: "Comparison", since: datetime, deadline: float) -> None:
         place = 0
-        while not rehearsal.truncated:
+        while not comparison.truncated:
             page = await self._situation.store.batches(since=since, after=place, limit=BATCHES_AT_ONCE)
             if not page:
+                await asyncio.to_thread(comparison.end, self._clock.now())
                 return
             place = page[-1][0]
             batches = [batch for _, batch in page]
-            await asyncio.to_thread(rehearsal.take, batches, lambda: self._clock.monotonic() > deadline)
+            await asyncio.to_thread(comparison.take, batches, lambda: self._clock.monotonic() > deadline)
 
 
-class Rehearsal:
+class Comparison:
     """Two policies, and what they have made of the events so far."""
 
     def __init__(
-        self, current: Selector, candidate: Selector, resources: ResourceMap, reader: Reader, limit: int
+        self,
+        life: Situation,
+        candidate: Selector,
+        resources: ResourceMap,
+        reader: Reader,
+        *,
+        since: datetime,
+        limit: int,
     ) -> None:
         self.truncated = False
-        self._current, self._current_book = current, _book(current)
-        self._candidate, self._candidate_book = candidate, _book(candidate)
-        self._resources = resources
+        self._since = since
+        self._current = Rehearsal(life, life.selector, resources, since)
+        self._candidate = Rehearsal(life, candidate, resources, since)
         self._reader = reader
         self._left = limit
-        self._intake = Intake()
         self._events = self._duplicates = self._unreadable = 0
         self._until: datetime | None = None
         self._counts: Counter[DifferenceKind] = Counter()
@@ -148,66 +161,81 @@ class Rehearsal:
 
     def take(self, batches: Iterable[EventBatch], is_late: Callable[[], bool]) -> None:
         """Judge the events of some batches. Runs in a thread, and pauses so that whoever tells of faults goes first."""
-        for batch in batches:
-            if self._left <= 0 or is_late():
-                self.truncated = True
-                return
-            try:
-                events = self._reader(batch)
-            except RejectedError:
-                self._unreadable += 1
-                continue
-            if len(events) > self._left:
-                events, self.truncated = events[: self._left], True
-            self._until = batch.received_time
-            for recorded in events:
-                self._take(recorded)
+        with unsaid():
+            for batch in batches:
+                if self._left <= 0 or is_late():
+                    self.truncated = True
+                    return
+                try:
+                    events = self._reader(batch)
+                except RejectedError:
+                    self._unreadable += 1
+                    continue
+                if is_own(events):
+                    continue
+                if len(events) > self._left:
+                    events, self.truncated = events[: self._left], True
+                self._until = batch.received_time
+                self._pass(batch.received_time)
+                for recorded in events:
+                    self._take(recorded, batch.received_time)
 
-    def _take(self, recorded: Recorded) -> None:
+    def end(self, now: datetime) -> None:
+        """Let the time pass that has gone by since the last event."""
+        with unsaid():
+            self._pass(now)
+
+    def _take(self, recorded: Recorded, received: datetime) -> None:
         self._left -= 1
         self._events += 1
         if self._events % EVENTS_AT_ONCE == 0:
             time.sleep(PAUSE)
-        if not self._intake.is_news(recorded.event_id):
-            self._duplicates += 1
-            return
-        current = replay((recorded,), self._current, self._resources, self._current_book)
-        candidate = replay((recorded,), self._candidate, self._resources, self._candidate_book)
+        is_news, current = self._current.takes(recorded, received)
+        _, candidate = self._candidate.takes(recorded, received)
+        self._duplicates += not is_news
+        self._compare(current, candidate)
+
+    def _pass(self, until: datetime) -> None:
+        self._compare(self._current.passes(until), self._candidate.passes(until))
+
+    def _compare(self, current: Iterable[Firing], candidate: Iterable[Firing]) -> None:
         for difference in differences(current, candidate):
             self._counts[difference.kind] += 1
             if len(self._differences) < MOST_DIFFERENCES:
                 self._differences.append(difference)
 
-    def result(self, since: datetime, warnings: tuple[Flaw, ...]) -> DryRun:
+    def result(self, warnings: tuple[Flaw, ...]) -> DryRun:
         """Return what has come of it."""
         return DryRun(
-            since=since,
+            since=self._since,
             until=self._until,
             events=self._events,
             duplicates=self._duplicates,
             unreadable=self._unreadable,
             truncated=self.truncated,
-            current=_trial(self._current_book),
-            candidate=_trial(self._candidate_book),
+            current=_trial(self._current),
+            candidate=_trial(self._candidate),
             counts={kind: self._counts[kind] for kind in DifferenceKind},
             differences=self._differences,
             warnings=warnings,
         )
 
 
-def _book(selector: Selector) -> ReplayBook:
-    return ReplayBook(selector.policy.faults, selector.policy.zones)
+def _as_it_is(situation: Situation) -> ResourceMap:
+    """Return the map as it is now: one that a cloud keeps goes on changing where it stands."""
+    return situation.resources.copy() if situation.clouds else situation.resources
 
 
-def _trial(book: ReplayBook) -> Trial:
+def _trial(rehearsal: Rehearsal) -> Trial:
+    tallies = rehearsal.tallies
     return Trial(
-        rules=[_rule_tally(name, tally) for name, tally in book.tallies.items()],
+        rules=[_rule_tally(name, tally) for name, tally in tallies.by_rule.items()],
         zones=[
             ZoneTrial(type=name, asked=tally.asked, took_effect=tally.took_effect, over=tally.over)
-            for name, tally in book.zones.tallies.items()
+            for name, tally in tallies.by_zone.items()
         ],
-        ignored=book.ignored,
-        still_open=len(book.open),
+        ignored=tallies.ignored,
+        still_open=rehearsal.still_open,
     )
 
 

@@ -7,46 +7,55 @@ Up to saving nothing waits: a step is decided in memory, in the order in which e
 without locks. The answer to the Monitor comes after saving [I-1], telling right behind it.
 
 Of one event `FaultFlow` decides which fault it is. What the fault does to alarms, notifications and the capacity is
-brought about in `settlement` (whom it is told to in `notices`), what follows from several faults together in `conclusion`, and whether it is believed
-by now, or comes and goes, is asked of `judgement`. All of them write into the one `Step`.
+brought about in `settlement` (whom it is told to in `notices`), what follows from several faults together in
+`conclusion`, what is only foreseen in `foresight`, and whether it is believed by now, or comes and goes, is asked of
+`judgement`. All of them write into the one `Step`.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from doctor.flows.agenda import Agenda
 from doctor.flows.conclusion import Conclusions
 from doctor.flows.correction import concerned
-from doctor.flows.delivery import DeliveryFlow
+from doctor.flows.foresight import Foresights
 from doctor.flows.hearsay import hear
 from doctor.flows.judgement import OWN, Judgement
+from doctor.flows.lookout import Lookout
 from doctor.flows.memory import Expected, Key
 from doctor.flows.notices import Notices
 from doctor.flows.settlement import Settlement
 from doctor.flows.situation import ISOLATION_MEMO, Situation
 from doctor.flows.step import Step
-from doctor.flows.timelines import Timelines
 from doctor.flows.zones import ZoneWatch
-from doctor.inspector import diagnosis
+from doctor.inspector import diagnosis, measurement
 from doctor.inspector.escalation import Move
-from doctor.inspector.selection import Clear, Ignored, Raise, Unnamed
+from doctor.inspector.prediction import PREFIX
+from doctor.inspector.selection import Clear, Foretold, Ignored, Raise, TakenBack, Unnamed
+from doctor.inspector.vantage import MONITOR_ISOLATED
 from doctor.kit import retry
 from doctor.kit.clock import Clock
 from doctor.kit.ids import stable_ids
 from doctor.model.alarm import AlarmedFault, Transition
-from doctor.model.checkpoint import Checkpoint
+from doctor.model.checkpoint import Checkpoint, Timeline
 from doctor.model.errors import Reason, RejectedError, StoreError
 from doctor.model.event import EventBatch, RawEvent
 from doctor.model.map_news import MapDelta
+from doctor.model.notification import StoredNotification
 from doctor.model.resource import Isolation
 from doctor.model.resource_map import OwnersBefore, ResourceMap
-from doctor.ports.store import FenceChange, Memo
+from doctor.model.subscription import Subscription
+from doctor.ports.store import Change, FenceChange, Memo
 
 LET_GO = "let go of what no rule stands behind"
+
+OnSettled = Callable[[Sequence[Transition]], None]
+OnHeard = Callable[[Iterable[str]], None]
+OnIsolated = Callable[[str], None]
 
 
 class Reported(NamedTuple):
@@ -68,22 +77,40 @@ class Accepted(NamedTuple):
     news: list[bool]
 
 
-OnSettled = Callable[[Sequence[str]], None]
-OnHeard = Callable[[Sequence[str]], None]
+class Outbox(Protocol):
+    """What takes notifications that are kept, and keeps how they end by ``keep``."""
+
+    keep: Callable[[Change], Awaitable[None]]
+
+    def dispatch(self, notifications: Sequence[StoredNotification]) -> None:
+        """Send these."""
+        ...
+
+    def catch_up(self, subscriptions: Iterable[Subscription], last_sequence: Callable[[str], int]) -> None:
+        """Send what was kept although it seemed not to be."""
+        ...
+
+
+class Stopwatch(Protocol):
+    """What notes when faults passed which checkpoint."""
+
+    def start(self, timeline: Timeline) -> None:
+        """Begin the timeline of a fault."""
+        ...
+
+    def stamp(self, fault_id: str, checkpoint: Checkpoint, time: datetime) -> None:
+        """Note that a fault passed a checkpoint."""
+        ...
 
 
 class FaultFlow:
-    """Takes raw events; what they mean is kept and told.
-
-    ``on_settled`` hears which resources are otherwise than before, once that is kept and on its way to those who are
-    told; ``on_heard`` of which hosts somebody has said whether they live.
-    """
+    """Takes raw events; what they mean is kept and told."""
 
     def __init__(
         self,
         situation: Situation,
-        delivery: DeliveryFlow,
-        timelines: Timelines,
+        delivery: Outbox,
+        timelines: Stopwatch,
         agenda: Agenda,
         clock: Clock,
     ) -> None:
@@ -92,13 +119,18 @@ class FaultFlow:
         self._timelines = timelines
         self._clock = clock
         self._agenda = agenda
-        self.on_settled: OnSettled = lambda resource_ids: None
-        self.on_heard: OnHeard = lambda hosts: None
         self._judgement = Judgement(situation, clock, agenda, self._calm, self._silence, self._lull)
         self._notices = Notices(situation)
         self._settlement = Settlement(situation, clock, self._notices)
         self._conclusions = Conclusions(situation, self._settlement, self._judgement)
+        self._foresights = Foresights(
+            situation, self._settlement, self._judgement, agenda, clock, self._look_ahead
+        )
         self._zones = ZoneWatch(situation, self._settlement, agenda, self._zone_due)
+        self.lookout = Lookout(situation, agenda, clock, self._settlement, self._judge, self._by_itself)
+        self._on_settled: list[OnSettled] = []
+        self._on_heard: list[OnHeard] = []
+        self._on_isolated: list[OnIsolated] = []
         situation.on_restored(self._catch_up)
         situation.on_restored(self._watch_zones)
         situation.on_policy(self._look_back)
@@ -107,10 +139,13 @@ class FaultFlow:
     def _catch_up(self) -> None:
         """Tell what was kept by a change whose outcome was unknown."""
         self._delivery.catch_up(self._situation.subscriptions, self._situation.last_sequence)
+        self._foresights.resume()
 
     def start(self) -> None:
         """Put on the agenda what was due when Doctor ended."""
         self._judgement.resume()
+        self.lookout.start()
+        self._foresights.resume()
         self._look_back()
 
     def _watch_zones(self) -> None:
@@ -146,7 +181,7 @@ class FaultFlow:
         for event, event_id in zip(report.events, ids, strict=True):
             new = is_news(event_id)
             news.append(new)
-            if new:
+            if new and (event.sight is None or self.lookout.passes(event, event_id, event.sight, step)):
                 if rules_for(event.type) is not None:
                     self._judge(event, event_id, step)
                 else:
@@ -178,6 +213,10 @@ class FaultFlow:
                 raised = verdict.raises
                 if raised is not None:
                     self._raise(event, event_id, raised, step)
+            case Foretold():
+                self._foresights.foretold(event, event_id, verdict, step)
+            case TakenBack():
+                self._foresights.taken_back(event, verdict, step)
             case Ignored() | Unnamed():
                 pass
         judgement.contradicts(event, raised, step.change)
@@ -195,12 +234,12 @@ class FaultFlow:
             self._judgement.folds(key, step.now, step.change, event, event_id)
         elif record is not None:
             self._repeat(record, verdict, event, event_id, step)
-        elif (
-            folded is None
-            and self._judgement.believes(event, verdict.rule, resource_id, step.now, step.change)
-            and not self._judgement.folds(key, step.now, step.change, event, event_id)
-        ):
-            self._begin(event, event_id, verdict, resource_id, step)
+        elif folded is None:
+            before = self._judgement.first_read(verdict.rule, resource_id)
+            if self._judgement.believes(
+                event, verdict, resource_id, step.now, step.change
+            ) and not self._judgement.folds(key, step.now, step.change, event, event_id):
+                self._begin(event, event_id, verdict, resource_id, step, before=before)
 
     def _begin(
         self,
@@ -210,9 +249,14 @@ class FaultFlow:
         resource_id: str,
         step: Step,
         more: dict[str, Any] | None = None,
+        before: measurement.Readings | None = None,
     ) -> None:
-        """Begin a fault, and what follows from it."""
+        """Begin a fault, and what follows from it; ``before`` is what was read when it was first in doubt."""
         situation = self._situation
+        if verdict.thresholds:
+            more = measurement.measured(verdict.thresholds, verdict.details or {}, before or {}) | (
+                more or {}
+            )
         fault = diagnosis.fault_of(
             verdict,
             event,
@@ -224,6 +268,7 @@ class FaultFlow:
             more=more,
         )
         self._settlement.open(fault, step)
+        self._foresights.came_true(fault, step)
         self._conclusions.draw(resource_id, event_id, step)
 
     def _repeat(
@@ -242,7 +287,11 @@ class FaultFlow:
     def _change(
         self, record: AlarmedFault, verdict: Raise, step: Step, more: dict[str, Any] | None = None
     ) -> None:
-        self._settlement.change(record, diagnosis.moved(record.fault, verdict, now=step.now, more=more), step)
+        fault = record.fault
+        if verdict.thresholds:
+            before = measurement.last_read(fault.details)
+            more = measurement.measured(verdict.thresholds, verdict.details or {}, before) | (more or {})
+        self._settlement.change(record, diagnosis.moved(fault, verdict, now=step.now, more=more), step)
 
     def _clear(self, name: str, fault_type: str, step: Step) -> None:
         """End a fault and its alarms; one that is not open stays so.
@@ -278,9 +327,23 @@ class FaultFlow:
                 self._timelines.stamp(fault_key, Checkpoint.RESOLVED, saved)
         self._delivery.dispatch(step.change.notifications)
         if step.transitions:
-            self.on_settled(list(_settled(step.transitions)))
+            for settled in self._on_settled:
+                settled(step.transitions)
         if step.heard:
-            self.on_heard(list(step.heard))
+            for heard in self._on_heard:
+                heard(step.heard)
+
+    def on_settled(self, settled: OnSettled) -> None:
+        """Have this called with what a step did to faults, once that is kept and on its way to those who are told."""
+        self._on_settled.append(settled)
+
+    def on_heard(self, heard: OnHeard) -> None:
+        """Have this called with the hosts of which somebody has said whether they live, once that is kept."""
+        self._on_heard.append(heard)
+
+    def on_isolated(self, isolated: OnIsolated) -> None:
+        """Have this called with a host once it is kept how far its isolation got."""
+        self._on_isolated.append(isolated)
 
     # --- what no event brings about ---
 
@@ -311,7 +374,11 @@ class FaultFlow:
             return
         fault = record.fault
         situation.memory.fold((fault.resource_id, fault.fault_type), None, step.change)
-        if fault.is_derived:
+        if fault.fault_type == MONITOR_ISOLATED:
+            self.lookout.overrule(fault.resource_id)
+        if fault.prediction is not None:
+            self._foresights.withdraw(record, step)
+        elif fault.is_derived:
             self._settlement.end(
                 record, step
             )  # what it was concluded from is still there, and would raise it at once
@@ -350,6 +417,9 @@ class FaultFlow:
         if folded is None:
             return
         situation.memory.fold(key, None, step.change)
+        if key[1].startswith(PREFIX):
+            self._foresights.unfold(key, folded, step)
+            return
         record = situation.book.open_fault(*key)
         verdict = None
         if folded.event is not None:
@@ -365,6 +435,10 @@ class FaultFlow:
         else:
             self._change(record, verdict, step, count)
 
+    async def _look_ahead(self, fault_key: str) -> None:
+        """See what the time has done to a prediction."""
+        await self._by_itself(lambda step: self._foresights.look(fault_key, step))
+
     async def _lull(self, key: Key) -> None:
         """End the storm over a domain, if it is calm by now."""
         await self._by_itself(lambda step: self._conclusions.end_storm(key[0], step))
@@ -378,7 +452,7 @@ class FaultFlow:
         await self._by_itself(lambda step: self._miss(key, step))
 
     def _miss(self, key: Key, step: Step) -> None:
-        event = self._judgement.silence(key, step.now)
+        event = self._judgement.silence(key, step.now, self.lookout.cut_off_until(step.now))
         if event is not None:
             silent = Expected(last=step.now, is_silent=True)
             self._situation.memory.expect(key, silent, step.change)
@@ -397,7 +471,8 @@ class FaultFlow:
             StoreError: nothing was kept; say it again.
         """
         await self._by_itself(lambda step: self._isolate(host, isolation, fencing, step))
-        self.on_settled((host,))
+        for isolated in self._on_isolated:
+            isolated(host)
 
     def _isolate(self, host: str, isolation: Isolation, fencing: FenceChange | None, step: Step) -> None:
         situation = self._situation
@@ -432,6 +507,7 @@ class FaultFlow:
             step.change.resource_map = document
             try:
                 self._settlement.correct(before, pool, step)
+                self._conclusions.review(None, step)
                 self._zones.heed(step)
             except Exception:  # a defect of ours: what memory has of this step is not kept
                 situation.resources = before
@@ -449,20 +525,20 @@ class FaultFlow:
         """Change the map where it stands, for the very next event, and put right what was told by it before [I-24]."""
         situation = self._situation
         only = concerned(situation, delta)
+        doubtful = None if only is None else self._conclusions.resting_on(only)
         before = OwnersBefore(situation.resources, delta)
         situation.resources.apply(delta)
         attempt = 0
+
+        def follow(step: Step) -> None:
+            self._settlement.follow(before, only, step)
+            self._conclusions.review(doubtful, step)
+
         while only is None or only:
             attempt += 1
             try:
-                await self._by_itself(lambda step: self._settlement.follow(before, only, step))
+                await self._by_itself(follow)
                 return
             except StoreError:
                 # The map is true whatever the store says. Until it takes it nobody can be told of anything.
                 await asyncio.sleep(retry.delay_before(attempt + 1))
-
-
-def _settled(transitions: Iterable[Transition]) -> Iterator[str]:
-    for one in transitions:
-        for alarms in (one.raised, one.changed, one.cleared, one.corrected):
-            yield from (alarm.resource_id for alarm in alarms)

@@ -26,6 +26,7 @@ from doctor.model.fencing import (
     SwitchOutcome,
     Unknown,
 )
+from doctor.model.resource_map import ResourceMap
 from doctor.ports.fence import Fence
 
 READ_APART = 1.0  # seconds between the two readings that confirm
@@ -51,6 +52,11 @@ class Fences:
             for name, device in devices.items()
         }
         self._clock = clock
+
+    def plan_of(self, host: str, resources: ResourceMap) -> FencePlan | None:
+        """Return how a host is cut off, by whichever of its names somebody has said so; None if nobody has."""
+        name = resources.name_among(host, self.plans)
+        return None if name is None else self.plans[name]
 
     async def cut(self, level: Level, deadline: Deadline) -> tuple[SwitchOutcome, ...]:
         """Cut a host off with the devices of a level, side by side; the outcomes are in the order of its steps.

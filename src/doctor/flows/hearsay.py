@@ -8,7 +8,7 @@ import msgspec
 
 from doctor.flows.situation import STATEMENT_MEMO, Situation
 from doctor.flows.step import Step
-from doctor.inspector.selection import Clear, Ignored, Raise, Unnamed
+from doctor.inspector.selection import Clear, Raise, Selected
 from doctor.kit.ids import SEPARATOR
 from doctor.model.event import RawEvent
 from doctor.model.fault import ResourceState
@@ -19,9 +19,7 @@ from doctor.ports.store import Memo
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def hear(
-    situation: Situation, event: RawEvent, verdict: Raise | Clear | Ignored | Unnamed, step: Step
-) -> None:
+def hear(situation: Situation, event: RawEvent, verdict: Selected, step: Step) -> None:
     """Note what a report says of the life of a host, if it says anything."""
     says = _says(verdict)
     if says is None or not step.reporter:
@@ -46,7 +44,7 @@ def hear(
     step.change.memos.append(Memo(kind=STATEMENT_MEMO, key=key, record=_encode(statement)))
 
 
-def _says(verdict: Raise | Clear | Ignored | Unnamed) -> Says | None:
+def _says(verdict: Selected) -> Says | None:
     """Return what an event says of a host's life: that it is down, or that it is so no more."""
     match verdict:
         case Raise(rule=rule) if rule.state is ResourceState.DOWN:

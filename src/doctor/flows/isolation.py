@@ -40,12 +40,12 @@ from doctor.flows.situation import Situation
 from doctor.flows.timelines import Timelines
 from doctor.kit.clock import Clock
 from doctor.kit.deadline import Deadline
+from doctor.model.alarm import Transition
 from doctor.model.checkpoint import Checkpoint
 from doctor.model.errors import StoreError
 from doctor.model.fence_job import FenceDecision, FenceJob, FenceState, Says, Statement
 from doctor.model.fencing import Seen, Supply, Switched
 from doctor.model.resource import Isolation
-from doctor.ports.lookout import Lookout, NoLookout
 from doctor.ports.store import Change, FenceChange
 
 log = structlog.get_logger(__name__)
@@ -83,7 +83,6 @@ class IsolationFlow:
         clock: Clock,
         rules: FencingRules,
         *,
-        lookout: Lookout | None = None,
         unfinished: Unfinished = lambda host: (),
     ) -> None:
         self._situation = situation
@@ -93,7 +92,7 @@ class IsolationFlow:
         self._clock = clock
         self.limits = rules.limits
         self.unfinished = unfinished
-        self.lookup = Lookup(situation, fences, rules, lookout or NoLookout())
+        self.lookup = Lookup(situation, fences, rules, faults.lookout)
         self._call = HumanCall(situation, faults, clock)
         self._began = 0.0
         self._epoch: int | None = None
@@ -107,11 +106,16 @@ class IsolationFlow:
 
     # --- what is to be looked at ---
 
-    def settled(self, resource_ids: Iterable[str]) -> None:
-        """Look at what is otherwise than before."""
-        hosts = [one for one in resource_ids if one in self._fences.plans or one in self._jobs]
-        if hosts:
-            self.touch(hosts)
+    def settled(self, transitions: Iterable[Transition]) -> None:
+        """Look at what is otherwise than before by faults."""
+        if self._fences.plans or self._jobs:
+            self.heard(one for transition in transitions for one in transition.resource_ids)
+
+    def heard(self, hosts: Iterable[str]) -> None:
+        """Look at hosts of which somebody has said something."""
+        concerned = [one for one in hosts if one in self._jobs or self.lookup.plan_of(one) is not None]
+        if concerned:
+            self.touch(concerned)
 
     def touch(self, hosts: Iterable[str]) -> None:
         """Look at these hosts now."""
@@ -120,7 +124,7 @@ class IsolationFlow:
 
     def _look_at_all(self) -> None:
         active = [job.host for job in self._situation.fence_book.active]
-        self.touch((*active, *(host for host in self._fences.plans if self.lookup.failure_of(host))))
+        self.touch((*active, *self.lookup.failed()))
 
     @property
     def _jobs(self) -> dict[str, FenceJob]:
@@ -206,7 +210,7 @@ class IsolationFlow:
         job = self._jobs.get(host)
         failure = self.lookup.failure_of(host)
         if failure is not None and begins_anew(job, failure.fault.fault_key):
-            if host in self._fences.plans:
+            if self.lookup.plan_of(host) is not None:
                 await self.suspect(host, failure.fault.fault_key)
                 return AT_ONCE
             return None
@@ -311,7 +315,7 @@ class IsolationFlow:
 
         Returns whether there is news.
         """
-        plan = self._fences.plans.get(host)
+        plan = self.lookup.plan_of(host)
         now = self._clock.monotonic()
         if plan is None or now - self._looked.get(host, -LOOK_EVERY) < LOOK_EVERY:
             return False

@@ -11,7 +11,7 @@ from datetime import datetime
 from doctor.flows.agenda import Agenda
 from doctor.flows.memory import Expected, Folded, Key
 from doctor.flows.situation import Situation
-from doctor.inspector import confirmation, damping
+from doctor.inspector import confirmation, damping, measurement
 from doctor.inspector.selection import Raise
 from doctor.inspector.suspicion import STORM
 from doctor.kit.clock import Clock
@@ -71,20 +71,27 @@ class Judgement:
         self._agenda.at(now + (storm or Storm()).calm, _plan("lull", key), lambda _: self._on_lull(key))
 
     def believes(
-        self, event: RawEvent, rule: FaultRule, resource_id: str, now: datetime, change: Change
+        self, event: RawEvent, raised: Raise, resource_id: str, now: datetime, change: Change
     ) -> bool:
         """Tell whether enough was said for a fault that is not open yet."""
+        rule = raised.rule
         patience = rule.patience
         if patience is None:
             return True
         memory = self._situation.memory
         key = (rule.name, resource_id)
-        waiting = confirmation.heard(memory.waiting.get(key), patience, event.source, now)
+        read = measurement.readings(raised.thresholds, raised.details or {})
+        waiting = confirmation.heard(memory.waiting.get(key), patience, event.source, now, read)
         if confirmation.is_believed(waiting, patience, now):
             memory.wait(key, None, change)
             return True
         memory.wait(key, waiting, change)
         return False
+
+    def first_read(self, rule: FaultRule, resource_id: str) -> measurement.Readings:
+        """Return the numbers that the first event of a doubt had."""
+        waiting = self._situation.memory.waiting.get((rule.name, resource_id))
+        return {} if waiting is None else waiting.readings
 
     def contradicts(self, event: RawEvent, raised: Raise | None, change: Change) -> None:
         """Take back what this source had said for other faults than the one that the event raises."""
@@ -132,13 +139,16 @@ class Judgement:
                 returned.append(own_event(absence.raises, subject, "up", now))
         return returned
 
-    def silence(self, key: Key, now: datetime) -> RawEvent | None:
-        """Return what it means that somebody has not spoken, if he really has not."""
+    def silence(self, key: Key, now: datetime, cut_off_until: datetime | None = None) -> RawEvent | None:
+        """Return what it means that somebody has not spoken, if he really has not.
+
+        Who could not be heard until lately because Doctor itself was cut off has the whole time from then on.
+        """
         memory = self._situation.memory
         absence, expected = self._absence(key), memory.expected.get(key)
         if absence is None or expected is None or expected.is_silent:
             return None
-        due = expected.last + absence.every
+        due = max(expected.last, cut_off_until or expected.last) + absence.every
         if due > now:
             self._note_silence(key, due)
             return None

@@ -33,12 +33,13 @@ from doctor.inspector.marking import (
 from doctor.kit import retry
 from doctor.kit.clock import Clock
 from doctor.kit.ids import SEPARATOR
+from doctor.model.alarm import Transition
 from doctor.model.checkpoint import Checkpoint
 from doctor.model.errors import DoctorError, PermanentError, Reason, RejectedError, StoreError
-from doctor.model.fault import Fault
+from doctor.model.fault import Fault, ResourceState
 from doctor.model.map_news import Phase
 from doctor.model.marking import MARKED, ForceDown, Mark, MarkKind, MarkRecord, MarkState, Standing
-from doctor.model.resource import Isolation
+from doctor.model.resource import Isolation, PhysicalResource, VirtualResource
 from doctor.ports.controller import Controller
 from doctor.ports.store import Change, Memo
 
@@ -47,12 +48,21 @@ log = structlog.get_logger(__name__)
 WORKERS = 6  # jobs of one cloud side by side
 REFUSED_DELAY = 15.0  # seconds until what a cloud does not take as things are is tried again
 FORBIDDEN_DELAY = 60.0
+LONGEST_DELAY = (
+    10.0  # seconds until a cloud that did not answer is asked again; its driver spares it meanwhile
+)
+ECHO = 60.0  # seconds for which a word of a mark that was taken back may still be under way
 
 Place = tuple[int, int, int]
 
 
 class MarkingFlow:
-    """All marks in all clouds."""
+    """All marks in all clouds.
+
+    ``can_isolate`` tells of which hosts somebody will say whether they are isolated: their servers are marked at once,
+    and they themselves, unless the operator wants it otherwise, are forced down when that is said. ``on_let_go`` hears of
+    which resources Doctor has dropped a mark that somebody else has changed.
+    """
 
     def __init__(
         self,
@@ -61,15 +71,14 @@ class MarkingFlow:
         timelines: Timelines,
         clock: Clock,
         force_down: Mapping[str, ForceDown],
-        has_fence: Callable[[str], bool] = lambda host: False,
+        can_isolate: Callable[[PhysicalResource], bool] = lambda host: False,
     ) -> None:
-        """``has_fence`` tells whether a host could be isolated: then its isolation is awaited."""
         self._situation = situation
         self._controllers = controllers
         self._timelines = timelines
         self._clock = clock
         self._force_down = force_down
-        self._has_fence = has_fence
+        self._can_isolate = can_isolate
         self.left: dict[Mark, str] = {}
         self._looked_at: dict[str, None] = {}
         self._waiting: set[str] = set()
@@ -83,15 +92,22 @@ class MarkingFlow:
         self._fresh: set[Mark] = set()
         self._open: defaultdict[str, set[Mark]] = defaultdict(set)
         self._retries: dict[Mark, asyncio.TimerHandle] = {}
+        self._let_go: dict[Mark, datetime] = {}
+        self.on_let_go: Callable[[str], None] = lambda resource_id: None
         self._count = 0
         situation.on_restored(self.resume)
 
     # --- what is to be looked at ---
 
-    def settled(self, resource_ids: Iterable[str]) -> None:
-        """Look at what is otherwise than before."""
+    def settled(self, transitions: Iterable[Transition]) -> None:
+        """Look at what is otherwise than before by faults."""
         if self._controllers:
-            self.look_at(resource_ids)
+            self.look_at(one for transition in transitions for one in transition.resource_ids)
+
+    def isolated(self, host: str) -> None:
+        """Look at a host of which it is known how far its isolation got."""
+        if self._controllers:
+            self.look_at((host,))
 
     def look_at(self, resource_ids: Iterable[str]) -> None:
         """See to it that resources are marked as they should be, soon."""
@@ -105,6 +121,11 @@ class MarkingFlow:
         marked = {mark.resource_id for mark in self._situation.marks}
         troubled = self._situation.book.is_troubled
         self.look_at(one for one in resource_ids if one in marked or troubled(one))
+
+    def was_just_ours(self, mark: Mark) -> bool:
+        """Tell whether Doctor has let go of a mark so lately that the cloud may still speak of it."""
+        when = self._let_go.get(mark)
+        return when is not None and (self._clock.now() - when).total_seconds() < ECHO
 
     def resume(self) -> None:
         """Look at everything anew: after a start, when a map is complete, when the store was read again."""
@@ -172,16 +193,22 @@ class MarkingFlow:
             self._waiting.add(resource_id)  # it may only not be known yet
             return []
         kinds: tuple[MarkKind, ...] = ()
+        state = ResourceState.NORMAL
         if resource is not None and resource.cloud is not None and resource.cloud in self._controllers:
             force_down = self._force_down[resource.cloud]
             state = situation.book.state_of(resource_id)
-            unknown = Isolation.PENDING if self._has_fence(resource_id) else Isolation.NOT_REQUIRED
-            isolation = situation.isolations.get(resource_id, unknown)
+            isolation = situation.isolations.get(resource_id)
+            if isolation is None:
+                is_fenced = isinstance(resource, PhysicalResource) and self._can_isolate(resource)
+                isolation = Isolation.PENDING if is_fenced else Isolation.NOT_REQUIRED
             kinds = wanted(resource, state, isolation, force_down)
         news = []
         for kind in MarkKind:
             mark = Mark(kind, resource_id)
             record = situation.marks.get(mark)
+            is_still_down = kind is MarkKind.FORCED_DOWN and state is ResourceState.DOWN
+            if kind not in kinds and record is not None and is_still_down:
+                continue  # a dead host is not forced up because somebody begins to ask whether it is isolated
             if kind not in kinds:
                 self.left.pop(mark, None)
                 if record is not None and record.state is not MarkState.UNMARKING:
@@ -276,12 +303,25 @@ class MarkingFlow:
             else:
                 self._done(mark)
         elif record.state is MarkState.UNMARKING:
-            match unmarking(record, await controller.read(mark)):
+            standing = Standing(MARKED[mark.kind]) if self._is_heard(mark) else await controller.read(mark)
+            match unmarking(record, standing):
                 case Write(standing):
                     await controller.write(mark, standing)
                     self._forget(mark)
                 case Leave(reason):
                     self._forget(mark, reason)
+
+    def _is_heard(self, mark: Mark) -> bool:
+        """Tell whether the map, which is listened to, has a mark as it was set: then the cloud need not be asked.
+
+        Of a host it is asked: to enable one that somebody has just disabled would be no small matter.
+        """
+        resource = self._situation.resources.get(mark.resource_id)
+        if not isinstance(resource, VirtualResource) or resource.cloud is None:
+            return False
+        status = self._situation.clouds[resource.cloud]
+        is_true = status.listening and status.phase is Phase.CURRENT
+        return is_true and standing_in(resource, mark.kind) == MARKED[mark.kind]
 
     def _done(self, mark: Mark) -> None:
         """Note that a mark is in the cloud, unless it should not be there any more by now."""
@@ -311,8 +351,14 @@ class MarkingFlow:
             self._put(mark, record)  # it is wanted again
             return
         del situation.marks[mark]
+        now = self._clock.now()
+        self._let_go = {
+            one: when for one, when in self._let_go.items() if (now - when).total_seconds() < ECHO
+        }
+        self._let_go[mark] = now
         situation.store.later(Change(memos=[_memo(mark, None)]))
         if reason:
+            self.on_let_go(mark.resource_id)
             log.info("mark.let_go", mark=mark.kind, resource_id=mark.resource_id, reason=reason)
             if record.state is MarkState.MARKING:
                 self.left[mark] = reason
@@ -353,7 +399,7 @@ class MarkingFlow:
             case RejectedError():
                 delay = REFUSED_DELAY
             case _:
-                delay = retry.delay_before(attempts + 2)
+                delay = min(retry.delay_before(attempts + 2), LONGEST_DELAY)
         if attempts in (1, 10) or attempts % 100 == 0:
             log.warning(
                 "mark.pending",

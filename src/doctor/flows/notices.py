@@ -4,18 +4,22 @@ Nothing waits here. What is told, and what is to be remembered of what is not, g
 made it so.
 """
 
+from collections.abc import Collection
 from functools import partial
 
 import msgspec
 
+from doctor.flows.hush import Hush
 from doctor.flows.situation import RESTRAINT_MEMO, Situation
 from doctor.flows.step import Draft
 from doctor.flows.telling import tell
 from doctor.model.alarm import Alarm, AlarmedFault, Transition
+from doctor.model.history import Standing
 from doctor.model.notification import NotificationType
 from doctor.model.resource_map import Owners
 from doctor.model.subscription import Subscription
 from doctor.notifier import restraint as patience
+from doctor.notifier.hearing import Heard, side_of
 from doctor.notifier.matching import Telling, tellings
 from doctor.notifier.message import Outlooks, write, write_vim
 from doctor.notifier.restraint import Look, News, Restraint
@@ -29,28 +33,61 @@ class Notices:
 
     def __init__(self, situation: Situation) -> None:
         self._situation = situation
+        self._hush = Hush(situation)
 
     def of(self, transition: Transition, outlooks: Outlooks, draft: Draft) -> None:
-        """Tell of a transition, which the book has taken over already."""
+        """Tell of a transition, which the book has taken over already, as far as no silence keeps it from anybody."""
+        heard = self._hush.heard(transition, draft)
+        self._tell_all(heard, transition.record, outlooks, draft, self._situation.notes.shelved)
+
+    def of_silences(self, draft: Draft) -> None:
+        """Tell what silences have withheld and do not any more."""
+        for record, news, occasion in self._hush.overdue(draft):
+            self._tell_all(news, record, {}, draft, occasion=occasion)
+        self.of_isolation(draft)
+
+    def _tell_all(
+        self,
+        heard: Heard,
+        record: AlarmedFault,
+        outlooks: Outlooks,
+        draft: Draft,
+        shelved: Collection[str] = (),
+        *,
+        occasion: str = "",
+    ) -> None:
         situation = self._situation
-        record = transition.record
         patient: dict[str, tuple[Subscription, News]] = {}
-        for telling in tellings(transition, situation.subscriptions, situation.notes.shelved):
+        for telling in tellings(
+            heard.owners, situation.subscriptions, shelved, administrator=heard.administrator
+        ):
             subscription = telling.subscription
             if telling.kind is NotificationType.VIM:
                 describer = situation.describer(subscription.project, outlooks)
-                notice = partial(write_vim, subscription, telling.alarms[0], record, describer, now=draft.now)
+                notice = partial(
+                    write_vim,
+                    subscription,
+                    telling.alarms[0],
+                    record,
+                    describer,
+                    now=draft.now,
+                    occasion=occasion,
+                )
                 tell(situation, subscription, notice, draft, fault_key=record.fault.fault_key)
             elif subscription.is_patient:
                 news = patient.setdefault(subscription.subscription_id, (subscription, {}))[1]
                 news[telling.kind] = telling.alarms
             else:
-                self._tell(telling, record, outlooks, draft)
+                self._tell(telling, record, outlooks, draft, occasion=occasion)
         for subscription, news in patient.values():
-            self._tell_patient(subscription, news, record, outlooks, draft)
+            self._tell_patient(subscription, news, record, outlooks, draft, occasion=occasion)
 
-    def of_unshelved(self, record: AlarmedFault, alarm: Alarm, occasion: str, draft: Draft) -> None:
-        """Tell the owner what became of an alarm while it was shelved."""
+    def of_unshelved(
+        self, record: AlarmedFault, alarm: Alarm, known: Standing, occasion: str, draft: Draft
+    ) -> None:
+        """Tell the owner what became of an alarm while it was shelved, unless a silence says when he hears of it."""
+        if self._hush.owe(record, alarm, known, draft):
+            return
         for telling in tellings(Transition(record=record, changed=(alarm,)), self._situation.subscriptions):
             subscription = telling.subscription
             if subscription.project != alarm.project or telling.kind is NotificationType.VIM:
@@ -79,19 +116,19 @@ class Notices:
     ) -> None:
         """Count anew what a subscription is not told yet, as it or the map is another one; tell nothing."""
         before, map_before = self._restraint(subscription), formerly or self._situation.resources
-        after = patience.regrouped(subscription, before, former, map_before, self._look(draft))
+        after = patience.regrouped(subscription, before, former, map_before, self._look(subscription, draft))
         self._remember(subscription, before, after, draft)
 
     def settle(self, subscription: Subscription, draft: Draft) -> None:
         """Tell what is not to be held back by the subscription and the map as they are."""
         before = self._restraint(subscription)
-        after = patience.recounted(subscription, before, self._look(draft))
+        after = patience.recounted(subscription, before, self._look(subscription, draft))
         self._release(subscription, before, after, draft)
 
     def _release(
         self, subscription: Subscription, before: Restraint, counted: Restraint, draft: Draft
     ) -> None:
-        after, ready = patience.release(subscription, counted, self._look(draft))
+        after, ready = patience.release(subscription, counted, self._look(subscription, draft))
         self._remember(subscription, before, after, draft)
         for record, alarms in ready:
             telling = Telling(subscription, NotificationType.FAULT, alarms)
@@ -109,7 +146,7 @@ class Notices:
         occasion: str = "",
     ) -> None:
         before = self._restraint(subscription)
-        after, told = patience.restrain(subscription, before, news, self._look(draft))
+        after, told = patience.restrain(subscription, before, news, self._look(subscription, draft))
         self._remember(subscription, before, after, draft)
         for one in told:
             telling = Telling(subscription, one.kind, one.alarms)
@@ -131,9 +168,17 @@ class Notices:
         record = None if after.is_empty else msgspec.msgpack.encode(after)
         draft.change.memos.append(Memo(kind=RESTRAINT_MEMO, key=key, record=record))
 
-    def _look(self, draft: Draft) -> Look:
+    def _look(self, subscription: Subscription, draft: Draft) -> Look:
         situation = self._situation
-        return Look(situation.resources, situation.book, situation.describer(None).isolation_of, draft.now)
+        side = side_of(subscription.project)
+        return Look(
+            situation.resources,
+            situation.book,
+            situation.describer(None).isolation_of,
+            lambda record, alarm: self._hush.keeps(record, alarm, side, draft),
+            lambda record, alarm: self._hush.is_unheard(record, alarm, side),
+            draft.now,
+        )
 
     def _tell(
         self,

@@ -10,15 +10,15 @@ from doctor.fencing.levels import automatic, unnamed
 from doctor.fencing.limits import Limits
 from doctor.fencing.room import shortage
 from doctor.flows.fences import Fences
+from doctor.flows.lookout import Lookout
 from doctor.flows.situation import Situation
 from doctor.inspector.suspicion import DOMAIN_FAULT
 from doctor.model.alarm import AlarmedFault
 from doctor.model.fault import ResourceState
 from doctor.model.fence_job import FenceJob, Statement
-from doctor.model.fence_plan import Level
+from doctor.model.fence_plan import FencePlan, Level
 from doctor.model.map_news import Phase
-from doctor.model.resource import HOST, VIRTUAL_MACHINE
-from doctor.ports.lookout import Lookout
+from doctor.model.resource import HOST, VIRTUAL_MACHINE, PhysicalResource
 
 NO_ZONE = "default"  # the zone of hosts that the map has in none
 DEVICE = "device:"  # before the name of a device that is a witness
@@ -48,9 +48,23 @@ class Lookup:
         }
         self.witnesses: Witnesses = {**rules.witnesses, **readings}
 
+    def plan_of(self, host: str) -> FencePlan | None:
+        """Return how a host is cut off, None if nobody has said so."""
+        return self._fences.plan_of(host, self._situation.resources)
+
+    def can_isolate(self, host: PhysicalResource) -> bool:
+        """Tell whether somebody will say how far the isolation of a host got."""
+        return self.plan_of(host.id) is not None
+
+    def failed(self) -> list[str]:
+        """Return the hosts that are down and could be cut off."""
+        resources = self._situation.resources
+        found = [resources.physical.get(self._situation.id_of(name)) for name in self._fences.plans]
+        return [one.id for one in found if one is not None and self.failure_of(one.id) is not None]
+
     def levels(self, host: str) -> tuple[Level, ...]:
         """Return the levels of a host that need no person."""
-        plan = self._fences.plans.get(host)
+        plan = self.plan_of(host)
         return () if plan is None else automatic(plan, self._fences.facts)
 
     def zone_of(self, host: str) -> str:
@@ -138,6 +152,8 @@ class Lookup:
         """Return what a host's failure is the symptom of, or a failure of a domain that it is in."""
         book = self._situation.book
         record = self.failure_of(host)
+        if record is not None and self._situation.is_planned(record):
+            return "planned work: a silence of the Administrator covered it when it began"
         if record is not None and record.fault.resource_id != host:
             return f"{record.fault.fault_type} on {record.fault.resource_id}"
         root = None if record is None else book.root_cause(record.fault)
@@ -166,8 +182,9 @@ class Lookup:
         resource = self._situation.resources.physical.get(host)
         if resource is None or resource.type != HOST:
             return "the resource map has no such host"
-        if reason := self._excluded.get(host):
-            return f"fencing.exclude names it: {reason}"
+        name = self._situation.resources.name_among(host, self._excluded)
+        if name is not None:
+            return f"fencing.exclude names it: {self._excluded[name]}"
         states = {record.alarms[host].resource_state for record in self._situation.book.on(host)}
         return "it is in maintenance" if ResourceState.MAINTENANCE in states else None
 

@@ -56,14 +56,17 @@ class Settlement:
             affected=len(reaches[fault.fault_key]) - 1,
         )
 
-    def change(self, record: AlarmedFault, fault: Fault, step: Step) -> None:
-        """Go on with a fault that is worse or better than before."""
-        self._settle(record, fault, self._reaches(fault.fault_key, fault), step)
+    def change(self, record: AlarmedFault, fault: Fault, step: Step, *, retold: Collection[str] = ()) -> None:
+        """Go on with a fault that is worse or better than before; on ``retold`` it is news in any case."""
+        self._settle(record, fault, self._reaches(fault.fault_key, fault), step, retold=retold)
+
+    def keep(self, record: AlarmedFault, fault: Fault, step: Step) -> None:
+        """Go on with a fault of which something is known that nobody need be told; it reaches what it did."""
+        self._settle(record, fault, {fault.fault_key: impact.known_reach(record)}, step)
 
     def explain(self, record: AlarmedFault, symptoms: tuple[str, ...], step: Step) -> None:
         """Go on with a fault that explains other ones than before; what it reaches is the same."""
-        fault = replace(record.fault, explains=symptoms)
-        self._settle(record, fault, {fault.fault_key: impact.known_reach(record)}, step)
+        self.keep(record, replace(record.fault, explains=symptoms), step)
 
     def retell(self, host: str, step: Step) -> None:
         """Tell the alarms on a host and its machines anew: what can be said of the host is another thing than before."""
@@ -106,7 +109,13 @@ class Settlement:
         return impact.reaches(fault_key, fault, situation.resources, rules, situation.book)
 
     def _settle(
-        self, record: AlarmedFault, fault: Fault | None, reaches: dict[str, impact.Reach], step: Step
+        self,
+        record: AlarmedFault,
+        fault: Fault | None,
+        reaches: dict[str, impact.Reach],
+        step: Step,
+        *,
+        retold: Collection[str] = (),
     ) -> None:
         """Bring a fault, and those that weigh differently by it, to what they reach now; None is the end of it."""
         situation = self._situation
@@ -123,7 +132,9 @@ class Settlement:
                 transitions.append(lifecycle.cleared(record, now=step.now))
                 step.remember(record, transitions[-1], user=step.user)
             else:
-                transitions.append(lifecycle.settled(record, fault, reach, resources, now=step.now))
+                transitions.append(
+                    lifecycle.settled(record, fault, reach, resources, now=step.now, retold=retold)
+                )
                 step.remember(record, transitions[-1])
         pool = situation.pool  # as it is before
         self._publish(transitions, step)

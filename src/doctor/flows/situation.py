@@ -7,7 +7,7 @@ else is judged, and the one who asked was answered with an error [I-29].
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 import structlog
@@ -21,6 +21,7 @@ from doctor.inspector.intake import Intake
 from doctor.inspector.selection import Selector
 from doctor.inspector.unnamed import UnnamedTypes
 from doctor.inspector.zone_book import ZoneBook
+from doctor.model.alarm import AlarmedFault
 from doctor.model.alarm_book import AlarmBook
 from doctor.model.alarm_note import AlarmNote
 from doctor.model.capacity import Pool
@@ -31,18 +32,25 @@ from doctor.model.map_news import MapStatus, Phase
 from doctor.model.marking import Mark, MarkRecord
 from doctor.model.resource import Isolation
 from doctor.model.resource_map import ResourceMap
+from doctor.model.silence import Silence, Tally, Unheard
 from doctor.model.subscription import Subscription
 from doctor.notifier.matching import Subscriptions
 from doctor.notifier.message import Describer, Outlooks
 from doctor.notifier.restraint import Restraint
+from doctor.notifier.silences import Coverage, Silences
 from doctor.ports.store import Change, Snapshot, Store, StoredPolicy
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 RECENT_EVENTS = 200_000
 ALARM_MEMO = "alarm"  # the kind of the notes of alarms, by alarm_id
 MARK_MEMO = "mark"  # the kind of the records of marks, by kind and resource
 SETTING_MEMO = "setting"  # the kind of what the Administrator has set while Doctor ran, by name
+SILENCE_MEMO = "silence"  # the kind of silences, by silence_id
+TALLY_MEMO = "silence tally"  # the kind of what silences have withheld, by silence_id
+UNHEARD_MEMO = "unheard"  # the kind of what silences withhold of open faults, by fault_key
 RESTRAINT_MEMO = "restraint"  # the kind of what subscriptions were not told yet, by subscription_id
 OPEN_MEMO = "unacknowledged"  # the kind of notifications that wait for an acknowledgement, by notification_id
 ISOLATION_MEMO = "isolation"  # the kind of how far the isolation of faulty hosts got, by resource_id
@@ -81,6 +89,8 @@ class Situation:
         self.book = AlarmBook()
         self.subscriptions = Subscriptions()
         self.notes = AlarmNotes()
+        self.silences = Silences()
+        self.unheard: dict[str, Unheard] = {}
         self.settings: dict[str, bytes] = {}
         self.intake = Intake()
         self._public_url = public_url
@@ -130,6 +140,13 @@ class Situation:
             known = self.resources, self.book, Pool(self.resources, self.book.state_of)
             self._pool = known
         return known[2]
+
+    def is_planned(self, record: AlarmedFault) -> bool:
+        """Tell whether the Administrator had silenced a fault when it began; what an owner silences is his affair."""
+        if not self.silences:
+            return False
+        began = record.fault.raised_time
+        return Coverage(self.silences, record, self.book, self.resources, began).is_of_planned_work
 
     def describer(self, viewer: str | None, outlooks: Outlooks | None = None) -> Describer:
         """Return what describes the present to a project, or to the Administrator (None)."""
@@ -257,6 +274,13 @@ class Situation:
         self.subscriptions = Subscriptions((*snapshot.subscriptions, *self._fixed))
         kept = snapshot.memos.get(ALARM_MEMO, {}).values()
         self.notes = AlarmNotes(msgspec.msgpack.decode(note, type=AlarmNote) for note in kept)
+        self.silences = Silences(
+            (_decoded(one, Silence) for one in snapshot.memos.get(SILENCE_MEMO, {}).values()),
+            {key: _decoded(one, Tally) for key, one in snapshot.memos.get(TALLY_MEMO, {}).items()},
+        )
+        self.unheard = {
+            key: _decoded(one, Unheard) for key, one in snapshot.memos.get(UNHEARD_MEMO, {}).items()
+        }
         self.settings = dict(snapshot.memos.get(SETTING_MEMO, {}))
         records = snapshot.memos.get(MARK_MEMO, {}).values()
         self.marks = {
@@ -295,16 +319,20 @@ class Situation:
 
 
 def _fence_book(snapshot: Snapshot) -> FenceBook:
-    decode = msgspec.msgpack.decode
+    statements = snapshot.memos.get(STATEMENT_MEMO, {})
     settings = snapshot.memos.get(FENCE_ZONE_MEMO, {})
     return FenceBook(
         snapshot.fence_jobs,
-        [decode(kept, type=Statement) for kept in snapshot.memos.get(STATEMENT_MEMO, {}).values()],
-        {zone: decode(kept, type=ZoneSetting) for zone, kept in settings.items()},
+        [_decoded(kept, Statement) for kept in statements.values()],
+        {zone: _decoded(kept, ZoneSetting) for zone, kept in settings.items()},
         epoch=snapshot.fence_epoch,
         authorised=snapshot.fences_authorised,
         digest=snapshot.fence_digest,
     )
+
+
+def _decoded(record: bytes, kind: type[T]) -> T:
+    return msgspec.msgpack.decode(record, type=kind)
 
 
 def _dashed(digits: str) -> str:

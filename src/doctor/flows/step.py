@@ -19,9 +19,9 @@ class Draft:
 class Step(Draft):
     """What one call to the fault flow decided: what to keep, when it was decided, and by whom if not by a Monitor.
 
-    ``accepted`` is when the report came of which it is just deciding, ``reporter`` whose it is; ``heard`` are the hosts of
-    which somebody has said whether they live, ``heeded`` is how many of the faults to be kept the
-    zones around them have taken note of.
+    ``accepted`` is when the report came of which it is just deciding, ``reporter`` whose it is; ``transitions`` are what
+    it did to faults, ``heard`` are the hosts of which somebody has said whether they live, ``heeded`` is how many of the
+    faults to be kept the zones around them have taken note of.
     """
 
     def __init__(self, now: datetime, *, user: str = "") -> None:

@@ -19,6 +19,7 @@ from doctor.inspector.escalation import Move
 from doctor.inspector.zone_book import Change, Duties, End, Explain, Open, Present
 from doctor.kit.ids import SEPARATOR
 from doctor.model.alarm import AlarmedFault
+from doctor.model.fault import Fault
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +71,10 @@ class ZoneWatch:
     def _present(self, step: Step) -> Present:
         situation = self._situation
         levels, book = situation.selector.zones, situation.book
-        return Present(levels, book, situation.resources, step.now, step.user)
+        return Present(levels, book, situation.resources, step.now, step.user, self._is_planned)
+
+    def _is_planned(self, fault: Fault) -> bool:
+        return self._situation.is_planned(self._record(fault.fault_key))
 
     def _perform(self, duties: Duties, step: Step) -> None:
         for duty in duties:

@@ -6,8 +6,8 @@ from itertools import islice
 from doctor.inspector.coverage import covers, size_of
 from doctor.inspector.document import MAX_FLAWS, escaped, shown, suggestion
 from doctor.inspector.propagation_advice import SUPPLIER_TYPES, propagation_advice
-from doctor.inspector.words import is_literal
 from doctor.inspector.zone_advice import zone_advice
+from doctor.kit.pattern import is_literal
 from doctor.model.fault import SEVERITY_WORDS, Severity
 from doctor.model.policy import Catalogue, Condition, Equals, FailurePolicy, FaultRule, Glob, OneOf
 
@@ -34,6 +34,14 @@ def _advice(policy: FailurePolicy, catalogue: Catalogue) -> Advice:
         yield from _condition_advice(f"/ignore/{index}/when", ignore.when)
         if _takes_all(ignore.when):
             yield f"/ignore/{index}/when", "takes every event: nothing raises a fault any more"
+    for index, foresight in enumerate(policy.predict):
+        yield from _condition_advice(f"/predict/{index}/when", foresight.when)
+        if any(covers(withdrawal, foresight.when) for withdrawal in foresight.withdraw_when):
+            yield (
+                f"/predict/{index}/when",
+                "never fires: what takes the prediction back (withdraw_when, or the default) holds for all these "
+                "events as well",
+            )
     for index, rule in enumerate(policy.faults):
         yield from _rule_advice(f"/faults/{index}", rule)
     yield from propagation_advice(policy.propagate)
@@ -118,11 +126,18 @@ def _shadowed(policy: FailurePolicy) -> Advice:
     earlier = _Earlier()
     for ignore in policy.ignore:
         earlier.remember(f"the ignore rule {shown(ignore.name)}", ignore.when)
-    for index, rule in enumerate(policy.faults):
-        cover = earlier.cover_of(rule.when)
+    rules = [
+        *(
+            (f"/predict/{index}", "prediction", one.name, one.when)
+            for index, one in enumerate(policy.predict)
+        ),
+        *((f"/faults/{index}", "rule", one.name, one.when) for index, one in enumerate(policy.faults)),
+    ]
+    for place, kind, name, when in rules:
+        cover = earlier.cover_of(when)
         if cover is not None:
-            yield f"/faults/{index}/when", f"never fires: {cover} takes all these events before"
-        earlier.remember(f"the rule {shown(rule.name)}", rule.when)
+            yield f"{place}/when", f"never fires: {cover} takes all these events before"
+        earlier.remember(f"the {kind} {shown(name)}", when)
     if earlier.left < 0:
         yield (
             "/faults",

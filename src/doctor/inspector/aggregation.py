@@ -11,6 +11,7 @@ from typing import NamedTuple
 from doctor.model.alarm_book import AlarmBook
 from doctor.model.fault import Fault
 from doctor.model.policy import Aggregation
+from doctor.model.resource import VNF
 
 
 class Together(NamedTuple):
@@ -69,5 +70,9 @@ def _own_faults(resource_id: str, book: AlarmBook) -> Iterator[Fault]:
 
 def _counts(fault: Fault, rule: Aggregation) -> bool:
     return (
-        fault.severity < rule.severity_below and fault.fault_type != rule.fault_type and not fault.is_derived
+        fault.severity < rule.severity_below
+        and fault.fault_type != rule.fault_type
+        and not fault.is_derived
+        and fault.prediction is None
+        and fault.resource_type != VNF  # of one outage several promises may be broken
     )

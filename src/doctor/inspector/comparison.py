@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
-from doctor.inspector.replay import Firing, Happening
+from doctor.inspector.firing import Firing
 
 
 class DifferenceKind(StrEnum):
-    """Which of two policies acts on a fault at an event: the candidate, the one in force, or both, differently."""
+    """Which of two policies acts on a fault at a moment: the candidate, the one in force, or both, differently."""
 
     ONLY_CANDIDATE = "only_candidate"
     ONLY_CURRENT = "only_current"
@@ -16,7 +16,7 @@ class DifferenceKind(StrEnum):
 
 
 class Difference(NamedTuple):
-    """What two policies do differently with one fault at one event; one of the two may do nothing."""
+    """What two policies do differently with one fault at one moment; one of the two may do nothing."""
 
     current: Firing | None
     candidate: Firing | None
@@ -37,9 +37,9 @@ class Difference(NamedTuple):
 
 
 def differences(current: Iterable[Firing], candidate: Iterable[Firing]) -> Iterator[Difference]:
-    """Compare what two policies make of the same events, in the order of the one in force and then the candidate's.
+    """Compare what two policies make of the same, in the order of the one in force and then the candidate's.
 
-    A fault that is only reported again is nothing that anybody hears, and neither is by which rule it fires.
+    By which rule a fault is what it is nobody hears.
     """
     before, after = _by_fault(current), _by_fault(candidate)
     for key in {**before, **after}:
@@ -49,9 +49,5 @@ def differences(current: Iterable[Firing], candidate: Iterable[Firing]) -> Itera
             yield difference
 
 
-def _by_fault(firings: Iterable[Firing]) -> dict[tuple[str, str, str], Firing]:
-    return {
-        (one.recorded.event_id, one.resource_id, one.fault_type): one
-        for one in firings
-        if one.happening is not Happening.REPEATED
-    }
+def _by_fault(firings: Iterable[Firing]) -> dict[tuple[object, ...], Firing]:
+    return {(one.at, one.resource_id, one.fault_type): one for one in firings}

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from doctor.inspector.words import is_literal, number_of, pattern
+from doctor.inspector.words import number_of
+from doctor.kit.pattern import is_literal, pattern
 from doctor.model.event import RawEvent
 from doctor.model.fault import SEVERITY_WORDS, Severity
 from doctor.model.policy import Condition, Equals, Glob, Matcher, OneOf, Range
@@ -76,7 +77,7 @@ def _name_matcher(names: Iterable[str]) -> Callable[[str], bool]:
     patterns = tuple(pattern(name) for name in names if not is_literal(name))
     if not patterns:
         return exact.__contains__
-    return lambda name: name in exact or (name != "" and any(each.match(name) for each in patterns))
+    return lambda name: name in exact or (name != "" and any(fits(name) for fits in patterns))
 
 
 def _name_test(field: Callable[[RawEvent], str], names: tuple[str, ...]) -> EventTest:
@@ -108,7 +109,7 @@ def _word_test(matcher: Equals | Glob | OneOf) -> ValueTest:
     values = [choice.value.strip() for choice in choices if isinstance(choice, Equals)]
     words = frozenset(value.casefold() for value in values if value)
     numbers = frozenset(number for value in values if (number := number_of(value)) is not None)
-    patterns = tuple(pattern(choice.pattern, any_case=True) for choice in choices if isinstance(choice, Glob))
+    patterns = tuple(pattern(choice.pattern.casefold()) for choice in choices if isinstance(choice, Glob))
 
     def test(value: object) -> bool:
         if isinstance(value, str):
@@ -121,9 +122,10 @@ def _word_test(matcher: Equals | Glob | OneOf) -> ValueTest:
             word = str(value)
         else:
             return False
-        if word.casefold() in words:
+        word = word.casefold()
+        if word in words:
             return True
-        return bool(patterns) and word != "" and any(each.match(word) for each in patterns)
+        return bool(patterns) and word != "" and any(fits(word) for fits in patterns)
 
     return test
 

@@ -2,10 +2,21 @@
 
 from datetime import timedelta
 
+from msgspec.structs import replace
+
 from doctor.inspector.document import Place
-from doctor.inspector.words import is_literal
+from doctor.kit.pattern import is_literal
 from doctor.model.fault import Severity, severity_of
 from doctor.model.policy import Condition, Equals, Glob, Matcher, OneOf, Range
+
+# What ends a fault unless its rule says otherwise.
+CLEAR_WORDS = ("up", "ok", "okay", "cleared", "clear", "resolved", "normal")
+DEFAULT_CLEAR = (
+    Condition(details={"status": OneOf(tuple(Equals(word) for word in CLEAR_WORDS))}),
+    Condition(severity=frozenset({Severity.CLEARED})),
+)
+# Details that say how bad it is, rather than what it is about.
+LEVELS = ("status", "severity")
 
 CONDITION_KEYS = ("type", "source", "severity", "resource", "zone", "details")
 
@@ -80,3 +91,23 @@ def read_any_severity(place: Place) -> Severity:
         if word:  # an empty one is a flaw already
             place.flaw(str(error), hint=(word.lower(), [each.perceived for each in Severity]))
         return Severity.INDETERMINATE
+
+
+def about_the_same(when: Condition, clear: Condition) -> Condition:
+    """Let a clear condition be about the same thing as ``when``, as far as it does not say so itself.
+
+    What tells how bad it is (severity, status, ranges) is not taken over: that is what changes when a fault ends.
+    """
+    kept = {
+        key: matcher
+        for key, matcher in when.details.items()
+        if key not in LEVELS and not isinstance(matcher, Range)
+    }
+    return replace(
+        clear,
+        type=clear.type or when.type,
+        source=clear.source or when.source,
+        resource=clear.resource or when.resource,
+        zone=clear.zone or when.zone,
+        details=kept | clear.details,
+    )

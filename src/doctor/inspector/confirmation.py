@@ -12,20 +12,31 @@ from doctor.model.policy import Patience
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
-    """A fault that is not believed yet: since when, how often in a row, and when each source said so last."""
+    """A fault that is not believed yet: since when, how often in a row, and when each source said so last.
+
+    ``readings`` are the numbers that the first event had, by detail.
+    """
 
     since: datetime
     samples: int = 0
     votes: dict[str, datetime] = {}
+    readings: dict[str, float | int] = {}
 
 
-def heard(before: Waiting | None, patience: Patience, source: str, now: datetime) -> Waiting:
+def heard(
+    before: Waiting | None,
+    patience: Patience,
+    source: str,
+    now: datetime,
+    readings: dict[str, float | int] | None = None,
+) -> Waiting:
     """Count one more event that says so."""
     since = now if before is None else before.since
     votes = {} if before is None else before.votes
     fresh = {who: when for who, when in votes.items() if now - when <= patience.within}
     samples = 0 if before is None else before.samples
-    return Waiting(since=min(since, now), samples=samples + 1, votes=fresh | {source: now})
+    first = (readings or {}) if before is None else before.readings
+    return Waiting(since=min(since, now), samples=samples + 1, votes=fresh | {source: now}, readings=first)
 
 
 def is_believed(waiting: Waiting, patience: Patience, now: datetime) -> bool:
@@ -42,4 +53,4 @@ def contradicted(waiting: Waiting, patience: Patience, source: str) -> Waiting |
     votes = {who: when for who, when in waiting.votes.items() if who != source}
     if patience.monitors == 1 or not votes:
         return None
-    return Waiting(since=min(votes.values()), samples=len(votes), votes=votes)
+    return Waiting(since=min(votes.values()), samples=len(votes), votes=votes, readings=waiting.readings)

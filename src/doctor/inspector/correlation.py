@@ -18,7 +18,12 @@ Weight = tuple[int, int, float, str]
 
 
 def cause_of(fault: Fault, book: AlarmBook) -> str | None:
-    """Return the key of the open fault that explains this one best, or None: it is a root cause itself."""
+    """Return the key of the open fault that explains this one best, or None: it is a root cause itself.
+
+    What has not happened yet has no cause, until it has happened.
+    """
+    if fault.prediction is not None:
+        return fault.cause
     candidates = (record for record in book.on(fault.resource_id) if explains(record, fault, book))
     best = max(candidates, key=lambda record: _weight(record, fault), default=None)
     return book.explained_by(fault.fault_key) if best is None else best.fault.fault_key

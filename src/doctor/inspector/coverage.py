@@ -6,7 +6,8 @@
 import math
 from itertools import chain
 
-from doctor.inspector.words import is_literal, number_of, pattern
+from doctor.inspector.words import number_of
+from doctor.kit.pattern import is_literal, pattern
 from doctor.model.policy import Condition, Equals, Glob, Matcher, OneOf, Range
 
 
@@ -32,9 +33,7 @@ def names_cover(wide: tuple[str, ...], narrow: tuple[str, ...]) -> bool:
     same = frozenset(wide)
     patterns = [pattern(name) for name in wide if not is_literal(name)]
     return all(
-        name in same
-        or "*" in same
-        or (is_literal(name) and any(each.match(name) is not None for each in patterns))
+        name in same or "*" in same or (is_literal(name) and any(fits(name) for fits in patterns))
         for name in narrow
     )
 
@@ -55,7 +54,7 @@ def matcher_covers(wide: Matcher, narrow: Matcher) -> bool:
         case Glob(wanted), Equals(word):
             # A number may be written in several ways, and letters beyond ASCII have several forms.
             is_plain = word.isascii() and wanted.isascii() and number_of(word) is None
-            return is_plain and pattern(wanted, any_case=True).match(word.strip()) is not None
+            return is_plain and pattern(wanted.casefold())(word.strip().casefold())
         case Range(), Equals(word):
             number = number_of(word)
             above, below = _ends(wide)

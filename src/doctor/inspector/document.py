@@ -304,6 +304,16 @@ class Place:
             self.flaw("has to be a number")
         return number
 
+    def share(self, default: float) -> float:
+        """Return a share of a whole, from 0 to 1."""
+        share = self.number()
+        if share is None:
+            return default
+        if not 0 <= share <= 1:
+            self.flaw("has to be a share from 0 to 1")
+            return default
+        return share
+
 
 def escaped(key: str) -> str:
     """Return a key as a step of a JSON pointer (RFC 6901)."""

@@ -5,6 +5,7 @@ type any more, nobody would ever end it.
 """
 
 from doctor.inspector.suspicion import DOMAIN_FAULT, suspected_type
+from doctor.inspector.vantage import MONITOR_ISOLATED
 from doctor.inspector.zones import QUESTION, ZONE_FAULT
 from doctor.model.alarm import AlarmedFault
 from doctor.model.alarm_book import AlarmBook
@@ -19,6 +20,7 @@ def is_founded(fault: Fault, policy: FailurePolicy) -> bool:
         or any(rule.fault_type == fault.fault_type for rule in policy.aggregate)
         or any(suspected_type(rule.supplier_type) == fault.fault_type for rule in policy.suspect)
         or (policy.storm is not None and fault.fault_type == DOMAIN_FAULT)
+        or (policy.self_isolation is not None and fault.fault_type == MONITOR_ISOLATED)
         or (
             fault.fault_type in (QUESTION, ZONE_FAULT)
             and any(level.type == fault.resource_type for level in policy.zones)

@@ -119,10 +119,20 @@ def reach(
             for key, other in decided.items()
         )
 
-    effect = Effect(fault.state, fault.severity)
+    seen = fault.prediction
+    effect = Effect(fault.state, fault.severity) if seen is None else Effect(seen.state, seen.severity)
     if fault.is_confined:
         return {fault.resource_id: effect}
-    return effects(fault.resource_id, fault.resource_type, effect, resources, rules, is_lost)
+    found = effects(fault.resource_id, fault.resource_type, effect, resources, rules, is_lost)
+    return found if seen is None else _foreseen(fault, found)
+
+
+def _foreseen(fault: Fault, would_be: Reach) -> Reach:
+    """Return what a fault that has not happened yet does: nothing, but what it would put out of service is warned."""
+    warned = Effect(ResourceState.NORMAL, fault.severity)
+    return {
+        name: warned for name, effect in would_be.items() if effect.state.is_out or name == fault.resource_id
+    }
 
 
 def _differences(before: Reach, now: Reach) -> list[str]:
@@ -168,6 +178,8 @@ def effects(
             onward = Effect(rule.to_state, cause.severity if rule.severity is None else rule.severity)
             related = _take(_related(resources, supplier, rule, lost), onward, found)
             queue.extend(_with_types(related, resources))
+            if onward.state.is_out:
+                queue.extend(_with_types(_beside(related, resources, found), resources))
             if rule.kind == HOSTS and rule.ways is not Ways.SOME:  # a machine has no other host
                 machines = _take(resources.machines_on(supplier), onward, found)
                 queue.extend(_with_types(resources.suppliers_among(machines), resources))
@@ -180,6 +192,12 @@ def _take(names: Sequence[str], effect: Effect, found: Reach) -> Sequence[str]:
         names = [name for name in names if _is_worse(effect, found.get(name))]
     found.update(dict.fromkeys(names, effect))
     return names
+
+
+def _beside(gone: Iterable[str], resources: ResourceMap, found: Reach) -> Iterator[str]:
+    """Return those reached already that supply the same as what has gone: they may have been the last but one."""
+    for supplier in resources.suppliers_among(gone):
+        yield from (other for other in neighbours(supplier, resources) if other in found)
 
 
 def _with_types(names: Iterable[str], resources: ResourceMap) -> Iterator[tuple[str, str]]:

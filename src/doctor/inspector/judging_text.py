@@ -1,4 +1,6 @@
-"""Reads how several events make one fault: `confirm`, `aggregate`, `absence`, `damping`, `suspect`, `storm`."""
+"""Reads how several events make one fault: `confirm`, `aggregate`, `absence`, `damping`, `suspect`, `storm`,
+`self_isolation`.
+"""
 
 from datetime import timedelta
 
@@ -6,6 +8,7 @@ from msgspec.structs import replace
 
 from doctor.inspector.condition_text import read_demanded, read_severity
 from doctor.inspector.document import Place, shown
+from doctor.inspector.prediction_text import read_fault_type
 from doctor.model.fault import ResourceState, Severity
 from doctor.model.policy import (
     Absence,
@@ -15,6 +18,7 @@ from doctor.model.policy import (
     FaultRule,
     Patience,
     RecommendedAction,
+    SelfIsolation,
     Storm,
     Subject,
     Suspicion,
@@ -27,6 +31,7 @@ RAISE_KEYS = ("fault_type", "severity", "state", "probable_cause", "recommended_
 ABSENCE_KEYS = ("name", "expect", "every", "same", "raise")
 SUSPECT_KEYS = ("name", "of", "kind", "at_least", "share", "within", "severity")
 STORM_KEYS = ("hosts", "share", "within", "calm")
+SELF_ISOLATION_KEYS = ("hosts", "share", "within", "settle")
 DAMPING_KEYS = ("changes", "within", "hold")
 
 
@@ -63,7 +68,7 @@ def read_aggregations(place: Place) -> tuple[Aggregation, ...]:
                 severity_below=read_severity(below) if below.is_given else Severity.CRITICAL,
                 more_than=section.at("more_than").count(2, least=1),
                 within=section.at("within").duration(),
-                fault_type=raises.at("fault_type").text(),
+                fault_type=read_fault_type(raises.at("fault_type")),
                 severity=read_severity(raises.at("severity"))
                 if raises.at("severity").is_given
                 else Severity.CRITICAL,
@@ -127,7 +132,7 @@ def read_suspicions(place: Place) -> tuple[Suspicion, ...]:
             supplier_type=section.at("of").text(),
             kind=section.at("kind").one_of(RELATION_KINDS),
             at_least=section.at("at_least").count(3, least=2),
-            share=_share(section.at("share"), 0.5),
+            share=section.at("share").share(0.5),
             within=section.at("within").duration(),
             severity=(
                 read_severity(section.at("severity")) if section.at("severity").is_given else Severity.MAJOR
@@ -145,9 +150,25 @@ def read_storm(place: Place) -> Storm | None:
     section = place.section(STORM_KEYS)
     return Storm(
         hosts=section.at("hosts").count(default.hosts, least=2),
-        share=_share(section.at("share"), default.share),
+        share=section.at("share").share(default.share),
         within=section.at("within").duration(default.within),
         calm=section.at("calm").duration(default.calm),
+    )
+
+
+def read_self_isolation(place: Place) -> SelfIsolation | None:
+    """Read when silence is that of the monitor itself; `off` believes every monitor."""
+    default = SelfIsolation()
+    if not place.is_given:
+        return default
+    if place.value == "off":
+        return None
+    section = place.section(SELF_ISOLATION_KEYS)
+    return SelfIsolation(
+        hosts=section.at("hosts").count(default.hosts, least=2),
+        share=_share(section.at("share"), default.share),
+        within=section.at("within").duration(default.within),
+        settle=section.at("settle").duration(default.settle),
     )
 
 

@@ -44,6 +44,7 @@ _STAGES = {
 }
 _LAST = 1_000  # servers without a level come behind those with one
 BUSY = "busy: "
+_OURS = "doctor: "  # how reasons of Doctor begin
 
 
 def wanted(
@@ -150,4 +151,9 @@ def unmarking(record: MarkRecord, now: Standing) -> Write | Leave:
 
 def reason_for(fault_type: str, fault_id: str) -> str:
     """Return what is written beside a mark, so that whoever finds it knows where it comes from."""
-    return f"doctor: {fault_type} ({fault_id})"
+    return f"{_OURS}{fault_type} ({fault_id})"
+
+
+def is_reason_of_doctor(reason: str) -> bool:
+    """Tell whether a reason that stands beside a mark was written by a Doctor."""
+    return reason.startswith(_OURS)

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from doctor.inspector.words import is_literal
+from doctor.kit.pattern import SEARCHING, effort, is_literal
 from doctor.model.policy import Condition, FailurePolicy, Glob, OneOf
 
 MAX_PATTERNS = 1_000  # different ones; an event may be held against all of them
-MAX_PATTERN_LETTERS = (
-    20_000  # of all of them together: to compare costs letters times the letters of a detail
+MAX_EFFORT = (
+    20_000  # of all conditions together: times the letters of a detail that is what an event can cost
 )
 MAX_PLANNED = (
     200_000  # types of events, times the rules that may be for any type: each pair is looked at in advance
@@ -18,11 +18,13 @@ def excesses(policy: FailurePolicy) -> Iterator[tuple[str, str]]:
     """Return what is too much, each with the pointer to its place."""
     patterns: set[str] = set()
     types: set[str] = set()
-    for_any = 0
+    for_any = spent = 0
     for conditions in _rules(policy):
         is_for_any = False
         for condition in conditions:
-            patterns.update(_patterns(condition))
+            found = list(_patterns(condition))
+            patterns.update(found)
+            spent += sum(map(effort, found))
             types.update(name for name in condition.type if is_literal(name))
             is_for_any = (
                 is_for_any or not condition.type or any(not is_literal(name) for name in condition.type)
@@ -30,9 +32,12 @@ def excesses(policy: FailurePolicy) -> Iterator[tuple[str, str]]:
         for_any += is_for_any
     if len(patterns) > MAX_PATTERNS:
         yield "/faults", f"{len(patterns)} different patterns with wildcards; {MAX_PATTERNS} is the most"
-    letters = sum(map(len, patterns))
-    if letters > MAX_PATTERN_LETTERS:
-        yield "/faults", f"patterns with wildcards of {letters} letters; {MAX_PATTERN_LETTERS} is the most"
+    if spent > MAX_EFFORT:
+        yield (
+            "/faults",
+            f"patterns whose letters behind a * come to {spent} in all conditions, where one in a pattern that has "
+            f"? or [...] too counts {SEARCHING}; {MAX_EFFORT} is the most: begin patterns with what is known",
+        )
     planned = len(types) * for_any
     if planned > MAX_PLANNED:
         yield (
@@ -47,6 +52,8 @@ def _rules(policy: FailurePolicy) -> Iterator[tuple[Condition, ...]]:
         yield (rule.when, *rule.clear_when, *(when for grade in rule.grades for when in grade.when))
     for ignore in policy.ignore:
         yield (ignore.when,)
+    for foresight in policy.predict:
+        yield (foresight.when, *foresight.withdraw_when)
 
 
 def _patterns(condition: Condition) -> Iterator[str]:

@@ -9,6 +9,8 @@ from msgspec.structs import replace
 
 from doctor.inspector.advice import advice
 from doctor.inspector.condition_text import (
+    DEFAULT_CLEAR,
+    about_the_same,
     read_any_severity,
     read_condition,
     read_demanded,
@@ -20,10 +22,12 @@ from doctor.inspector.judging_text import (
     read_absences,
     read_aggregations,
     read_damping,
+    read_self_isolation,
     read_storm,
     read_suspicions,
 )
 from doctor.inspector.policy_size import excesses
+from doctor.inspector.prediction_text import read_fault_type, read_foresights
 from doctor.inspector.zone_text import read_zones
 from doctor.model.errors import Flaw
 from doctor.model.fault import EventType, ResourceState, Severity
@@ -31,12 +35,10 @@ from doctor.model.policy import (
     Catalogue,
     CatalogueRow,
     Condition,
-    Equals,
     FailurePolicy,
     FaultRule,
     Grade,
     IgnoreRule,
-    OneOf,
     Patience,
     Propagation,
     Range,
@@ -48,18 +50,9 @@ from doctor.model.resource import RELATION_KINDS
 
 MAX_DESCRIPTION = 4096
 
-# What ends a fault unless its rule says otherwise.
-CLEAR_WORDS = ("up", "ok", "okay", "cleared", "clear", "resolved", "normal")
-DEFAULT_CLEAR = (
-    Condition(details={"status": OneOf(tuple(Equals(word) for word in CLEAR_WORDS))}),
-    Condition(severity=frozenset({Severity.CLEARED})),
-)
-# Details that say how bad it is, rather than what it is about.
-LEVELS = ("status", "severity")
-
 SECTIONS = (
     *("version", "description", "faults", "ignore", "confirm", "aggregate", "absence", "damping"),
-    *("suspect", "storm", "zones", "propagate"),
+    *("predict", "suspect", "storm", "self_isolation", "zones", "propagate"),
 )
 RULE_KEYS = (
     *("name", "when", "clear_when", "resource", "fault_type", "severity", "state"),
@@ -88,19 +81,22 @@ def parse_policy(text: str, catalogue: Catalogue) -> PolicyReport:
     top = document.top.section(SECTIONS)
     if top.at("version").text() not in ("", "1"):
         top.at("version").flaw("has to be 1, the only version there is")
+    faults = confirmed(_fault_rules(top.at("faults").sections(RULE_KEYS), catalogue), top.at("confirm"))
     policy = FailurePolicy(
         version=1,
         description=top.at("description").text("", limit=MAX_DESCRIPTION),
-        faults=confirmed(_fault_rules(top.at("faults").sections(RULE_KEYS), catalogue), top.at("confirm")),
+        faults=faults,
         ignore=tuple(
             IgnoreRule(name=each.at("name").text(each.pointer), when=read_demanded(each.at("when")))
             for each in top.at("ignore").sections(("name", "when"))
         ),
+        predict=read_foresights(top.at("predict"), [rule.name for rule in faults]),
         aggregate=read_aggregations(top.at("aggregate")),
         absence=read_absences(top.at("absence"), catalogue),
         damping=read_damping(top.at("damping")),
         suspect=read_suspicions(top.at("suspect")),
         storm=read_storm(top.at("storm")),
+        self_isolation=read_self_isolation(top.at("self_isolation")),
         zones=read_zones(top.at("zones")),
         propagate=tuple(_propagation(each) for each in top.at("propagate").sections(PROPAGATION_KEYS)),
     )
@@ -136,7 +132,7 @@ def _fault_rule(section: Place, catalogue: Catalogue) -> FaultRule:
         when=when,
         clear_when=_clear_conditions(section.at("clear_when"), when, row.clears_by),
         resource=_resource(section.at("resource"), row.resource),
-        fault_type=section.at("fault_type").text(row.fault_type),
+        fault_type=read_fault_type(section.at("fault_type"), row.fault_type),
         severity=None if is_same else read_severity(severity) if severity.is_given else row.severity,
         state=section.at("state").word(ResourceState, row.state),
         event_type=section.at("event_type").word(EventType, row.event_type),
@@ -215,7 +211,7 @@ def _clear_conditions(place: Place, when: Condition, clears_by: tuple[str, ...])
         wanted = (*wanted, *_beyond(when))
     if clears_by:
         wanted = (*wanted, Condition(type=clears_by))
-    return tuple(_about_the_same(when, condition) for condition in wanted)
+    return tuple(about_the_same(when, condition) for condition in wanted)
 
 
 def _beyond(when: Condition) -> Iterator[Condition]:
@@ -228,26 +224,6 @@ def _beyond(when: Condition) -> Iterator[Condition]:
             if matcher.below is not None:
                 end = nextafter(matcher.below, -inf) if matcher.clear_above is None else matcher.clear_above
                 yield Condition(details={key: Range(above=end)})
-
-
-def _about_the_same(when: Condition, clear: Condition) -> Condition:
-    """Let a clear condition be about the same thing as ``when``, as far as it does not say so itself.
-
-    What tells how bad it is (severity, status, ranges) is not taken over: that is what changes when a fault ends.
-    """
-    kept = {
-        key: matcher
-        for key, matcher in when.details.items()
-        if key not in LEVELS and not isinstance(matcher, Range)
-    }
-    return replace(
-        clear,
-        type=clear.type or when.type,
-        source=clear.source or when.source,
-        resource=clear.resource or when.resource,
-        zone=clear.zone or when.zone,
-        details=kept | clear.details,
-    )
 
 
 def _resource(place: Place, resource_type: str) -> ResourceSource:

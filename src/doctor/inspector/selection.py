@@ -1,7 +1,8 @@
 """Asks the failure policy what an event means [D 3.3.2].
 
-In comes a raw event, out goes one of four answers: `Raise` a fault, `Clear` faults, `Ignored`, or `Unnamed`, when
-no rule speaks of it. What it is not: a judge of what is open already, or of what a fault takes down.
+In comes a raw event, out goes one of six answers: `Raise` a fault, `Clear` faults, it is `Foretold` that one will come, or
+`TakenBack`, `Ignored`, or `Unnamed`, when no rule speaks of it. What it is not: a judge of what is open already, or of
+what a fault takes down.
 
 A policy is compiled once. For each type of event there is a plan with the few conditions that can matter, so that
 an event whose type no rule names costs one look-up, and the details of an event are decoded only for a condition
@@ -16,10 +17,12 @@ from msgspec.structs import replace
 
 from doctor.inspector.condition import Compiled, Details, EventTest, compiled, look_up, read_details, steps
 from doctor.inspector.impact import by_supplier
-from doctor.inspector.words import is_literal, pattern
+from doctor.inspector.measurement import Threshold, thresholds
+from doctor.inspector.prediction import SUFFIX
+from doctor.kit.pattern import is_literal, pattern
 from doctor.model.event import RawEvent
 from doctor.model.fault import SEVERITY_WORDS, Severity
-from doctor.model.policy import Absence, Condition, FailurePolicy, FaultRule, Grade, IgnoreRule
+from doctor.model.policy import Absence, Condition, FailurePolicy, FaultRule, Foresight, Grade, IgnoreRule
 
 REMEMBERED_TYPES = 10_000
 REMEMBERED_LENGTH = 256
@@ -29,13 +32,14 @@ class Raise(msgspec.Struct, frozen=True, gc=False):
     """The event raises a fault.
 
     ``rule`` is the rule as its grade left it, ``severity`` final, ``resource`` the name of the faulty resource as the
-    event has it. ``details`` are None if nothing had to look at them.
+    event has it. ``details`` are None if nothing had to look at them, ``thresholds`` the ranges that were looked at.
     """
 
     rule: FaultRule
     severity: Severity
     resource: str
     details: Details | None = None
+    thresholds: tuple[Threshold, ...] = ()
 
 
 class Ended(NamedTuple):
@@ -62,6 +66,20 @@ class Clear(msgspec.Struct, frozen=True, gc=False):
         return tuple(dict.fromkeys(ended.fault_type for ended in self.faults))
 
 
+class Foretold(msgspec.Struct, frozen=True, gc=False):
+    """The event says that a fault will come; ``raises`` is how it would be raised if it had."""
+
+    rule: Foresight
+    raises: Raise
+
+
+class TakenBack(msgspec.Struct, frozen=True, gc=False):
+    """The event says that faults will not come after all: these types on these resources."""
+
+    rule: Foresight
+    faults: tuple[tuple[str, str], ...]
+
+
 class Ignored(msgspec.Struct, frozen=True, gc=False):
     """The operator wants nothing made of the event; ``by`` is the name of the rule."""
 
@@ -72,7 +90,7 @@ class Unnamed(msgspec.Struct, frozen=True, gc=False):
     """No rule speaks of the event."""
 
 
-Selected = Raise | Clear | Ignored | Unnamed
+Selected = Raise | Clear | Foretold | TakenBack | Ignored | Unnamed
 
 UNNAMED = Unnamed()
 
@@ -87,6 +105,8 @@ class Selector:
         self._rules = [_CompiledRule(rule) for rule in policy.faults]
         self._ignores = [(rule, compiled(rule.when)) for rule in policy.ignore]
         self._absences = [(absence, compiled(absence.expect)) for absence in policy.absence]
+        self._foresights = [_Foreseeing(foresight) for foresight in policy.predict]
+        self._by_name = {rule.rule.name: rule for rule in self._rules}
         self._by_type: dict[str, list[int]] = {}
         self._by_pattern: list[tuple[str, int]] = []
         self._for_any_type: list[int] = []
@@ -94,7 +114,8 @@ class Selector:
             self._index(index, (rule.when, *rule.clear_when))
         ignored = [name for rule in policy.ignore for name in rule.when.type if is_literal(name)]
         expected = [name for one in policy.absence for name in one.expect.type if is_literal(name)]
-        exact = (*self._by_type, *ignored, *expected)
+        foretold = [name for one in policy.predict for name in one.when.type if is_literal(name)]
+        exact = (*self._by_type, *ignored, *expected, *foretold)
         self._plans: dict[str, _Plan | None] = {event_type: self._plan(event_type) for event_type in exact}
         self._room = REMEMBERED_TYPES
 
@@ -124,10 +145,58 @@ class Selector:
         What is ignored comes first. Then all rules are asked whether the event ends their fault, and the first rule
         whose ``when`` holds raises one, unless its own is what ends. A fault that is raised does not end as well.
         """
-        plan = self._plans.get(event.type, _UNSEEN)
-        if plan is _UNSEEN:
-            plan = self._find_plan(event.type)
-        return UNNAMED if plan is None else _judge(plan, event, zone_id)
+        plan = self._plan_of(event.type)
+        if plan is None:
+            return UNNAMED
+        return self._foresee(plan, event, zone_id) if plan.foretells else _judge(plan, event, zone_id)
+
+    def _plan_of(self, event_type: str) -> "_Plan | None":
+        plan = self._plans.get(event_type, _UNSEEN)
+        return self._find_plan(event_type) if plan is _UNSEEN else plan
+
+    def _foresee(self, plan: "_Plan", event: RawEvent, zone_id: str | None) -> Selected:
+        """Judge an event that may foretell a fault. What is foretold has not happened: it raises nothing."""
+        details = read_details(event)
+        for name, holds in plan.ignores:
+            if holds(event, zone_id, details):
+                return Ignored(name)
+        for each in plan.foretells:
+            if any(
+                test.names(event.type) and test.holds(event, zone_id, details) for test in each.withdraw_when
+            ):
+                found = self._expected(each.rule, event.type)
+                return TakenBack(
+                    each.rule,
+                    tuple(
+                        dict.fromkeys((resource_of(event, rule, details), rule.fault_type) for rule in found)
+                    ),
+                )
+            if each.when.holds(event, zone_id, details):
+                return self._foretold(each.rule, event, zone_id, details)
+        return _judge(plan, event, zone_id)
+
+    def _expected(self, foresight: Foresight, event_type: str) -> Iterable[FaultRule]:
+        """Return the rules whose faults an event of this type can foretell."""
+        if foresight.of:
+            return (self._by_name[foresight.of].rule,)
+        plan = self._plan_of(event_type.removesuffix(SUFFIX))
+        return () if plan is None else (raising.rule for raising in plan.raises)
+
+    def _foretold(
+        self, foresight: Foresight, event: RawEvent, zone_id: str | None, details: Details
+    ) -> Selected:
+        if foresight.of:
+            raising = self._by_name[foresight.of].raising(event.type)
+            raised: Selected = _raise(raising, event, zone_id, details, details)
+        else:
+            happened = replace(event, type=event.type.removesuffix(SUFFIX))
+            plan = self._plan_of(happened.type)
+            raised = UNNAMED if plan is None else _judge(plan, happened, zone_id)
+        if isinstance(raised, Clear) and raised.raises is not None:
+            raised = raised.raises
+        if isinstance(raised, Raise) and raised.severity is not Severity.CLEARED:
+            return Foretold(foresight, replace(raised, details=details))
+        return raised if isinstance(raised, Ignored) else UNNAMED
 
     def _index(self, index: int, conditions: Iterable[Condition]) -> None:
         for condition in conditions:
@@ -149,14 +218,20 @@ class Selector:
 
     def _plan(self, event_type: str) -> "_Plan | None":
         candidates = {*self._for_any_type, *self._by_type.get(event_type, ())}
-        candidates.update(index for name, index in self._by_pattern if pattern(name).match(event_type))
+        candidates.update(index for name, index in self._by_pattern if pattern(name)(event_type))
         ignores = [(rule, test) for rule, test in self._ignores if test.names(event_type)]
         # An ignore rule without a type makes no type a named one: there is nothing to be ignored.
         expects = [(one, test) for one, test in self._absences if names_type(one.expect, event_type)]
-        if not candidates and not expects and not any(rule.when.type for rule, _ in ignores):
+        foretells = tuple(one for one in self._foresights if one.when.names(event_type))
+        if (
+            not candidates
+            and not expects
+            and not foretells
+            and not any(rule.when.type for rule, _ in ignores)
+        ):
             return None
         rules = [self._rules[index] for index in sorted(candidates)]
-        return _plan(rules, ignores, expects, event_type)
+        return _plan(rules, ignores, expects, foretells, event_type)
 
 
 def resource_of(event: RawEvent, rule: FaultRule, details: Details | None = None) -> str:
@@ -176,8 +251,7 @@ def resource_of(event: RawEvent, rule: FaultRule, details: Details | None = None
 def names_type(condition: Condition, event_type: str) -> bool:
     """Tell whether a condition can hold for events of this type."""
     return not condition.type or any(
-        name == event_type if is_literal(name) else pattern(name).match(event_type) is not None
-        for name in condition.type
+        name == event_type if is_literal(name) else pattern(name)(event_type) for name in condition.type
     )
 
 
@@ -191,9 +265,38 @@ class _CompiledRule:
         self.rule = rule
         self.when = compiled(rule.when)
         self.clear_when = [compiled(condition) for condition in rule.clear_when]
+        self.thresholds = thresholds((rule.when,))
         self.grades = [
-            (compiled(condition), _graded(rule, grade)) for grade in rule.grades for condition in grade.when
+            (compiled(condition), _graded(rule, grade), thresholds((rule.when, condition)))
+            for grade in rule.grades
+            for condition in grade.when
         ]
+
+    def raising(self, event_type: str) -> "_Raising":
+        """Return how events of a type raise a fault by it."""
+        grades = [
+            _Graded(test.holds, graded, looked_at)
+            for test, graded, looked_at in self.grades
+            if test.names(event_type)
+        ]
+        return _Raising(self.rule, self.when.holds, self.thresholds, tuple(grades))
+
+
+class _Foreseeing:
+    """A prediction rule with its conditions compiled."""
+
+    def __init__(self, rule: Foresight) -> None:
+        self.rule = rule
+        self.when = compiled(rule.when)
+        self.withdraw_when = [compiled(condition) for condition in rule.withdraw_when]
+
+
+class _Graded(NamedTuple):
+    """A grade: when, and what it makes of the rule."""
+
+    holds: EventTest
+    rule: FaultRule
+    thresholds: tuple[Threshold, ...]
 
 
 class _Raising(NamedTuple):
@@ -201,7 +304,8 @@ class _Raising(NamedTuple):
 
     rule: FaultRule
     holds: EventTest
-    grades: tuple[tuple[EventTest, FaultRule], ...]
+    thresholds: tuple[Threshold, ...]
+    grades: tuple[_Graded, ...]
 
 
 class _Plan(NamedTuple):
@@ -210,11 +314,12 @@ class _Plan(NamedTuple):
     clears: tuple[tuple[FaultRule, EventTest], ...]
     raises: tuple[_Raising, ...]
     expects: tuple[tuple[Absence, EventTest], ...]
+    foretells: tuple[_Foreseeing, ...]
     patient: tuple[FaultRule, ...]
     reads_details: bool
 
 
-_UNSEEN = _Plan((), (), (), (), (), (), False)
+_UNSEEN = _Plan((), (), (), (), (), (), (), False)
 _NO_DETAILS: Details = {}
 
 
@@ -222,6 +327,7 @@ def _plan(
     rules: Sequence[_CompiledRule],
     ignores: Sequence[tuple[IgnoreRule, Compiled]],
     expects: Sequence[tuple[Absence, Compiled]],
+    foretells: tuple[_Foreseeing, ...],
     event_type: str,
 ) -> _Plan:
     used = [test for _, test in (*ignores, *expects)]
@@ -232,17 +338,15 @@ def _plan(
         clears += [(each.rule, test.holds) for test in clearing]
         used += clearing
         if each.when.names(event_type):
-            grades = [(test, graded) for test, graded in each.grades if test.names(event_type)]
-            raises.append(
-                _Raising(each.rule, each.when.holds, tuple((test.holds, graded) for test, graded in grades))
-            )
-            used += [each.when, *(test for test, _ in grades)]
+            raises.append(each.raising(event_type))
+            used += [each.when, *(test for test, _, _ in each.grades if test.names(event_type))]
     return _Plan(
         rules=tuple(each.rule for each in rules),
         ignores=tuple((rule.name, test.holds) for rule, test in ignores),
         clears=tuple(clears),
         raises=tuple(raises),
         expects=tuple((absence, test.holds) for absence, test in expects),
+        foretells=foretells,
         patient=tuple(each.rule for each in rules if each.rule.patience is not None),
         reads_details=any(test.reads_details for test in used),
     )
@@ -289,17 +393,17 @@ def _graded(rule: FaultRule, grade: Grade) -> FaultRule:
 def _raise(
     raising: _Raising, event: RawEvent, zone_id: str | None, known: Details, details: Details | None
 ) -> Raise:
-    rule = raising.rule
-    for holds, graded in raising.grades:
-        if holds(event, zone_id, known):
-            rule = graded
+    rule, looked_at = raising.rule, raising.thresholds
+    for grade in raising.grades:
+        if grade.holds(event, zone_id, known):
+            rule, looked_at = grade.rule, grade.thresholds
             break
     severity = rule.severity
     if severity is None:
         severity = SEVERITY_WORDS.get(event.severity.strip().lower(), Severity.INDETERMINATE)
     if details is None and rule.resource.path:
         details = read_details(event)
-    return Raise(rule, severity, resource_of(event, rule, details), details)
+    return Raise(rule, severity, resource_of(event, rule, details), details, looked_at)
 
 
 def _answer(

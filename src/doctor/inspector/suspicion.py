@@ -99,6 +99,29 @@ def _storms(
             return
 
 
+def is_borne_out(
+    record: AlarmedFault, book: AlarmBook, resources: ResourceMap, suspicions: Sequence[Suspicion]
+) -> bool:
+    """Tell whether a suspicion still has enough failures that share what is suspected, by the map as it is now."""
+    fault = record.fault
+    for rule in suspicions:
+        if suspected_type(rule.supplier_type) == fault.fault_type:
+            dependents = below(fault.resource_id, rule.kind, resources)
+            failing = _failing(dependents, book, record)
+            if len({one.resource_id for one in failing}) >= max(
+                rule.at_least, ceil(rule.share * len(dependents))
+            ):
+                return True
+    return False
+
+
+def is_suspicion(fault: Fault) -> bool:
+    """Tell whether a fault is one that was suspected, or a storm."""
+    return fault.is_derived and (
+        fault.rule == STORM or fault.fault_type == suspected_type(fault.resource_type)
+    )
+
+
 def is_calm(domain: str, book: AlarmBook, resources: ResourceMap, storm: Storm) -> bool:
     """Tell whether fewer hosts of a domain have failed than make a storm."""
     hosts = resources.hosts_by_domain.get(domain, frozenset())

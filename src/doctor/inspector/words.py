@@ -1,21 +1,7 @@
-"""How the words of a policy are compared with those of an event: as patterns with wildcards, and as numbers."""
+"""How the details of an event are read as numbers."""
 
 import math
 import re
-from fnmatch import translate
-from functools import lru_cache
-
-
-def is_literal(name: str) -> bool:
-    """Tell whether a pattern has no wildcards, so that it matches only itself."""
-    return not ("*" in name or "?" in name or "[" in name)
-
-
-@lru_cache(maxsize=4096)
-def pattern(name: str, *, any_case: bool = False) -> re.Pattern[str]:
-    """Return the compiled form of a pattern with wildcards."""
-    return re.compile(translate(name), re.IGNORECASE if any_case else 0)
-
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 

@@ -21,7 +21,16 @@ from doctor.inspector.escalation import (
     fault_of,
     moved,
 )
-from doctor.inspector.zones import QUESTION, ZONE_FAULT, Counted, Joined, Levels, Reached
+from doctor.inspector.zones import (
+    QUESTION,
+    ZONE_FAULT,
+    Counted,
+    IsPlanned,
+    Joined,
+    Levels,
+    Reached,
+    unplanned,
+)
 from doctor.kit.ids import stable_id
 from doctor.kit.times import rfc3339
 from doctor.model.alarm_book import AlarmBook
@@ -65,13 +74,14 @@ FaultKeyOf = Callable[[str, str, str], str]
 
 
 class Present(NamedTuple):
-    """What is known when something happens: ``levels`` are those of the policy."""
+    """What is known when something happens: ``levels`` are those of the policy, ``is_planned`` tells of open faults."""
 
     levels: Levels
     book: AlarmBook
     resources: ResourceMap
     now: datetime
     user: str = ""
+    is_planned: IsPlanned = unplanned
 
 
 class ZoneBook:
@@ -215,8 +225,8 @@ class ZoneBook:
             for zone, one in self._active.items()
             if self.escalations[one].state is EscalationState.PENDING
         }
-        levels, book, resources, now, _ = present
-        found = zones.judged(fault, levels, self.probations, pending, book, resources, now)
+        levels, book, resources, now, _, is_planned = present
+        found = zones.judged(fault, levels, self.probations, pending, book, resources, now, is_planned)
         for verdict in list(found):
             self._put(verdict.zone, verdict.probation)
             match verdict:

@@ -3,10 +3,11 @@
 In comes a fault that is open now; out goes what it means for the zones that its resource is in. A part fails when it
 goes out of service by itself, or, being a zone, by what was concluded of its own parts: an escalation, a storm. What
 is the symptom of something else does not count, or one dead switch would count as often as there are hosts behind it.
+Neither does what is planned: that work on a rack takes its hosts down says nothing of the rack.
 Each zone has a probation period: failures within it belong together, and one without a failure makes it well again.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -27,6 +28,12 @@ QUESTION = "escalation to a zone"  # that a zone has failed is still to be decid
 CONCLUDED = (DOMAIN_FAULT, ZONE_FAULT)  # by which a zone has failed, whatever state that puts it in
 
 Levels = Mapping[str, ZoneLevel]  # by the type of the zones
+IsPlanned = Callable[[Fault], bool]  # whether an open fault began in planned work
+
+
+def unplanned(_fault: Fault) -> bool:
+    """Take every fault for a surprise."""
+    return False
 
 
 class Counted(NamedTuple):
@@ -61,12 +68,13 @@ def judged(
     book: AlarmBook,
     resources: ResourceMap,
     now: datetime,
+    is_planned: IsPlanned = unplanned,
 ) -> Iterator[Counted | Reached | Joined]:
     """Return what an open fault means for the zones that its resource is in; nothing if it has counted before.
 
     ``pending`` are the zones of which it is being decided whether they have failed.
     """
-    if not is_failure(fault, book):
+    if not is_failure(fault, book, is_planned):
         return
     for zone in next_zones(fault.resource_id, fault.resource_type, levels, resources):
         level = levels[type_of(zone, resources)]
@@ -85,15 +93,15 @@ def judged(
                 yield Counted(zone, after)
 
 
-def is_failure(fault: Fault, book: AlarmBook) -> bool:
-    """Tell whether a fault is the one by which its resource has failed, and the symptom of nothing else."""
-    if not takes_out(fault) or is_symptom(fault, book):
+def is_failure(fault: Fault, book: AlarmBook, is_planned: IsPlanned = unplanned) -> bool:
+    """Tell whether a fault is the one by which its resource has failed: not planned, and the symptom of nothing else.
+
+    What is planned hides no failure that comes on top of it.
+    """
+    if not takes_out(fault) or is_symptom(fault, book) or is_planned(fault):
         return False
-    first = min(
-        (record.fault for record in book.rooted_in(fault.resource_id) if takes_out(record.fault)),
-        key=_age,
-        default=fault,
-    )
+    rooted = (record.fault for record in book.rooted_in(fault.resource_id))
+    first = min((one for one in rooted if takes_out(one) and not is_planned(one)), key=_age, default=fault)
     return _age(fault) <= _age(first)
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from doctor.model.alarm import Alarm, AlarmedFault, Transition
 from doctor.model.fault import Fault, ResourceState
+from doctor.model.resource import VNF
 
 
 class AlarmBook:
@@ -18,6 +19,7 @@ class AlarmBook:
         self._explained: dict[str, tuple[str, ...]] = {}
         self._by_alarm: dict[str, tuple[str, str]] = {}
         self._of_project: dict[str | None, dict[str, None]] = {}
+        self._vnfs: dict[str, None] = {}
         for record in sorted(records, key=lambda record: record.fault.raised_time):
             self._open(record, record.alarms.values())
 
@@ -30,10 +32,11 @@ class AlarmBook:
     def apply(self, transition: Transition) -> None:
         """Take over what a transition decided."""
         record = transition.record
-        for alarm in (*transition.cleared, *transition.corrected):
+        over = (*transition.cleared, *transition.corrected)
+        for alarm in over:
             self._forget(record.fault.fault_key, alarm)
-        if transition.cleared:
-            self._disown(record, transition.cleared)
+        if over:
+            self._disown(record, over)
         if record.fault.is_open:
             self._open(record, transition.raised)
         else:
@@ -47,6 +50,8 @@ class AlarmBook:
         before = self._by_key.get(fault.fault_key)
         if before is None:
             self._rooted[fault.resource_id] = (*self._rooted.get(fault.resource_id, ()), fault.fault_key)
+            if fault.resource_type == VNF:
+                self._vnfs[fault.resource_id] = None
         if before is None or before.fault.explains != fault.explains:
             self._claim(fault, before)
         self._by_key[fault.fault_key] = record
@@ -59,9 +64,9 @@ class AlarmBook:
         for project in {alarm.project for alarm in new}:
             self._of_project.setdefault(project, {})[fault.fault_key] = None
 
-    def _disown(self, record: AlarmedFault, cleared: Iterable[Alarm]) -> None:
+    def _disown(self, record: AlarmedFault, over: Iterable[Alarm]) -> None:
         left = {alarm.project for alarm in record.alarms.values()} if record.fault.is_open else set()
-        for project in {alarm.project for alarm in cleared} - left:
+        for project in {alarm.project for alarm in over} - left:
             keys = self._of_project.get(project, {})
             keys.pop(record.fault.fault_key, None)
             if not keys:
@@ -88,6 +93,7 @@ class AlarmBook:
             self._rooted[resource_id] = left
         else:
             self._rooted.pop(resource_id, None)
+            self._vnfs.pop(resource_id, None)
 
     def _forget(self, fault_key: str, alarm: Alarm) -> None:
         self._by_alarm.pop(alarm.alarm_id, None)
@@ -129,6 +135,11 @@ class AlarmBook:
     def roots(self) -> KeysView[str]:
         """Return the ids of the resources that have an open fault of their own."""
         return self._rooted.keys()
+
+    @property
+    def vnfs(self) -> KeysView[str]:
+        """Return the ids of the resources with an open fault of their own that are said to be VNFs."""
+        return self._vnfs.keys()
 
     def on(self, resource_id: str) -> Iterator[AlarmedFault]:
         """Return the open faults that reach this resource."""

@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 
+from doctor.model.vantage import Sight
+
 _as_json = msgspec.json.Encoder().encode
 
 
@@ -13,7 +15,7 @@ class RawEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     ``time`` is the Monitor's (aware, UTC): data, never the judge of order. ``resource`` is what the event is about:
     ``resource_id`` or, without one, the host name; ``""`` when it names nothing. ``raw_details`` is the JSON object
-    as it came; `details` decodes it when somebody looks.
+    as it came; `details` decodes it when somebody looks. ``sight`` is of a vantage of Doctor's own, None of anybody else.
     """
 
     time: datetime
@@ -25,6 +27,7 @@ class RawEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     severity: str = ""
     monitor_event_id: str = ""
     raw_details: bytes = b"{}"
+    sight: Sight | None = None
 
     @property
     def identity(self) -> bytes:

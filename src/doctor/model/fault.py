@@ -1,6 +1,6 @@
-"""What Doctor believes is broken."""
+"""What Doctor believes is broken, or is going to be."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 from typing import Any
 
@@ -110,6 +110,46 @@ _BADNESS = {
 }
 
 
+class Outcome(StrEnum):
+    """How a prediction stands: its fault is waited for, has come, was taken back, or stayed away."""
+
+    EXPECTED = "expected"
+    CONFIRMED = "confirmed"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+
+
+class Claim(msgspec.Struct, frozen=True, array_like=True):
+    """What one source foresees: when, and how sure it is (0 to 1; None: it does not say).
+
+    At ``deadline`` it was wrong, unless it has said something else by then.
+    """
+
+    source: str
+    predicted_time: datetime
+    confidence: float | None
+    deadline: datetime
+
+
+class Prediction(msgspec.Struct, frozen=True, kw_only=True):
+    """What is foreseen: a fault of the type ``fault_type`` on the same resource [D 2.1.2].
+
+    ``predicted_time`` and ``confidence`` are what was told; ``claims`` is what is said now, the earliest first, and may
+    have moved a little since. The resource will be in ``state`` by a fault of ``severity``. ``action`` is what had best
+    be done when it is nearer than ``near``.
+    """
+
+    fault_type: str
+    predicted_time: datetime
+    confidence: float | None
+    claims: tuple[Claim, ...]
+    state: ResourceState
+    severity: Severity
+    action: str
+    near: timedelta
+    outcome: Outcome = Outcome.EXPECTED
+
+
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is broken, from its raise to its clear.
 
@@ -117,7 +157,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     replay); owners never see it, they get a ``fault_id`` of their own. ``transition`` counts what owners were told
     of: 1 is the raise. Times are aware UTC; ``event_time`` is the Monitor's. ``cause`` is the key of the open fault of
     which this one is a symptom, None for a root cause. ``is_derived``: no event says so, Doctor has concluded it,
-    from the faults whose keys are ``explains``.
+    from the faults whose keys are ``explains``. With a ``prediction`` nothing is broken yet.
     """
 
     fault_key: str
@@ -141,6 +181,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     is_confined: bool = False
     explains: tuple[str, ...] = ()
     cause: str | None = None
+    prediction: Prediction | None = None
 
     @property
     def is_open(self) -> bool:

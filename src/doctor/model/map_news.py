@@ -24,10 +24,15 @@ class MapDelta(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.physical or self.virtual or self.gone or self.related or self.unrelated)
 
     @property
-    def ids(self) -> Iterator[str]:
-        """Return the ids of all resources that it speaks of."""
+    def put(self) -> Iterator[str]:
+        """Return the ids of all resources that are new or have changed."""
         yield from (one.id for one in self.physical)
         yield from (one.id for one in self.virtual)
+
+    @property
+    def ids(self) -> Iterator[str]:
+        """Return the ids of all resources that it speaks of."""
+        yield from self.put
         yield from self.gone
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from doctor.model.alarm import AlarmState
-from doctor.model.fault import ResourceState
+from doctor.model.fault import Outcome, ResourceState
 from doctor.model.resource import HostStatus, Isolation, MaintenanceState
 
 
@@ -24,8 +24,17 @@ class NotificationType(StrEnum):
     HEARTBEAT = "heartbeat"
 
 
-class FaultInfo(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """FaultClass [D 5.4]: one alarm as it is told."""
+class PredictionInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What is foreseen [D 2.1.2]: a fault of the type ``fault_type``. ``confidence`` null: the predictor does not say."""
+
+    fault_type: str
+    predicted_time: datetime
+    confidence: float | None
+    outcome: Outcome
+
+
+class FaultInfo(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """FaultClass [D 5.4]: one alarm as it is told. With a ``prediction`` the fault has not happened yet."""
 
     alarm_id: str
     fault_id: str
@@ -42,6 +51,7 @@ class FaultInfo(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     correlated_fault_id: tuple[str, ...]
     recommended_action: str
     fault_details: dict[str, Any]
+    prediction: PredictionInfo | None = None
 
 
 class Location(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):

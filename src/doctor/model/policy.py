@@ -2,12 +2,14 @@
 
     FailurePolicy
     ├── ignore      events that count for nothing
+    ├── predict     Foresight: an event that says that a fault will come
     ├── faults      FaultRule: an event that meets `when` raises a fault, one that meets `clear_when` ends it
     ├── aggregate   Aggregation: several faults of one resource that are together another one
     ├── absence     Absence: events that have to come, and what it means when they do not
     ├── damping     Damping: how a fault that comes and goes is told
     ├── suspect     Suspicion: failures that point at what they have in common
     ├── storm       Storm: many hosts of one failure domain at once
+    ├── self_isolation  SelfIsolation: when silence is our own
     ├── zones       ZoneLevel: how often parts of a failure impact zone may fail before the zone itself has failed
     └── propagate   Propagation: what a fault does to whatever depends on the faulty resource
 
@@ -150,6 +152,32 @@ class IgnoreRule(msgspec.Struct, frozen=True, kw_only=True):
     when: Condition
 
 
+class Foresight(msgspec.Struct, frozen=True, kw_only=True):
+    """How an event becomes a predicted fault [D 2.1.2].
+
+    An event that meets ``when`` says that the fault of the rule ``of`` will come; with ``""``, what an event of its type
+    without ``.predicted`` would mean. One that meets any of ``withdraw_when`` takes it back.
+
+    ``time`` and ``lead`` are the dotted keys of the details that say when, ``confidence`` how surely. Counted is what is
+    at least of ``min_confidence`` and not further away than ``horizon``. It is told anew when it has moved by ``moves``,
+    is near when it is not further away than ``near``, and has not come true when it is late by ``grace``.
+    """
+
+    name: str
+    when: Condition
+    withdraw_when: tuple[Condition, ...]
+    of: str = ""
+    time: str = "predicted_time"
+    lead: str = "predicted_in"
+    confidence: str = "confidence"
+    min_confidence: float = 0.0
+    horizon: timedelta | None = None
+    near: timedelta = timedelta(minutes=15)
+    grace: timedelta = timedelta(minutes=15)
+    moves: timedelta = timedelta(minutes=5)
+    severity: Severity = Severity.WARNING
+
+
 class Ways(Enum):
     """How many suppliers of one kind a resource must have lost for a propagation to apply."""
 
@@ -253,6 +281,20 @@ class Storm(msgspec.Struct, frozen=True, kw_only=True):
     calm: timedelta = timedelta(seconds=60)
 
 
+class SelfIsolation(msgspec.Struct, frozen=True, kw_only=True):
+    """When it is Doctor's own monitor that is cut off, rather than hosts that have died [I-13].
+
+    More than ``share`` of the hosts that a monitor has seen fell silent within the window, and all its canaries with
+    them. Without canaries it takes ``hosts`` to look at, and most failure domains that are unrelated. When it sees again
+    hosts have ``settle`` to answer before they are believed to be dead.
+    """
+
+    hosts: int = 5
+    share: float = 0.5
+    within: timedelta = timedelta(seconds=10)
+    settle: timedelta = timedelta(seconds=2)
+
+
 class Escalate(StrEnum):
     """Who says that a zone has failed when its parts have failed too often."""
 
@@ -312,11 +354,13 @@ class FailurePolicy(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     faults: tuple[FaultRule, ...] = ()
     ignore: tuple[IgnoreRule, ...] = ()
+    predict: tuple[Foresight, ...] = ()
     aggregate: tuple[Aggregation, ...] = ()
     absence: tuple[Absence, ...] = ()
     damping: Damping = Damping()
     suspect: tuple[Suspicion, ...] = ()
     storm: Storm | None = None
+    self_isolation: SelfIsolation | None = SelfIsolation()
     zones: tuple[ZoneLevel, ...] = ()
     propagate: tuple[Propagation, ...] = ()
 

@@ -1,11 +1,13 @@
 """The things that break and the things that run on them."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
 
 import msgspec
 
 VIRTUAL_MACHINE = "virtual machine"
+VNF = "vnf"  # not in any map: what the machines of a group are together
 HOST = "host"
 JOINS = ("connects", "powers", "contains")  # the relations that make a failure domain
 MOST_LEVELS = 8  # of domains within domains; a map in a circle has no more
@@ -102,3 +104,33 @@ class Relation(msgspec.Struct, frozen=True, gc=False, rename={"supplier": "from"
 
 
 Resource = PhysicalResource | VirtualResource
+
+
+class Vnf(NamedTuple):
+    """What the machines of a group are together, or a machine without a group (``group`` None) by itself."""
+
+    owner: str
+    group: str | None
+    machine: str | None = None
+
+    @property
+    def id(self) -> str:
+        """Return an id that tells the VNFs of all owners apart."""
+        parts = [self.owner, self.group or "", *([] if self.machine is None else [self.machine])]
+        return ":".join([VNF, *(quote(part, safe="") for part in parts)])
+
+
+def vnf_of(machine: VirtualResource) -> Vnf:
+    """Return the VNF of a machine."""
+    return Vnf(machine.owner, machine.group, machine.id if machine.group is None else None)
+
+
+def vnf_named(resource_id: str) -> Vnf | None:
+    """Return the VNF of an id, None for an id of anything else."""
+    kind, *parts = resource_id.split(":")
+    match [unquote(part) for part in parts]:
+        case [owner, group] if kind == VNF and group:
+            return Vnf(owner, group)
+        case [owner, "", machine] if kind == VNF and machine:
+            return Vnf(owner, None, machine)
+    return None

@@ -4,7 +4,7 @@ Plain dicts over structs that the garbage collector need not visit: a million ma
 and a look-up costs a microsecond or two, since nothing is listed or searched at fault time.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from typing import Protocol, TypeVar
@@ -17,10 +17,14 @@ from doctor.model.resource import (
     HOST,
     JOINS,
     MOST_LEVELS,
+    VIRTUAL_MACHINE,
     PhysicalResource,
     Relation,
     Resource,
     VirtualResource,
+    Vnf,
+    vnf_named,
+    vnf_of,
 )
 
 HOSTS = "hosts"
@@ -54,6 +58,7 @@ class ResourceMap:
         self._names: dict[str, str] = {}
         self._machines: dict[str, list[str]] = {}
         self._owned: dict[str, list[str]] = {}
+        self._groups: tuple[int, dict[str, dict[str, list[str]]]] = (version, {})
         self._taken: dict[str, tuple[int, int]] = {}
         self._dependents: dict[str, list[Relation]] = {}
         self._suppliers: dict[str, list[Relation]] = {}
@@ -64,6 +69,15 @@ class ResourceMap:
         ]
         if flaws:
             raise RejectedError(f"the resource map has {len(flaws)} flaws", flaws=flaws[:100])
+
+    def copy(self) -> "ResourceMap":
+        """Return a map that stays as this one is now, whatever becomes of this one: for who reads it beside the flows."""
+        same = ResourceMap(version=self.version)
+        same.physical, same.virtual = dict(self.physical), dict(self.virtual)
+        same._names, same._taken = dict(self._names), dict(self._taken)
+        same._machines, same._owned = _copied(self._machines), _copied(self._owned)
+        same._dependents, same._suppliers = _copied(self._dependents), _copied(self._suppliers)
+        return same
 
     def _index_physical(self, physical: Iterable[PhysicalResource]) -> Iterator[Flaw]:
         short_names: dict[str, str] = {}
@@ -221,6 +235,13 @@ class ResourceMap:
             found = self.physical.get(resource_id) if resource_id else None
         return found
 
+    def name_among(self, resource_id: str, names: Container[str]) -> str | None:
+        """Return by which of these names a resource is called; what no map knows has its id only."""
+        found = self.physical.get(resource_id)
+        own = (resource_id,) if found is None else (found.id, *found.aliases, short_name(found.id))
+        known = (name for name in own if name in names)
+        return next((name for name in known if found is None or self.find(name) is found), None)
+
     def machines_on(self, host_id: str) -> Sequence[str]:
         """Return the ids of the virtual resources that run on this host."""
         return self._machines.get(host_id, ())
@@ -232,6 +253,36 @@ class ResourceMap:
     def owned_by(self, project: str) -> Sequence[str]:
         """Return the ids of the virtual resources of this project."""
         return self._owned.get(project, ())
+
+    def group(self, project: str, name: str) -> Sequence[str]:
+        """Return the ids of the virtual resources in a group of this project, in their order.
+
+        The groups of a project are found when somebody first asks for one of them in this version of the map.
+        """
+        version, groups = self._groups
+        if version != self.version:
+            self._groups = self.version, (groups := {})
+        if project not in groups:
+            found = groups[project] = {}
+            for resource_id in self.owned_by(project):
+                group = self.virtual[resource_id].group
+                if group is not None:
+                    found.setdefault(group, []).append(resource_id)
+        return groups[project].get(name, ())
+
+    def machines_of(self, vnf: Vnf) -> Sequence[VirtualResource]:
+        """Return the virtual machines of a VNF, none if there is no such VNF."""
+        if vnf.group is not None:
+            members = (self.virtual[one] for one in self.group(vnf.owner, vnf.group))
+            return [one for one in members if one.type == VIRTUAL_MACHINE]
+        alone = self.virtual.get(vnf.machine or "")
+        is_one = alone is not None and vnf_of(alone) == vnf and alone.type == VIRTUAL_MACHINE
+        return [alone] if alone is not None and is_one else ()
+
+    def vnf_owner(self, resource_id: str) -> str | None:
+        """Return the owner of the VNF of this id, None if there is none."""
+        vnf = vnf_named(resource_id)
+        return vnf.owner if vnf is not None and self.machines_of(vnf) else None
 
     @cached_property
     def virtual_ids(self) -> Sequence[str]:
@@ -329,6 +380,10 @@ class OwnersBefore(Mapping[str, VirtualResource]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def _copied(lists: dict[str, list[T]]) -> dict[str, list[T]]:
+    return {key: items.copy() for key, items in lists.items()}
 
 
 def _drop(lists: dict[str, list[T]], key: str, item: T) -> None:

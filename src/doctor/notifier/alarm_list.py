@@ -21,7 +21,7 @@ def write_list(
     *,
     sequence: int,
     now: datetime,
-    is_kept_back: Callable[[Alarm], bool],
+    is_kept_back: Callable[[AlarmedFault, Alarm], bool],
 ) -> tuple[str, bytes]:
     """Return id and body of the notification that says all that is open of what a subscription hears of.
 
@@ -34,7 +34,7 @@ def write_list(
         for alarm in record.alarms.values():
             is_mine = project is None or alarm.project == project
             is_heard = is_mine and hears_of(subscription.filter, record.fault, alarm)
-            if is_heard and not is_kept_back(alarm):
+            if is_heard and not is_kept_back(record, alarm):
                 side = physical if alarm.project is None else virtual
                 side.setdefault(alarm.resource_id, []).append((record, alarm))
     kind = NotificationType.ALARM_LIST_REBUILT

@@ -79,26 +79,32 @@ VIM_SERVICE_FAILURE = "VIM service failure"  # as the fault catalogue calls what
 
 
 def tellings(
-    transition: Transition, subscriptions: Subscriptions, shelved: Collection[str] = ()
+    transition: Transition,
+    subscriptions: Subscriptions,
+    shelved: Collection[str] = (),
+    *,
+    administrator: Transition | None = None,
 ) -> Iterator[Telling]:
     """Return what each subscription is to be told of a transition: one notification for all that one cause did.
 
     An alarm that ever was bad enough counts as bad enough: who heard of it once hears of it until its end. Of
     ``shelved`` alarms (by id) the owner hears the end but no changes; the Administrator goes on hearing of those
     of others. To a patient subscription changes and ends are returned whether it wants to hear of them or not: what is
-    kept from it depends on them.
+    kept from it depends on them. ``administrator`` is the transition as he hears it, if that is another one than the
+    owners hear.
     """
-    for kind, alarms in (
-        (NotificationType.FAULT, transition.raised),
-        (NotificationType.FAULT_CHANGED, transition.changed),
-        (NotificationType.FAULT_CLEARED, transition.cleared),
-        (NotificationType.CORRECTION, transition.corrected),
+    above = transition if administrator is None else administrator
+    for kind, alarms, seen in (
+        (NotificationType.FAULT, transition.raised, above.raised),
+        (NotificationType.FAULT_CHANGED, transition.changed, above.changed),
+        (NotificationType.FAULT_CLEARED, transition.cleared, above.cleared),
+        (NotificationType.CORRECTION, transition.corrected, above.corrected),
     ):
-        if alarms:
+        if alarms or seen:
             quiet = shelved if kind is NotificationType.FAULT_CHANGED else ()
-            yield from _told(kind, alarms, transition, subscriptions, quiet)
+            yield from _told(kind, alarms, seen, transition, subscriptions, quiet)
     if is_of_the_vim(transition.record.fault):
-        yield from _told_of_the_vim(transition, subscriptions, shelved)
+        yield from _told_of_the_vim(transition, above, subscriptions, shelved)
 
 
 def is_of_the_vim(fault: Fault) -> bool:
@@ -107,24 +113,31 @@ def is_of_the_vim(fault: Fault) -> bool:
 
 
 def _told_of_the_vim(
-    transition: Transition, subscriptions: Subscriptions, shelved: Collection[str]
+    transition: Transition, above: Transition, subscriptions: Subscriptions, shelved: Collection[str]
 ) -> Iterator[Telling]:
     """Return who is told of a failure of the VIM: whoever asked for it by name, whatever runs where."""
     fault = transition.record.fault
-    for kind, alarms in (
-        (NotificationType.FAULT, transition.raised),
-        (NotificationType.FAULT_CHANGED, transition.changed),
-        (NotificationType.FAULT_CLEARED, (*transition.cleared, *transition.corrected)),
+    for kind, alarms, seen in (
+        (NotificationType.FAULT, transition.raised, above.raised),
+        (NotificationType.FAULT_CHANGED, transition.changed, above.changed),
+        (
+            NotificationType.FAULT_CLEARED,
+            (*transition.cleared, *transition.corrected),
+            (*above.cleared, *above.corrected),
+        ),
     ):
-        own = tuple(alarm for alarm in alarms if alarm.resource_id == fault.resource_id)
-        for subscription in subscriptions.told_of_the_vim() if own else ():
+        theirs, his = (
+            tuple(alarm for alarm in some if alarm.resource_id == fault.resource_id)
+            for some in (alarms, seen)
+        )
+        for subscription in subscriptions.told_of_the_vim() if theirs or his else ():
             is_administrator = subscription.project is None
-            is_quiet = (
-                is_administrator and kind is NotificationType.FAULT_CHANGED and own[0].alarm_id in shelved
-            )
-            hears_of_it_anyway = is_administrator and EventKind.FAULT in subscription.filter.event
+            own = his if is_administrator else theirs
+            if not own or (is_administrator and EventKind.FAULT in subscription.filter.event):
+                continue  # the Administrator hears of it anyway
+            is_quiet = kind is NotificationType.FAULT_CHANGED and own[0].alarm_id in shelved
             if (
-                not (is_quiet or hears_of_it_anyway)
+                not (is_administrator and is_quiet)
                 and _wants(subscription, kind)
                 and _is_of_a_kind(subscription.filter, fault)
                 and own[0].worst_severity >= subscription.filter.min_severity
@@ -134,13 +147,14 @@ def _told_of_the_vim(
 
 def _told(
     kind: NotificationType,
+    owned: tuple[Alarm, ...],
     alarms: tuple[Alarm, ...],
     transition: Transition,
     subscriptions: Subscriptions,
     quiet: Collection[str],
 ) -> Iterator[Telling]:
     fault = transition.record.fault
-    for project, own in _by_project(alarms).items():
+    for project, own in _by_project(owned).items():
         if project is not None:
             if quiet:
                 own = tuple(alarm for alarm in own if alarm.alarm_id not in quiet)

@@ -18,13 +18,14 @@ from msgspec.structs import replace
 from doctor.kit.ids import stable_id
 from doctor.model.alarm import Alarm, AlarmedFault
 from doctor.model.alarm_book import AlarmBook
-from doctor.model.fault import Fault, ResourceState, Severity
+from doctor.model.fault import Fault, Prediction, ResourceState, Severity
 from doctor.model.notification import (
     FaultInfo,
     Location,
     Notification,
     NotificationType,
     PhysicalResourceInfo,
+    PredictionInfo,
     VimInfo,
     VirtualResourceInfo,
 )
@@ -43,6 +44,33 @@ MEANING = (
 _SERVICE = re.compile(r"[a-z][a-z0-9]*([-_ ][a-z0-9]+){0,4}")  # nova-compute, not nova-compute@host.example
 _GAP = "\x1fhere\x1f"  # no id has control characters
 _GAP_WRITTEN = encode(_GAP)
+MEASURED = (
+    "measured"  # the detail by which a fault is known that Doctor has measured: the promise that it is about
+)
+FIGURES = frozenset(
+    {
+        *(
+            MEASURED,
+            "kept",
+            "sal",
+            "target",
+            "availability",
+            "window_seconds",
+            "budget_seconds",
+            "used_seconds",
+        ),
+        *(
+            "burn_rate",
+            "used_up_in_seconds",
+            "recovery_seconds",
+            "out_for_seconds",
+            "machines",
+            "limit",
+            "impact",
+        ),
+        *("limit_per_day", "failures"),
+    }
+)
 _HOST_REF = b'"host_ref":'  # of no text, where the quotes would be escaped
 
 
@@ -56,6 +84,7 @@ class Outlook(NamedTuple):
 
 Outlooks = dict[str, Outlook]
 Isolations = Mapping[str, Isolation]  # of the hosts whose isolation is known, by id
+FORCED_DOWN = "host forced down"  # the type of the fault that the cloud itself has announced
 NOWHERE = Outlook(None, HostStatus.NONE, Isolation.NOT_REQUIRED)
 
 
@@ -85,7 +114,7 @@ class Describer:
         isolations: Isolations | None = None,
     ) -> None:
         self.public_url = public_url
-        self._viewer = viewer
+        self.viewer = viewer
         self.resources = resources
         self.book = book
         self._digest = _digest_for(viewer, secret)
@@ -105,7 +134,7 @@ class Describer:
         return VirtualResourceInfo(
             virtual_resource_id=resource_id,
             virtual_resource_type=resource_type,
-            project_id=UNSET if project is None or self._viewer is not None else project,
+            project_id=UNSET if project is None or self.viewer is not None else project,
             virtual_resource_state=self.book.state_of(resource_id),
             host_status=outlook.host_status,
             location=self._location(host, outlook),
@@ -118,7 +147,7 @@ class Describer:
     ) -> VirtualResourceInfo:
         """Return a resource that may have been the viewer's once: how it is now, and where, is then its own affair."""
         machine = self.resources.virtual.get(resource_id)
-        if self._viewer is None or (machine is not None and machine.owner == self._viewer):
+        if self.viewer is None or (machine is not None and machine.owner == self.viewer):
             return self.virtual(resource_id, resource_type, faults, project)
         return VirtualResourceInfo(
             virtual_resource_id=resource_id,
@@ -157,7 +186,7 @@ class Describer:
         fault = record.fault
         is_open = alarm.cleared_time is None
         severity = alarm.severity if is_open else Severity.CLEARED
-        everything = self._viewer is None
+        everything = self.viewer is None
         is_own = alarm.resource_id == fault.resource_id
         return FaultInfo(
             alarm_id=alarm.alarm_id,
@@ -174,13 +203,14 @@ class Describer:
             is_root_cause=alarm.is_root_cause,
             correlated_fault_id=self._correlated(record, alarm),
             recommended_action=fault.recommended_action,
-            fault_details=fault.details if everything and is_own else {},
+            fault_details=fault.details if everything and is_own else _figures(fault, alarm),
+            prediction=None if fault.prediction is None else _foreseen(fault.prediction),
         )
 
     def _correlated(self, record: AlarmedFault, alarm: Alarm) -> tuple[str, ...]:
         """Return the faults that belong to an alarm: its root cause, as far as the viewer knows of it."""
         root = self.book.root_cause(record.fault)
-        if self._viewer is None:
+        if self.viewer is None:
             above = () if root is None else (root.fault.fault_key,)
             return above + _own_and_derived(record, alarm)
         known = None if root is None else root.alarms.get(alarm.resource_id)
@@ -206,13 +236,13 @@ class Describer:
         if host is None:
             return b"null"
         ref = encode(_ref(self._digest, host))
-        return ref if self._viewer is not None else b'%b,"physical_resource_id":%b' % (ref, encode(host))
+        return ref if self.viewer is not None else b'%b,"physical_resource_id":%b' % (ref, encode(host))
 
     def _location(self, host: str | None, outlook: Outlook) -> Location:
         return Location(
             zone_id=outlook.zone_id,
             host_ref=None if host is None else _ref(self._digest, host),
-            physical_resource_id=host if self._viewer is None else None,
+            physical_resource_id=host if self.viewer is None else None,
         )
 
     def outlook(self, host: str | None) -> Outlook:
@@ -225,9 +255,14 @@ class Describer:
             state = self.book.state_of(host)
             zone_id = resource.zone_id if resource else None
             isolation = self.isolation_of(host)
-            outlook = Outlook(zone_id, host_status(state, isolation), isolation)
+            status = HostStatus.DOWN if self._is_forced_down(host) else host_status(state, isolation)
+            outlook = Outlook(zone_id, status, isolation)
             self._outlooks[host] = outlook
         return outlook
+
+    def _is_forced_down(self, host: str) -> bool:
+        """Tell whether somebody has vouched in the cloud that a host is down; that is not Doctor's own proof."""
+        return any(one.fault.fault_type == FORCED_DOWN for one in self.book.rooted_in(host))
 
 
 class MachineWriter:
@@ -335,6 +370,7 @@ def write_vim(
     *,
     sequence: int,
     now: datetime,
+    occasion: str = "",
 ) -> tuple[str, bytes]:
     """Return id and body of the notice that a control node or a service of the VIM failed, or is back [HA 5.2].
 
@@ -343,7 +379,7 @@ def write_vim(
     fault = record.fault
     severity = alarm.severity if alarm.cleared_time is None else Severity.CLEARED
     fault_id = stable_id("project-fault", fault.fault_key, subscription.project or "")
-    notification_id = notification_id_of(subscription.subscription_id, fault, NotificationType.VIM)
+    notification_id = notification_id_of(subscription.subscription_id, fault, NotificationType.VIM, occasion)
     message = Notification(
         notification_id=notification_id,
         subscription_id=subscription.subscription_id,
@@ -469,6 +505,22 @@ _HOST_STATUS = {
     ResourceState.ERROR: HostStatus.UNKNOWN,
     ResourceState.DOWN: HostStatus.UNKNOWN,
 }
+
+
+def _figures(fault: Fault, alarm: Alarm) -> dict[str, Any]:
+    """Return what Doctor has measured of somebody's own VNF: it says nothing of what is below it."""
+    if MEASURED not in fault.details or alarm.project is None or alarm.resource_id != fault.resource_id:
+        return {}
+    return {name: value for name, value in fault.details.items() if name in FIGURES}
+
+
+def _foreseen(prediction: Prediction) -> PredictionInfo:
+    return PredictionInfo(
+        fault_type=prediction.fault_type,
+        predicted_time=prediction.predicted_time,
+        confidence=prediction.confidence,
+        outcome=prediction.outcome,
+    )
 
 
 def _own_and_derived(record: AlarmedFault, alarm: Alarm) -> tuple[str, ...]:

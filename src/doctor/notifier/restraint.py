@@ -31,6 +31,7 @@ _OVER = (NotificationType.FAULT_CLEARED, NotificationType.CORRECTION)
 News = dict[NotificationType, tuple[Alarm, ...]]
 IsHarmless = Callable[[str], bool]  # a host, by its id
 IsolationOf = Callable[[str | None], Isolation]
+Test = Callable[[AlarmedFault, Alarm], bool]
 
 
 class Restraint(msgspec.Struct, frozen=True):
@@ -61,11 +62,17 @@ class Outcome(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What is known of the present, after the transition."""
+    """What is known of the present, after the transition.
+
+    ``is_silenced`` tells whether a silence keeps an alarm from the subscription now, ``is_unheard`` whether it never heard
+    of one because of a silence.
+    """
 
     resources: ResourceMap
     book: AlarmBook
     isolation_of: IsolationOf
+    is_silenced: Test
+    is_unheard: Test
     now: datetime
 
 
@@ -82,7 +89,7 @@ def release(
     subscription: Subscription, restraint: Restraint, look: Look
 ) -> tuple[Restraint, list[tuple[AlarmedFault, tuple[Alarm, ...]]]]:
     """Return what no longer has to wait, by fault: hosts are isolated, or it turned out that they need not be."""
-    ready = _released(restraint.held, look.book, _is_harmless_to(subscription, look))
+    ready = _released(restraint.held, look, _is_harmless_to(subscription, look))
     gone = {alarm.alarm_id for _, alarm in ready}
     by_fault: dict[str, tuple[AlarmedFault, list[Alarm]]] = {}
     for record, alarm in ready:
@@ -171,7 +178,11 @@ def _open_alarms(subscription: Subscription, formerly: Owners, look: Look) -> It
     for resource_id in dict.fromkeys((*formerly.owned_by(project), *look.resources.owned_by(project))):
         for record in look.book.on(resource_id):
             alarm = record.alarms[resource_id]
-            if alarm.project == subscription.project and hears_of(subscription.filter, record.fault, alarm):
+            if (
+                alarm.project == subscription.project
+                and hears_of(subscription.filter, record.fault, alarm)
+                and not look.is_unheard(record, alarm)
+            ):
                 yield alarm
 
 
@@ -245,7 +256,7 @@ def _by_isolation(
         others = [pair for pair in one.others if not _waits(kind, pair[1], waiting, look, is_harmless)]
         if alarms or others:
             passed[kind] = Told(kind, tuple(alarms), tuple(others))
-    ready = _released(waiting, look.book, is_harmless)
+    ready = _released(waiting, look, is_harmless)
     for _, alarm in ready:
         del waiting[alarm.alarm_id]
     return waiting, _with(passed, ready)
@@ -299,10 +310,10 @@ def _known(book: AlarmBook, alarm_ids: Iterable[str]) -> Iterator[tuple[AlarmedF
             yield found
 
 
-def _released(
-    held: dict[str, str], book: AlarmBook, is_harmless: IsHarmless
-) -> list[tuple[AlarmedFault, Alarm]]:
-    return list(_known(book, (alarm_id for alarm_id, host in held.items() if is_harmless(host))))
+def _released(held: dict[str, str], look: Look, is_harmless: IsHarmless) -> list[tuple[AlarmedFault, Alarm]]:
+    """Return what waits no longer for its host; what a silence covers goes on waiting."""
+    known = _known(look.book, (alarm_id for alarm_id, host in held.items() if is_harmless(host)))
+    return [pair for pair in known if not look.is_silenced(*pair)]
 
 
 def _with(

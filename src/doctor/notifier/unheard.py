@@ -21,6 +21,7 @@ class Unheard(StrEnum):
     RESOURCE_TYPE = "the subscription asks for other types of resource"
     SEVERITY = "the subscription asks for worse alarms only"
     SHELVED = "the alarm was shelved"
+    SILENCED = "silenced by the Administrator"
     HELD_BACK = "held back until more of its group are out, or its host is isolated"
     PENDING = "not received yet"
     PARKED = "given up"

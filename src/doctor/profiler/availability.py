@@ -10,17 +10,29 @@ from typing import NamedTuple
 
 import msgspec
 
-from doctor.model.resource import VirtualResource
+from doctor.model.resource import VirtualResource, Vnf, vnf_of
 
 DAY = timedelta(days=1)
 
 
 class ServiceAvailabilityLevel(msgspec.Struct, frozen=True, kw_only=True):
-    """What a level promises, in seconds, and which capabilities of the NFVI it needs."""
+    """What a level promises, and which capabilities of the NFVI it needs.
+
+    ``detection`` and ``recovery`` are seconds. ``availability`` is the least share of its machines' time within
+    ``window`` in which they work; what is left of the whole is the budget of outages. It is at risk when it was used
+    ``burn_rate`` times as fast as evenly during the last ``burn_over``. ``impact`` is the largest share of the machines
+    that may be out at once, ``failures_per_day`` how often they may begin to be. None is no promise.
+    """
 
     detection: float
     recovery: float
     needs: tuple[str, ...] = ()
+    availability: float | None = None
+    window: timedelta = timedelta(days=30)
+    burn_rate: float | None = 14.4
+    burn_over: timedelta = timedelta(hours=1)
+    impact: float | None = None
+    failures_per_day: float | None = None
 
 
 Levels = Mapping[str, ServiceAvailabilityLevel]
@@ -53,17 +65,20 @@ class Breach(msgspec.Struct, frozen=True, kw_only=True):
 class VnfAvailability(msgspec.Struct, frozen=True, kw_only=True):
     """What was measured of one VNF within a window.
 
-    ``availability`` is the share of its machines' time in which they worked. ``failures`` are the times in which at
+    ``availability`` is the share of its machines' time in which they worked, ``target`` what its level promises, None if
+    it does not say. ``failures`` are the times in which at
     least one was out; ``impact`` is the largest share that was out at once. Recovery is from a machine's alarm to its
     end, in seconds; what is still out counts up to now.
     """
 
+    vnf_id: str
     owner: str
     group: str | None
     machine: str | None
     machines: int
     sal: str | None
     availability: float
+    target: float | None
     failures: int
     failures_per_day: float
     impact: float
@@ -79,12 +94,11 @@ class Window(NamedTuple):
     end: datetime
 
 
-def vnfs(machines: Iterable[VirtualResource]) -> dict[tuple[str, str], list[VirtualResource]]:
-    """Return the machines by VNF: owner, and the group or else the machine's own id with a sign no group begins with."""
-    found: dict[tuple[str, str], list[VirtualResource]] = {}
+def vnfs(machines: Iterable[VirtualResource]) -> dict[Vnf, list[VirtualResource]]:
+    """Return the machines by VNF."""
+    found: dict[Vnf, list[VirtualResource]] = {}
     for one in machines:
-        name = f"g{one.group}" if one.group is not None else f"m{one.id}"
-        found.setdefault((one.owner, name), []).append(one)
+        found.setdefault(vnf_of(one), []).append(one)
     return found
 
 
@@ -97,26 +111,36 @@ def measure(
     capabilities: frozenset[str] = frozenset(),
 ) -> VnfAvailability:
     """Measure one VNF. ``outages`` are of its machines; those that overlap on a machine are one."""
-    spans = [span for span in _spans(outages, window.end) if _reaches_into(window, span)]
+    spans = [span for span in joined(outages, window.end) if _reaches_into(window, span)]
     seen = [(max(begin, window.begin), min(end, window.end)) for _, begin, end in spans]
     out = sum(((end - begin) for begin, end in seen), timedelta())
     whole = (window.end - window.begin) * len(machines)
     failures, most = _together(seen)
     recoveries = [(end - begin).total_seconds() for _, begin, end in spans]
     sal = strictest([str(one.sal) for one in machines if one.sal is not None], levels)
+    level = levels.get(sal or "")
+    vnf = vnf_of(machines[0])
+    measured = {
+        "availability": round(1 - out / whole, 9) if whole else 1.0,
+        "failures_per_day": round(failures / ((window.end - window.begin) / DAY), 6) if whole else 0.0,
+        "impact": round(most / len(machines), 6),
+    }
     return VnfAvailability(
-        owner=machines[0].owner,
-        group=machines[0].group,
-        machine=machines[0].id if machines[0].group is None else None,
+        vnf_id=vnf.id,
+        owner=vnf.owner,
+        group=vnf.group,
+        machine=vnf.machine,
         machines=len(machines),
         sal=sal,
-        availability=round(1 - out / whole, 9) if whole else 1.0,
+        target=None if level is None else level.availability,
         failures=failures,
-        failures_per_day=round(failures / ((window.end - window.begin) / DAY), 6) if whole else 0.0,
-        impact=round(most / len(machines), 6),
+        **measured,
         longest_recovery=max(recoveries, default=None),
         mean_recovery=round(sum(recoveries) / len(recoveries), 6) if recoveries else None,
-        breaches=tuple(_breaches(machines, spans, levels, capabilities)),
+        breaches=(
+            *_breaches(machines, spans, levels, capabilities),
+            *(() if level is None else _missed(sal or "", level, measured)),
+        ),
     )
 
 
@@ -133,8 +157,9 @@ def _reaches_into(window: Window, span: tuple[str, datetime, datetime]) -> bool:
     return begin < window.end and end > window.begin
 
 
-def _spans(outages: Iterable[Outage], now: datetime) -> Iterator[tuple[str, datetime, datetime]]:
-    """Return the outages of each machine, joined where they overlap or touch, in order."""
+def joined(outages: Iterable[Outage], now: datetime) -> list[tuple[str, datetime, datetime]]:
+    """Return the outages of each machine, joined where they overlap or touch, in order; what goes on ends now."""
+    found: list[tuple[str, datetime, datetime]] = []
     by_machine: dict[str, list[tuple[datetime, datetime]]] = {}
     for one in outages:
         by_machine.setdefault(one.resource_id, []).append((one.begin, one.end or max(now, one.begin)))
@@ -143,11 +168,12 @@ def _spans(outages: Iterable[Outage], now: datetime) -> Iterator[tuple[str, date
         begin, end = spans[0]
         for next_begin, next_end in spans[1:]:
             if next_begin > end:
-                yield resource_id, begin, end
+                found.append((resource_id, begin, end))
                 begin, end = next_begin, next_end
             else:
                 end = max(end, next_end)
-        yield resource_id, begin, end
+        found.append((resource_id, begin, end))
+    return found
 
 
 def _together(spans: Iterable[tuple[datetime, datetime]]) -> tuple[int, int]:
@@ -190,3 +216,13 @@ def _breaches(
                 begin=begin,
                 seconds=seconds,
             )
+
+
+def _missed(name: str, level: ServiceAvailabilityLevel, measured: Mapping[str, float]) -> Iterator[Breach]:
+    """Return what a level promises of the VNF as a whole and was not kept within the window."""
+    if level.availability is not None and measured["availability"] < level.availability:
+        yield Breach(promise="availability", detail=f"level {name} promises {level.availability:g}")
+    if level.impact is not None and measured["impact"] > level.impact:
+        yield Breach(promise="impact", detail=f"level {name} allows {level.impact:g} of the machines at once")
+    if level.failures_per_day is not None and measured["failures_per_day"] > level.failures_per_day:
+        yield Breach(promise="failures", detail=f"level {name} allows {level.failures_per_day:g} a day")

@@ -37,6 +37,8 @@ from doctor.flows.outage import OutageFlow
 from doctor.flows.policy import PolicyFlow
 from doctor.flows.replay import Replay, ReplayFlow
 from doctor.flows.resource_map import replace_map
+from doctor.flows.service_levels import ServiceLevels
+from doctor.flows.silence import SilenceFlow
 from doctor.flows.situation import Situation
 from doctor.flows.subscription import EndpointWish, SubscriptionFlow
 from doctor.flows.timelines import Timelines
@@ -47,6 +49,7 @@ from doctor.inspector.selection import Selector
 from doctor.model.errors import RejectedError, StoreError
 from doctor.model.event import RawEvent
 from doctor.model.identity import Identity, Role
+from doctor.model.map_news import MapDelta
 from doctor.model.notification import (
     Delivered,
     Delivery,
@@ -56,8 +59,11 @@ from doctor.model.notification import (
 )
 from doctor.model.resource import Isolation
 from doctor.model.resource_map import ResourceMap
+from doctor.model.silence import Audience, Silence, SilenceMatcher
 from doctor.model.subscription import SubscribeFilter, Subscription, TellingPolicy
+from doctor.notifier.silence_life import SilenceOrder
 from doctor.ports.store import Store
+from doctor.profiler.availability import SHIPPED, Levels
 from doctor.testing.channel import Answer, Attempt, FakeChannel
 from doctor.testing.clock import START, LoopClock
 
@@ -119,6 +125,19 @@ def host_down(host: str, **said: Any) -> Report:
 def host_up(host: str, **said: Any) -> Report:
     """Say that a host is back."""
     return up("compute.host.down", host, **said)
+
+
+def foreseen(
+    event_type: str, resource: str, *, lead: float, sure: float | None = None, **said: Any
+) -> Report:
+    """Say that something will break in so many seconds, and how surely."""
+    details = {"predicted_in": lead, **({} if sure is None else {"confidence": sure})}
+    return Report(f"{event_type}.predicted", resource, status="", details=details, **said)
+
+
+def taken_back(event_type: str, resource: str, **said: Any) -> Report:
+    """Say that it will not break after all."""
+    return Report(f"{event_type}.predicted", resource, status="withdrawn", **said)
 
 
 def switch_down(switch: str, **said: Any) -> Report:
@@ -201,6 +220,7 @@ class RunningFlows:
         clock: LoopClock,
         resources: ResourceMap,
         selector: Selector,
+        levels: Levels = SHIPPED,
     ) -> None:
         self.situation = Situation(store, selector, resources=resources)
         self.timelines = Timelines(store)
@@ -216,6 +236,8 @@ class RunningFlows:
         self.replays = ReplayFlow(store, self.delivery)
         self.outages = OutageFlow(self.situation, self.delivery, self.faults, clock)
         self.alarms = AlarmFlow(self.situation, self.faults, self.delivery, self.agenda, clock)
+        self.silences = SilenceFlow(self.situation, self.delivery, self.agenda, clock)
+        self.service_levels = ServiceLevels(self.situation, self.faults, self.agenda, clock, levels)
         self.alarm_history = AlarmHistory(self.situation, self.timelines)
         self.alarm_list = AlarmListFlow(self.situation, self.delivery, clock)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -237,8 +259,10 @@ class RunningFlows:
         for subscription in self.situation.subscriptions:
             self.delivery.follow(subscription)
         self.alarms.start()
+        self.silences.start()
         self.do(tasks, self.delivery.run())
         self.faults.start()
+        self.service_levels.start()
         self.do(tasks, self.agenda.run())
         self.do(tasks, self.acknowledgements.run())
         self.do(tasks, self.outages.run())
@@ -265,14 +289,23 @@ class Scenario:
     """A story: first it is told (`at`, `want`), then played, then it can be looked at (`heard`, `attempts`, `store`)."""
 
     def __init__(
-        self, resources: ResourceMap, *, store: Store | None = None, policy: str | None = None
+        self,
+        resources: ResourceMap,
+        *,
+        store: Store | None = None,
+        policy: str | None = None,
+        levels: Levels = SHIPPED,
     ) -> None:
-        """Take the infrastructure; ``policy`` is a failure policy (YAML), if not the one that ships."""
+        """Take the infrastructure; ``policy`` is a failure policy (YAML) and ``levels`` are those of service availability,
+        if not what ships.
+        """
+        self.levels = levels
         self.store: Store = MemoryStore() if store is None else store
         self.clock = LoopClock()
         self.channel = FakeChannel(self.clock)
         self.resources = resources
         self.subscriptions: dict[str, Subscription] = {}
+        self.silences: dict[str, Silence] = {}
         self.answers: list[Accepted] = []
         self.selector = _selector(policy, self.clock)
         self._doctor: RunningFlows | None = None
@@ -357,7 +390,9 @@ class Scenario:
         """Start a Doctor on what the store has."""
         if self._tasks is None or self._doctor is not None:
             raise RuntimeError("one Doctor at a time, and only while the story is played")
-        doctor = RunningFlows(self.store, self.channel, self.clock, self.resources, self.selector)
+        doctor = RunningFlows(
+            self.store, self.channel, self.clock, self.resources, self.selector, self.levels
+        )
         await doctor.start(self._tasks)
         self._doctor = doctor
 
@@ -488,6 +523,11 @@ class Moment:
 
         story.note(self._second, act)
 
+    def change(self, delta: MapDelta) -> None:
+        """Let a cloud change the resource map where it stands."""
+        story = self._story
+        story.note(self._second, lambda: story.doctor.faults.change_map(delta))
+
     def isolate(self, host: str, isolation: Isolation = Isolation.ISOLATED) -> None:
         """Let whoever fences say how far the isolation of a host got."""
         story = self._story
@@ -543,6 +583,50 @@ class Moment:
             ]
             end = None if until is None else START + timedelta(seconds=until)
             await story.doctor.alarms.act(_identity("somebody", project), alarm.alarm_id, action, until=end)
+
+        story.note(self._second, act)
+
+    def silence(
+        self,
+        *resource_id: str,
+        project: str | None = None,
+        audience: Audience | None = None,
+        start: float | None = None,
+        until: float,
+        name: str = "",
+        everything: bool = False,
+        matcher: SilenceMatcher | None = None,
+    ) -> None:
+        """Let somebody of a project (the Administrator without one) ask not to be told of resources.
+
+        ``matcher`` says more of what is meant. It begins in the second ``start``, or now. The story finds it by ``name`` in
+        `Scenario.silences`.
+        """
+        story = self._story
+        order = SilenceOrder(
+            matcher=matcher or SilenceMatcher(resource_id=resource_id),
+            audience=audience,
+            owner=name or "somebody",
+            reason="planned work",
+            start=None if start is None else START + timedelta(seconds=start),
+            end=START + timedelta(seconds=until),
+            duration=None,
+            everything=everything,
+        )
+
+        async def act() -> None:
+            made, _ = await story.doctor.silences.create(_identity("somebody", project), order)
+            story.silences[name] = made
+
+        story.note(self._second, act)
+
+    def end_silence(self, name: str = "") -> None:
+        """Let its author end a silence."""
+        story = self._story
+
+        async def act() -> None:
+            silence = story.silences[name]
+            await story.doctor.silences.end(_identity("somebody", silence.project), silence.silence_id)
 
         story.note(self._second, act)
 

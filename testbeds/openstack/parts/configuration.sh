@@ -28,7 +28,7 @@ database() {
 
 write_config() {
     local e=$STATE/etc
-    mkdir -p "$e"/{keystone,placement,glance,neutron,nova,paste}
+    mkdir -p "$e"/{keystone,placement,glance,neutron,nova,cinder,paste}
 
     # ---- keystone
     cat >"$e/keystone/keystone.conf" <<-EOF
@@ -200,7 +200,32 @@ write_config() {
 	"os_compute_api:servers:show:host_status": "rule:context_is_admin or project_id:%(project_id)s"
 	EOF
 
+    # ---- cinder: its API alone, nothing makes volumes. With notifications its version here fails to reset a status.
+    cat >"$e/cinder/cinder.conf" <<-EOF
+	[DEFAULT]
+	log_file = $STATE/log/cinder.log
+	transport_url = $AMQP_URL
+	auth_strategy = keystone
+	api_paste_config = $e/cinder/api-paste.ini
+	state_path = $STATE/cinder
+	resource_query_filters_file = $e/cinder/resource_filters.json
+	[oslo_concurrency]
+	lock_path = $STATE/cinder/lock
+	[oslo_messaging_notifications]
+	driver = noop
+	$(keystone_authtoken cinder)
+	$(database database "$(db_url cinder cinder)")
+	EOF
+    cp "$e/paste/cinder-common.ini" "$e/cinder/api-paste.ini"
+    echo '{}' >"$e/cinder/resource_filters.json"
+
     # ---- WSGI entry points
+    cat >"$STATE/wsgi/cinder.py" <<-EOF
+	import sys
+	sys.argv = ["cinder-api", "--config-file", "$e/cinder/cinder.conf"]
+	from cinder.wsgi.wsgi import initialize_application
+	application = initialize_application()
+	EOF
     cat >"$STATE/wsgi/keystone.py" <<-EOF
 	from keystone.server.wsgi import initialize_public_application
 	application = initialize_public_application()

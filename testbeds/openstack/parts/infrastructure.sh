@@ -50,7 +50,7 @@ start_infra() {
     fi
 
     local db
-    for db in keystone placement glance neutron nova nova_api nova_cell0; do
+    for db in keystone placement glance neutron nova nova_api nova_cell0 cinder; do
         echo "CREATE DATABASE IF NOT EXISTS $db CHARACTER SET utf8mb3;"
         echo "GRANT ALL ON $db.* TO '${db%%_*}'@'%' IDENTIFIED BY '$TB_PASSWORD';"
     done | mariadb --no-defaults -u root -S "$STATE/run/mariadb.sock" || die "cannot create the databases"

@@ -1,7 +1,7 @@
 # Debian packages: only libraries and bare daemons, none of those that configure a service through debconf.
 # Sourced by up.
 
-PACKAGES="python3-keystone python3-placement python3-glance python3-neutron python3-nova
+PACKAGES="python3-keystone python3-placement python3-glance python3-neutron python3-nova python3-cinder
   python3-openstackclient python3-osc-placement python3-openstacksdk python3-pymysql python3-memcache
   mariadb-server-core mariadb-client-core rabbitmq-server memcached
   uwsgi-core uwsgi-plugin-python3 curl ca-certificates procps util-linux"
@@ -46,5 +46,6 @@ fetch_paste() {
 	nova-common python3-nova usr/share/nova-common/api-paste.ini
 	neutron-common python3-neutron usr/share/neutron-common/api-paste.ini
 	glance-common python3-glance usr/share/glance-common/glance-api-paste.ini
+	cinder-common python3-cinder usr/share/cinder-common/api-paste.ini
 	EOF
 }

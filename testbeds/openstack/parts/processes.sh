@@ -17,10 +17,11 @@ TB_PORT_PLACEMENT=${TB_PORT_PLACEMENT:-8778}
 TB_PORT_GLANCE=${TB_PORT_GLANCE:-9292}
 TB_PORT_NEUTRON=${TB_PORT_NEUTRON:-9696}
 TB_PORT_NOVA=${TB_PORT_NOVA:-8774}
+TB_PORT_CINDER=${TB_PORT_CINDER:-8776}
 
 # How fast Nova itself notices that a compute service stopped reporting.
 TB_REPORT_INTERVAL=${TB_REPORT_INTERVAL:-10}
-TB_SERVICE_DOWN_TIME=${TB_SERVICE_DOWN_TIME:-60}
+TB_SERVICE_DOWN_TIME=${TB_SERVICE_DOWN_TIME:-30}
 
 # Topics of the unversioned notifications (the versioned ones always go to
 # versioned_notifications); every topic needs its own consumer.

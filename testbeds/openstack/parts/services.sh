@@ -25,6 +25,7 @@ init_neutron() {
     "$PY" -c "$(main_of neutron.db.migration.cli)" --config-file "$STATE/etc/neutron/neutron.conf" \
         --config-file "$STATE/etc/neutron/ml2.ini" upgrade heads
 }
+init_cinder() { "$PY" -c "$(main_of cinder.cmd.manage)" --config-file "$STATE/etc/cinder/cinder.conf" db sync; }
 init_nova() {
     nova_manage api_db sync &&
     nova_manage cell_v2 map_cell0 --database_connection "$(db_url nova nova_cell0)" &&
@@ -33,7 +34,7 @@ init_nova() {
 }
 init_schemas() {
     local pids=() p ok=1
-    for p in neutron nova keystone glance placement; do
+    for p in neutron nova keystone glance placement cinder; do
         once "$p" "init_$p" & pids+=($!)
     done
     for p in "${pids[@]}"; do wait "$p" || ok=0; done
@@ -47,9 +48,9 @@ start_services() {
     wsgi placement "$TB_PORT_PLACEMENT" 2 2
     wait_http "http://$TB_IP:$TB_PORT_KEYSTONE/v3" 120 keystone
     # accounts, catalogue
-    if [ ! -e "$STATE/done/accounts" ]; then
+    if [ ! -e "$STATE/done/catalogue" ]; then
         "$PY" "$HERE/seed.py" accounts >>"$STATE/log/seed.log" 2>&1 || die "seeding accounts failed; see $STATE/log/seed.log"
-        touch "$STATE/done/accounts"
+        touch "$STATE/done/catalogue"
     fi
     local nova="--config-file $STATE/etc/nova/nova.conf"
     PYTHONPATH=$STATE/lib start neutron "$PY" -c "$(main_of neutron.cmd.eventlet.server)" \
@@ -58,10 +59,12 @@ start_services() {
     start nova-scheduler "$PY" -c "$(main_of nova.cmd.scheduler)" $nova --log-file "$STATE/log/nova-scheduler.log"
     wsgi glance "$TB_PORT_GLANCE" 1 4
     wsgi nova-api "$TB_PORT_NOVA" 3 1
+    wsgi cinder "$TB_PORT_CINDER" 1 1
     wait_http "http://$TB_IP:$TB_PORT_PLACEMENT/" 120 placement
     wait_http "http://$TB_IP:$TB_PORT_NEUTRON/" 120 neutron
     wait_http "http://$TB_IP:$TB_PORT_GLANCE/" 120 glance
     wait_http "http://$TB_IP:$TB_PORT_NOVA/" 120 nova-api
+    wait_http "http://$TB_IP:$TB_PORT_CINDER/" 120 cinder
 }
 
 start_computes() {
@@ -113,6 +116,14 @@ write_credentials() {
 		      project_domain_name: Default
 		    region_name: $TB_REGION
 		    identity_api_version: 3
+		EOF
+        # What `doctor verify fault --cloud doctor` is to do: no host here is anybody's.
+        [ "$c" != doctor ] || cat >>"$STATE/clouds.yaml" <<-EOF
+		    doctor_verify:
+		      fail: env OPENSTACK_TESTBED=$STATE $HERE/host kill {host}
+		      recover: env OPENSTACK_TESTBED=$STATE $HERE/host start {host}
+		      seconds: 5
+		      shared: true
 		EOF
         cat >"$STATE/$c.rc" <<-EOF
 		unset \${!OS_@}

@@ -1,17 +1,18 @@
 """The past of an alarm is read back as it was [D 5.5.3]."""
 
 from collections import defaultdict
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from doctor.alarms.history import MomentKind, entry_of, moments_of, standing_of
+from doctor.alarms.history import MomentKind, entry_of, moments_of
 from doctor.alarms.lifecycle import cleared, settled
 from doctor.model.alarm import Alarm, AlarmedFault, Transition
-from doctor.model.fault import ResourceState, Severity
-from doctor.model.history import HistoryEntry
+from doctor.model.fault import Claim, Outcome, Prediction, ResourceState, Severity
+from doctor.model.history import HistoryEntry, standing_of
 from doctor.model.resource import PhysicalResource, VirtualResource
 from doctor.model.resource_map import ResourceMap
 from tests.unit.model.nfvis import SEVERITIES, STATES, at, fault_on, long_lists
@@ -145,3 +146,41 @@ def test_the_first_moment_is_the_alarm_as_it_was_raised(severity: Severity) -> N
     first, second = moments_of(changed.record, changed.record.alarms["compute-1"], [entry])
     assert first.alarm == raised.record.alarms["compute-1"]
     assert second.alarm == changed.record.alarms["compute-1"]
+
+
+def test_what_was_foreseen_is_read_back_as_it_was() -> None:
+    """Told twice, changed quietly in between, and over in the end."""
+
+    def foreseen(minutes: int, deadline: int, outcome: Outcome = Outcome.EXPECTED) -> Prediction:
+        return Prediction(
+            fault_type="host down",
+            predicted_time=at(60 * minutes),
+            confidence=None,
+            claims=(Claim("a", at(60 * minutes), None, at(deadline)),),
+            state=ResourceState.DOWN,
+            severity=Severity.CRITICAL,
+            action="",
+            near=timedelta(0),
+            outcome=outcome,
+        )
+
+    reach = {"compute-1": (ResourceState.NORMAL, Severity.WARNING)}
+    first = replace(FAULT, prediction=foreseen(60, 1), severity=Severity.WARNING, state=ResourceState.NORMAL)
+    record = settled(NEW, first, reach, RESOURCES, now=at(0)).record
+    quiet = settled(record, replace(first, prediction=foreseen(60, 2)), reach, RESOURCES, now=at(1))
+    assert entry_of(record, quiet, now=at(1)) is None
+    later = replace(quiet.record.fault, prediction=foreseen(90, 3), transition=2)
+    moved = settled(quiet.record, later, reach, RESOURCES, now=at(2), retold=["compute-1"])
+    entry = entry_of(quiet.record, moved, now=at(2))
+    assert entry is not None
+    over = replace(moved.record.fault, prediction=foreseen(90, 3, Outcome.EXPIRED))
+    ended = cleared(replace(moved.record, fault=over), now=at(3))
+    found = moments_of(ended.record, ended.record.alarms["compute-1"], [entry])
+    assert [
+        (one.kind, one.prediction and (one.prediction.predicted_time, one.prediction.outcome))
+        for one in found
+    ] == [
+        (MomentKind.RAISED, (at(3600), Outcome.EXPECTED)),
+        (MomentKind.CHANGED, (at(5400), Outcome.EXPECTED)),
+        (MomentKind.CLEARED, (at(5400), Outcome.EXPIRED)),
+    ]

@@ -1,5 +1,6 @@
 """Settings are checked before anything starts; what is wrong is named by its path."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,58 @@ def test_a_level_that_promises_nothing_is_refused() -> None:
     assert refused.value.flaws[0].pointer.startswith("service_availability_levels")
 
 
+@pytest.mark.requirement("G54")
+def test_a_level_says_what_it_promises_of_a_vnf_as_a_whole() -> None:
+    """[HA 6.1.2.4] Metrics and thresholds per class."""
+    given = {
+        **{"detection": 1, "recovery": 4, "availability": 0.9999, "window_days": 7, "burn_rate": 6},
+        **{"burn_over": 1800, "impact": 0.5, "failures_per_day": 0.1},
+    }
+    level = parse_settings({"service_availability_levels": {"gold": given}}).levels["gold"]
+    assert (level.availability, level.window, level.burn_rate) == (0.9999, timedelta(days=7), 6)
+    assert (level.burn_over, level.impact, level.failures_per_day) == (timedelta(minutes=30), 0.5, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("promised", "where"),
+    [
+        pytest.param({"availability": 99.9}, "", id="percent"),
+        pytest.param({"availability": 0.9, "window_days": 31}, "window_days", id="longer-than-is-kept"),
+        pytest.param({"failures_per_day": 1, "window_days": 31}, "window_days", id="longer-for-failures"),
+        pytest.param(
+            {"availability": 0.9, "window_days": 0.01}, "burn_over", id="burn-over-longer-than-window"
+        ),
+        pytest.param({"impact": 2}, "", id="more-than-all"),
+        pytest.param({"burn_rate": 0}, "", id="no-rate"),
+    ],
+)
+def test_a_promise_that_nobody_can_hold_against_anything_is_refused(
+    promised: dict[str, float], where: str
+) -> None:
+    given = {"detection": 1, "recovery": 4, **promised}
+    with pytest.raises(RejectedError) as refused:
+        parse_settings({"service_availability_levels": {"X": given}})
+    [flaw] = refused.value.flaws
+    assert flaw.pointer.startswith("service_availability_levels")
+    assert flaw.pointer.endswith(where)
+
+
+def test_a_level_that_looks_back_on_nothing_may_have_any_window() -> None:
+    given = {"detection": 1, "recovery": 4, "window_days": 300}
+    assert parse_settings({"service_availability_levels": {"X": given}}).levels["X"].window.days == 300
+
+
 def test_how_much_a_project_may_ask_for_is_a_setting() -> None:
     assert parse_settings({}).limits.of_subscriptions == (100, 10)
     wish = {"limits": {"subscriptions_per_project": 5, "endpoints_per_subscription": 2}}
     assert parse_settings(wish).limits.of_subscriptions == (5, 2)
+
+
+def test_how_long_a_silence_may_be_is_a_setting() -> None:
+    assert parse_settings({}).limits.of_silences == (timedelta(days=7), 100)
+    wish = {"limits": {"silence_hours": 1.5, "silences_per_project": 3}}
+    assert parse_settings(wish).limits.of_silences == (timedelta(hours=1.5), 3)
+    for wrong in ({"silence_hours": 0}, {"silence_hours": 9999}, {"silences_per_project": 0}):
+        with pytest.raises(RejectedError) as refused:
+            parse_settings({"limits": wrong})
+        assert [flaw.pointer for flaw in refused.value.flaws] == [f"limits.{next(iter(wrong))}"]

@@ -98,6 +98,7 @@ def test_a_summary_counts(run: Run, doctor: FakeDoctor) -> None:
     counts = {
         "total": 3,
         "shelved": 1,
+        "silenced": 2,
         "perceived_severity": {"critical": 2, "minor": 1},
         "alarm_state": {"raised": 3},
         "ack_state": {"acknowledged": 0},
@@ -105,7 +106,7 @@ def test_a_summary_counts(run: Run, doctor: FakeDoctor) -> None:
     doctor.answers("GET", "/v1/alarms/summary", Answer(body=counts))
     rows = dict(line.split() for line in run("alarm", "summary").stdout.splitlines()[1:])
     assert rows == {
-        "critical": "2", "minor": "1", "raised": "3", "acknowledged": "0", "shelved": "1", "total": "3",
+        "critical": "2", "minor": "1", "raised": "3", "acknowledged": "0", "shelved": "1", "silenced": "2", "total": "3",
     }  # fmt: skip
     assert json.loads(run("alarm", "summary", "--json").stdout) == counts
 
@@ -139,6 +140,7 @@ def test_ageing_is_shown_and_set(run: Run, doctor: FakeDoctor) -> None:
         (["--state", "cleared"], {"state": ["cleared"]}),
         (["--no-ack", "--sort=-severity"], {"ack_state": ["unacknowledged"], "sort": ["-severity"]}),
         (["--ack", "--shelved"], {"ack_state": ["acknowledged"], "shelved": ["true"]}),
+        (["--silenced"], {"silenced": ["true"]}),
         (["--fault-type", "x", "--cause", "y"], {"fault_type": ["x"], "probable_cause": ["y"]}),
         (["--since", "s", "--until", "u"], {"event_start_time": ["s"], "event_end_time": ["u"]}),
     ],

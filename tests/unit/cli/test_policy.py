@@ -21,7 +21,11 @@ FIRING = {
     "event_type": "equipment_alarm",
     "probable_cause": "x",
     "recommended_action": "none",
+    "is_root_cause": True,
+    "affected": {},
+    "predicted_time": None,
 }
+FORESEEN = {**FIRING, "affected": {"normal": 2}, "predicted_time": "2026-03-04T09:00:00Z"}
 CLEARED = {**FIRING, "happening": "cleared"}
 
 
@@ -56,6 +60,7 @@ def dry_run(**fields: Any) -> dict[str, Any]:
 def differing(kind: str, current: Any, candidate: Any) -> dict[str, Any]:
     return {
         "kind": kind,
+        "time": "2026-03-04T05:06:08.123456Z",
         "fault_type": "host down",
         "resource_id": "compute-1",
         "event_id": "e-1",
@@ -193,7 +198,7 @@ def test_a_dry_run_is_shown_as_tables_and_a_summary(run: Run, doctor: FakeDoctor
         differences=[
             differing("changed", FIRING, {**FIRING, "perceived_severity": "minor"}),
             differing("only_current", CLEARED, None),
-            differing("only_candidate", None, FIRING),
+            differing("only_candidate", None, FORESEEN),
         ],
         current={
             "version": 2,
@@ -202,7 +207,7 @@ def test_a_dry_run_is_shown_as_tables_and_a_summary(run: Run, doctor: FakeDoctor
         },
         candidate={
             "version": None,
-            "rules": [rule("down", 3, 3, 1), rule("same", 1), rule("idle")],
+            "rules": [rule("down", 3, 3, 1), rule("same", 1), rule("idle"), rule("many", raised=1)],
             "zones": [zone("power", 1), zone("rack", 2), zone("switch")],
         },
         never_fired=["same", "idle"],
@@ -214,14 +219,15 @@ def test_a_dry_run_is_shown_as_tables_and_a_summary(run: Run, doctor: FakeDoctor
     assert result.exit_code == 1
     assert [" ".join(line.split()) for line in result.stdout.splitlines()] == [
         "TIME DIFFERENCE RESOURCE FAULT IN FORCE NEW",
-        "2026-03-04 05:06:07.123Z changed compute-1 host down raised critical, down by down raised minor, down by down",
-        "2026-03-04 05:06:07.123Z only old compute-1 host down cleared by down -",
-        "2026-03-04 05:06:07.123Z only new compute-1 host down - raised critical, down by down",
+        "2026-03-04 05:06:08.123Z changed compute-1 host down raised critical, down by down raised minor, down by down",
+        "2026-03-04 05:06:08.123Z only old compute-1 host down cleared, was by down -",
+        "2026-03-04 05:06:08.123Z only new compute-1 host down - raised critical, down by down; also 2 normal; for 2026-03-04 09:00:00Z",
         "",
         "RULE POLICY SEEN FIRED RAISED CLEARED",
         "down in force 3 2 1 1",
         "down new 3 3 1 0",
         "same both 1 0 0 0",
+        "many new 0 0 1 0",
         "",
         "ZONES POLICY ASKED TOOK EFFECT OVER",
         "power both 1 0 0",

@@ -23,7 +23,6 @@ HOSTS = [
         disabled=False,
         disabled_reason=None,
         forced_down=False,
-        is_up=True,
         vcpus=64,
     )
     for number in (1, 2)
@@ -219,6 +218,18 @@ def test_an_unversioned_word_changes_the_host_and_the_state_and_nothing_else() -
     known.see(known.inventory.take(ServerSeen(bare)))
     assert (known.vm().host, known.vm().vim_state) == ("compute-2", "error")
     assert (known.vm().role, known.vm().needs) == ("ACT", ("pinned CPUs",))
+
+
+def test_a_listing_that_is_ahead_of_the_announcement_is_no_drift() -> None:
+    known = Known()
+    known.read(VM)
+    stopped = replace(VM, vm_state="stopped", updated="2026-11-21T13:00:01Z")
+    listing = known.inventory.begin()
+    known.see(known.inventory.list_hosts(HOSTS))
+    known.see(known.inventory.list_servers([stopped]))
+    assert listing.drift == 1
+    known.see(known.inventory.take(ServerSeen(stopped)))
+    assert listing.drift == 0
 
 
 def test_a_host_that_somebody_forces_down_says_so() -> None:

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from doctor.inspector.catalogue import default_catalogue, default_policy_text, parse_catalogue
-from doctor.inspector.policy_text import CLEAR_WORDS, parse_policy
+from doctor.inspector.condition_text import CLEAR_WORDS
+from doctor.inspector.policy_text import parse_policy
 from doctor.inspector.selection import Clear, Raise, Selector
 from doctor.model.errors import RejectedError
 from doctor.model.event import RawEvent
@@ -64,10 +65,16 @@ SHIPPED_TYPES = [
     "compute.instance.down",
     "compute.instance.error",
     "vim.service.failure",
+    "vim.host.forced_down",
+    "vim.host.disabled",
     "monitor.silent",
     "consumer.unreachable",
     "fencing.unready",
     "fencing.needs_human",
+    "service.level.availability",
+    "service.level.recovery",
+    "service.level.impact",
+    "service.level.failures",
 ]
 
 # The rows of the annex: where, which type of event, which severities it has, which actions it asks for.
@@ -166,6 +173,7 @@ def test_every_shipped_type_of_event_is_there_and_no_other() -> None:
     assert sorted(CATALOGUE.types) == sorted(SHIPPED_TYPES)
 
 
+@pytest.mark.requirement("D44")
 @pytest.mark.parametrize("row", CATALOGUE.rows.values(), ids=lambda row: row.type)
 def test_each_row_says_all_that_a_person_needs(row: object) -> None:
     found = CATALOGUE.rows[getattr(row, "type", "")]
@@ -196,7 +204,7 @@ def test_a_host_that_is_down_is_what_the_messages_of_the_interface_say() -> None
     assert rule.resource.type == "host"
 
 
-@pytest.mark.requirement("E17")
+@pytest.mark.requirement("D44", "E17")
 @pytest.mark.parametrize(
     ("event_type", "details", "severity", "state", "action"),
     [

@@ -7,10 +7,11 @@ from msgspec.structs import replace
 
 from doctor.inspector.foundation import is_founded, unfounded
 from doctor.inspector.suspicion import DOMAIN_FAULT, suspected_type
+from doctor.inspector.vantage import MONITOR_ISOLATED
 from doctor.model.alarm import AlarmedFault
 from doctor.model.alarm_book import AlarmBook
 from doctor.model.fault import Fault, ResourceState, Severity
-from doctor.model.policy import Aggregation, FailurePolicy, RecommendedAction, Storm, Suspicion
+from doctor.model.policy import Aggregation, FailurePolicy, RecommendedAction, SelfIsolation, Storm, Suspicion
 from tests.unit.model.nfvis import fault_on
 
 MINUTE = timedelta(minutes=1)
@@ -25,12 +26,15 @@ AGGREGATE = Aggregation(
 )
 SUSPECT = Suspicion(name="hosts", supplier_type="host", kind="hosts", within=MINUTE, severity=Severity.MAJOR)
 
-EMPTY = FailurePolicy(version=1)
-FULL = replace(EMPTY, aggregate=(AGGREGATE,), suspect=(SUSPECT,), storm=Storm())
+EMPTY = FailurePolicy(version=1, self_isolation=None)
+FULL = replace(
+    EMPTY, aggregate=(AGGREGATE,), suspect=(SUSPECT,), storm=Storm(), self_isolation=SelfIsolation()
+)
 DERIVED = [
     pytest.param("host degraded", replace(EMPTY, aggregate=(AGGREGATE,)), id="aggregate"),
     pytest.param(suspected_type("host"), replace(EMPTY, suspect=(SUSPECT,)), id="suspect"),
     pytest.param(DOMAIN_FAULT, replace(EMPTY, storm=Storm()), id="storm"),
+    pytest.param(MONITOR_ISOLATED, replace(EMPTY, self_isolation=SelfIsolation()), id="self-isolation"),
 ]
 
 

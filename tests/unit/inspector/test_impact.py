@@ -1,8 +1,11 @@
 """What a fault takes down [D 3.3.3], against a simple version that tries everything."""
 
+from datetime import timedelta
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from doctor.alarms.lifecycle import cleared, settled
 from doctor.inspector import impact
@@ -11,7 +14,7 @@ from doctor.inspector.impact import Effect
 from doctor.inspector.policy_text import parse_policy
 from doctor.model.alarm import AlarmedFault
 from doctor.model.alarm_book import AlarmBook
-from doctor.model.fault import Fault, ResourceState, Severity
+from doctor.model.fault import Fault, Prediction, ResourceState, Severity
 from doctor.model.policy import Propagation, Ways
 from doctor.model.resource import PhysicalResource, Relation, Resource, VirtualResource
 from doctor.model.resource_map import ResourceMap
@@ -145,6 +148,54 @@ def test_when_a_rule_applies(
     assert found.get("vm-1") == effect
 
 
+def foreseen_on(resource_id: str, resource_type: str, state: ResourceState) -> Fault:
+    prediction = Prediction(
+        fault_type="it",
+        predicted_time=at(600),
+        confidence=None,
+        claims=(),
+        state=state,
+        severity=CRITICAL,
+        action="",
+        near=timedelta(0),
+    )
+    fault = fault_on(resource_id, resource_type, state=NORMAL, severity=WARNING)
+    return replace(fault, prediction=prediction)
+
+
+@pytest.mark.requirement("B9", "B10")
+@pytest.mark.parametrize(
+    ("fault", "warned"),
+    [
+        pytest.param(foreseen_on("host-2", "host", DOWN), {"host-2", "vm-2"}, id="its-machines"),
+        pytest.param(
+            foreseen_on("switch-a", "switch", DOWN), {"switch-a", "host-2", "vm-2"}, id="who-has-no-other"
+        ),
+        pytest.param(
+            foreseen_on("host-2", "host", NORMAL), {"host-2"}, id="what-puts-nothing-out-of-service"
+        ),
+        pytest.param(foreseen_on("stranger", "host", DOWN), {"stranger"}, id="what-no-map-knows"),
+    ],
+)
+def test_what_is_foreseen_takes_nothing_down_and_warns_what_it_would(fault: Fault, warned: set[str]) -> None:
+    """[D 3.3.3] Those that will be affected; nothing is out of service yet."""
+    found = impact.reach(fault, TWO_SWITCHES, RULES_THAT_SHIP, AlarmBook(), {})
+    assert found == dict.fromkeys(warned, (NORMAL, WARNING))
+
+
+def test_what_is_foreseen_weighs_more_when_the_other_way_is_lost() -> None:
+    """One of two switches is predicted to fail, then the other one fails: now the host would be cut off."""
+    book = AlarmBook()
+    foreseen = foreseen_on("switch-a", "switch", DOWN)
+    [seen] = impact.reaches("key", foreseen, TWO_SWITCHES, RULES_THAT_SHIP, book).values()
+    book.apply(settled(AlarmedFault(fault=foreseen, alarms={}), foreseen, seen, TWO_SWITCHES, now=at(0)))
+    other = replace(fault_on("switch-b", "switch", key="other"), fault_type="switch down")
+    found = impact.reaches("other", other, TWO_SWITCHES, RULES_THAT_SHIP, book)
+    assert found["other"]["host-1"] == (NORMAL, WARNING)
+    assert found["key"].keys() - seen.keys() == {"host-1", "vm-1"}
+    assert set(found["key"].values()) == {(NORMAL, WARNING)}
+
+
 def test_what_no_map_knows_takes_nothing_down() -> None:
     found = impact.effects(
         "stranger", "host", Effect(DOWN, CRITICAL), TWO_SWITCHES, RULES_THAT_SHIP, _nothing
@@ -239,6 +290,25 @@ def test_effects_are_those_of_the_simple_version(
         )
         assert found == second_versions.effects(fault, resources, chosen, lost.__contains__)
         assert next(iter(found)) == name
+
+
+def test_a_supplier_that_is_lost_on_the_way_counts_as_lost() -> None:
+    """[D 3.3.3] A feed takes the other supply of the same host along, whatever is looked at first."""
+    resources = ResourceMap(
+        [
+            PhysicalResource(id="feed", type="power"),
+            PhysicalResource(id="compute-1"),
+            PhysicalResource(id="ups", type="ups"),
+        ],
+        relations=[
+            Relation("feed", "powers", "compute-1"),
+            Relation("feed", "powers", "ups"),
+            Relation("ups", "powers", "compute-1"),
+        ],
+    )
+    fault = fault_on("feed", "power", state=ResourceState.DOWN, severity=Severity.CRITICAL)
+    reach = impact.reach(fault, resources, RULES_THAT_SHIP, AlarmBook(), {})
+    assert reach["compute-1"] == Effect(ResourceState.DOWN, Severity.CRITICAL)
 
 
 @settings(deadline=None)

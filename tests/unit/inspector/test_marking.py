@@ -114,6 +114,7 @@ def test_the_map_knows_how_the_cloud_has_it(resource: Resource, kind: MarkKind, 
     assert standing_in(resource, kind) == standing
 
 
+@pytest.mark.requirement("F14")
 @pytest.mark.parametrize(
     ("kind", "now", "step"),
     [

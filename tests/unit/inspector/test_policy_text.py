@@ -1,5 +1,6 @@
 """A failure policy is read as it is written, and what is wrong with it is said by place."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from doctor.model.policy import (
     Range,
     RecommendedAction,
     ResourceSource,
+    SelfIsolation,
     Ways,
 )
 
@@ -586,6 +588,46 @@ def test_a_supplier_that_is_nearly_a_known_one_is_warned_of() -> None:
 
 def test_a_policy_that_does_nothing_is_warned_of() -> None:
     assert [flaw.pointer for flaw in parsed("version: 1").warnings] == ["/faults", "/propagate"]
+
+
+# --- our own isolation ---
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("", SelfIsolation(), id="usual"),
+        pytest.param("self_isolation: off", None, id="off"),
+        pytest.param(
+            "self_isolation: {hosts: 20, settle: 5}",
+            SelfIsolation(hosts=20, settle=timedelta(seconds=5)),
+            id="some",
+        ),
+        pytest.param(
+            "self_isolation: {share: 0.8, within: PT30S}",
+            SelfIsolation(share=0.8, within=timedelta(seconds=30)),
+            id="others",
+        ),
+    ],
+)
+def test_when_a_monitor_is_isolated_is_read(text: str, expected: SelfIsolation | None) -> None:
+    assert parsed(f"version: 1\n{text}\n").policy.self_isolation == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "pointer"),
+    [
+        pytest.param("on", "/self_isolation", id="on"),
+        pytest.param("{hosts: 1}", "/self_isolation/hosts", id="one-host"),
+        pytest.param("{share: 2}", "/self_isolation/share", id="share"),
+        pytest.param("{settle: soon}", "/self_isolation/settle", id="no-duration"),
+        pytest.param("{canaries: []}", "/self_isolation/canaries", id="unknown"),
+    ],
+)
+def test_what_is_wrong_with_that_is_named(text: str, pointer: str) -> None:
+    with pytest.raises(RejectedError) as refused:
+        parsed(f"version: 1\nself_isolation: {text}\n")
+    assert [flaw.pointer for flaw in refused.value.flaws] == [pointer]
 
 
 # --- nothing else ever comes out ---

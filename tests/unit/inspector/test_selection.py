@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from doctor.inspector import selection
+from doctor.inspector.measurement import thresholds
 from doctor.inspector.selection import (
     UNNAMED,
     Clear,
@@ -235,7 +236,8 @@ def test_one_event_may_end_one_fault_and_raise_another(
 def test_a_fault_that_is_raised_by_another_rule_does_not_end_as_well() -> None:
     """It changes: the second rule has the same fault at another severity."""
     hot, warm = (replace(each, fault_type="temperature") for each in TEMPERATURE)
-    assert selector(hot, warm).select(event(heat=80)) == Raise(warm, Severity.WARNING, "", {"heat": 80})
+    found = selector(hot, warm).select(event(heat=80))
+    assert found == Raise(warm, Severity.WARNING, "", {"heat": 80}, thresholds((warm.when,)))
 
 
 # --- ignored, unnamed ---

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doctor.inspector.zone_replay import Told, ZoneReplay
 from doctor.inspector.zones import QUESTION, ZONE_FAULT, Levels, next_zones
 from doctor.model.fault import EventType, Fault, ResourceState, Severity
 from doctor.model.policy import Escalate, ZoneLevel
 from doctor.model.resource import PhysicalResource, Relation, VirtualResource
 from doctor.model.resource_map import ResourceMap
 from tests.unit.inspector import second_zones
+from tests.unit.inspector.zone_course import Told, ZoneCourse
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
@@ -69,7 +69,7 @@ class Tale:
 
     def __init__(self, resources: ResourceMap, *levels: ZoneLevel) -> None:
         self.resources = resources
-        self.zones = ZoneReplay(levels)
+        self.zones = ZoneCourse(levels)
         self.told: list[tuple[int, str, str, bool]] = []
         self.faults: list[Fault] = []
 

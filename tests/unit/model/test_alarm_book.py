@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from doctor.alarms.lifecycle import cleared, settled
+from doctor.alarms.lifecycle import cleared, corrected, settled
 from doctor.model.alarm import AlarmedFault
 from doctor.model.alarm_book import AlarmBook
 from doctor.model.fault import ResourceState, Severity
@@ -19,32 +19,37 @@ MACHINES = [
     for place, owner in (("r-2", "red"), ("r-3", "red"), ("r-4", "blue"))
 ]
 REACHES = st.dictionaries(st.sampled_from(PLACES), st.tuples(STATES, SEVERITIES), max_size=5)
-STEPS = long_lists(st.tuples(st.sampled_from(FAULT_KEYS), st.none() | REACHES), 30)
+OTHERWISE = ResourceMap((), [replace(machine, owner="green") for machine in MACHINES[:2]])
+STEPS = long_lists(st.tuples(st.sampled_from(FAULT_KEYS), st.none() | REACHES, st.booleans()), 30)
 
 
 @given(STEPS)
 def test_after_any_steps_the_book_has_what_is_open(
-    steps: list[tuple[str, dict[str, tuple[ResourceState, Severity]] | None]],
+    steps: list[tuple[str, dict[str, tuple[ResourceState, Severity]] | None, bool]],
 ) -> None:
-    """A reach settles a fault, raising it if need be; None ends it."""
+    """A reach settles a fault, raising it if need be, or corrects it by another map; None ends it."""
     book, resources = AlarmBook(), ResourceMap((), MACHINES)
     simple: dict[str, AlarmedFault] = {}
     gone: set[str] = set()
-    for second, (key, reach) in enumerate(steps):
+    for second, (key, reach, is_correction) in enumerate(steps):
         known = simple.get(key)
         if reach is not None:
             root = PLACES[FAULT_KEYS.index(key) % 5]
-            record = known or AlarmedFault(fault=fault_on(root, key=f"{key}@{second}"), alarms={})
+            kind = "vnf" if root == "r-0" else "host"
+            record = known or AlarmedFault(fault=fault_on(root, kind, key=f"{key}@{second}"), alarms={})
             fault = replace(record.fault, transition=second)
             everywhere = {root: (ResourceState.DOWN, Severity.CRITICAL), **reach}
-            transition = settled(record, fault, everywhere, resources, now=at(second))
+            right = (
+                corrected(record, everywhere, OTHERWISE, now=at(second)) if known and is_correction else None
+            )
+            transition = right or settled(record, fault, everywhere, resources, now=at(second))
             simple[key] = transition.record
         elif known is not None:
             transition = cleared(known, now=at(second))
             del simple[key]
         else:
             continue
-        gone.update(alarm.alarm_id for alarm in transition.cleared)
+        gone.update(alarm.alarm_id for alarm in (*transition.cleared, *transition.corrected))
         book.apply(transition)
         _check(book, list(simple.values()), gone)
         _check(AlarmBook(simple.values()), list(simple.values()), gone)
@@ -53,6 +58,7 @@ def test_after_any_steps_the_book_has_what_is_open(
 def _check(book: AlarmBook, simple: list[AlarmedFault], gone: set[str]) -> None:
     assert len(book) == len(simple)
     assert {record.fault.fault_key: record for record in book} == {one.fault.fault_key: one for one in simple}
+    assert book.vnfs == {one.fault.resource_id for one in simple if one.fault.resource_type == "vnf"}
     for record in simple:
         assert book.fault(record.fault.fault_key) is record
         for alarm in record.alarms.values():

@@ -87,6 +87,17 @@ def test_step_by_step_it_becomes_what_it_would_be_if_made_whole(steps: list[Cont
             assert delta
 
 
+@given(contents(), contents())
+def test_a_copy_stays_as_the_map_was(before: Content, after: Content) -> None:
+    """Neither tells of what becomes of the other."""
+    resources = whole(before)
+    kept = resources.copy()
+    resources.apply(difference(before, after))
+    assert looked_up(kept) == looked_up(whole(before))
+    kept.apply(difference(before, {}))
+    assert looked_up(resources) == looked_up(whole(after))
+
+
 def test_lists_that_were_handed_out_stay_as_they_were() -> None:
     resources = whole(
         {

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doctor.model.errors import RejectedError
-from doctor.model.resource import PhysicalResource, Relation, VirtualResource
+from doctor.model.resource import PhysicalResource, Relation, VirtualResource, Vnf, vnf_named
 from doctor.model.resource_map import ResourceMap, short_name
 from tests.unit.model.nfvis import OWNERS, nfvis
 
@@ -131,6 +131,62 @@ def test_every_look_up_is_what_a_search_finds(resources: ResourceMap, data: st.D
     some = data.draw(st.lists(st.sampled_from(everything)))
     wanted = sorted({name for name in some if any(one.supplier == name for one in resources.relations)})
     assert list(resources.suppliers_among(some)) == wanted
+
+
+# --- VNFs ---
+
+
+def grouped() -> ResourceMap:
+    return ResourceMap(
+        [],
+        [
+            VirtualResource(id="vm-1", owner="red", group="web"),
+            VirtualResource(id="vol-1", type="virtual storage", owner="red", group="web"),
+            VirtualResource(id="vm-2", owner="red", group="web"),
+            VirtualResource(id="vm-3", owner="blue", group="web"),
+            VirtualResource(id="vm-4", owner="red"),
+            VirtualResource(id="vol-2", type="virtual storage", owner="red", group="disks"),
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("vnf", "machines"),
+    [
+        (Vnf("red", "web"), ["vm-1", "vm-2"]),
+        (Vnf("blue", "web"), ["vm-3"]),
+        (Vnf("red", None, "vm-4"), ["vm-4"]),
+        (Vnf("red", "nothing"), []),
+        (Vnf("green", "web"), []),
+        (Vnf("blue", None, "vm-4"), []),
+        (Vnf("red", None, "vm-1"), []),
+        (Vnf("red", None, "nobody"), []),
+        (Vnf("red", "disks"), []),
+    ],
+)
+def test_a_vnf_is_the_machines_of_a_group_or_one_without_a_group(vnf: Vnf, machines: list[str]) -> None:
+    resources = grouped()
+    for _ in range(2):  # the second time it is known
+        assert [one.id for one in resources.machines_of(vnf)] == machines
+    assert resources.vnf_owner(vnf.id) == (vnf.owner if machines else None)
+
+
+@given(st.text(min_size=1), st.text(min_size=1), st.booleans())
+def test_the_id_of_a_vnf_names_it(owner: str, name: str, is_group: bool) -> None:
+    vnf = Vnf(owner, name) if is_group else Vnf(owner, None, name)
+    assert vnf_named(vnf.id) == vnf
+    assert vnf.id.isascii()
+
+
+@pytest.mark.parametrize(
+    "name", ["", "vm-1", "vnf", "vnf:", "vnf:red", "vnf:red:", "vnf:red::", "vnf:a:b:c", "x:red:web"]
+)
+def test_other_ids_name_no_vnf(name: str) -> None:
+    assert vnf_named(name) is None
+    assert grouped().vnf_owner(name) is None
+
+
+# --- failure domains ---
 
 
 @given(nfvis())

@@ -14,10 +14,11 @@ from doctor.drivers.monitors.ping.judging import Path
 from doctor.drivers.monitors.ping.methods import open_prober
 from doctor.drivers.monitors.ping.monitor import Watching
 from doctor.drivers.monitors.ping.probing import Answer, Prober
-from doctor.drivers.monitors.ping.settings import Method, PingSettings
+from doctor.drivers.monitors.ping.settings import Method, PingSettings, Refused
 from doctor.kit.clock import SystemClock
 from doctor.model.errors import PermanentError
 from doctor.model.resource import PhysicalResource
+from doctor.model.vantage import Sight
 
 BEGIN = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 
@@ -337,3 +338,96 @@ def test_another_reason_than_permission_is_told_as_it_is(monkeypatch: pytest.Mon
 
     with pytest.raises(PermanentError, match="Too many open files"):
         open_prober(PingSettings())
+
+
+# --- canaries ---
+
+CANARY = "192.0.2.1"
+
+
+@pytest.mark.looptime
+async def test_canaries_are_watched_before_there_is_a_map(hosts: Hosts) -> None:
+    targets = Map()
+    watching = watch(targets, hosts, PingSettings.parse({"canaries": [CANARY], "vantage": "here"}))
+    watching.start()
+
+    up = await watching.next_event()
+    assert (up.type, up.resource, up.status, up.source) == ("monitor.canary", CANARY, "up", "here")
+    assert up.sight == Sight(vantage="here")
+    targets.change(c1=CANARY)
+    assert await take(watching, 1) == [("c1", "up")]
+    hosts.dead.add(CANARY)
+    assert sorted(await take(watching, 2)) == [(CANARY, "down"), ("c1", "down")]
+    await watching.stop()
+
+
+@pytest.mark.looptime
+async def test_a_canary_with_a_port_is_asked_by_tcp(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    probers: dict[int, Hosts] = {}
+
+    def make(port: int, refused: Refused) -> Hosts:
+        assert refused is Refused.ALIVE
+        return probers.setdefault(port, Hosts())
+
+    monkeypatch.setattr(monitor, "TcpProber", make)
+    canaries = [f"tcp://{CANARY}:443", "tcp://192.0.2.2:443", "tcp://192.0.2.3:22"]
+    watching = watch(Map(c1="198.18.0.1"), hosts, PingSettings.parse({"canaries": canaries}))
+    watching.start()
+
+    assert {await take(watching, 1) == [("c1", "up")]} == {True}
+    assert {name for name, _ in await take(watching, 3)} == set(canaries)
+    assert sorted(probers) == [22, 443]
+    probers[22].dead.add("192.0.2.3")
+    assert await take(watching, 1) == [("tcp://192.0.2.3:22", "down")]
+    await watching.stop()
+    assert all(one.is_closed for one in (hosts, *probers.values()))
+
+
+@pytest.mark.looptime
+async def test_a_host_that_dies_alone_comes_with_the_proof(hosts: Hosts) -> None:
+    settings = PingSettings.parse({"canaries": [CANARY]})
+    watching = watch(Map(c1="198.18.0.1", c2="198.18.0.2"), hosts, settings)
+    watching.start()
+    await take(watching, 3)
+    hosts.dead.add("198.18.0.1")
+
+    down = await watching.next_event()
+    assert down.sight is not None
+    assert down.sight.is_clear
+    assert (down.sight.hosts, down.sight.hosts_heard, down.sight.canaries_heard) == (2, 1, 1)
+    await asyncio.sleep(5)
+    assert not watching._events
+    await watching.stop()
+
+
+@pytest.mark.looptime
+async def test_after_a_blink_it_says_that_it_hears_somebody(hosts: Hosts) -> None:
+    """When those that are there have had the time to answer."""
+    settings = PingSettings.parse({"canaries": [{"address": CANARY, "misses": 6}]})
+    everybody = {"198.18.0.1", "198.18.0.2", CANARY}
+    watching = watch(Map(c1="198.18.0.1", c2="198.18.0.2"), hosts, settings)
+    watching.start()
+    await take(watching, 3)
+    hosts.dead |= everybody
+    downs = [await watching.next_event(), await watching.next_event()]
+    assert not any(one.sight is None or one.sight.is_clear for one in downs)
+    hosts.dead = {"198.18.0.1"}
+
+    assert await take(watching, 1) == [("c2", "up")]
+    sight = await watching.next_event()
+    assert (sight.type, sight.resource, sight.status) == ("monitor.sight", "ping", "up")
+    assert sight.sight is not None
+    assert sight.sight.is_clear
+    await watching.stop()
+
+
+@pytest.mark.looptime
+async def test_who_is_cut_off_says_nothing_more(hosts: Hosts) -> None:
+    watching = watch(Map(c1="198.18.0.1"), hosts, PingSettings.parse({"canaries": [CANARY]}))
+    watching.start()
+    await take(watching, 2)
+    hosts.dead |= {"198.18.0.1", CANARY}
+    assert sorted(await take(watching, 2)) == [(CANARY, "down"), ("c1", "down")]
+    await asyncio.sleep(30)
+    assert not watching._events
+    await watching.stop()

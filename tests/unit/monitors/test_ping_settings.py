@@ -83,6 +83,27 @@ def test_all_that_can_be_set_is_read() -> None:
             "hosts.c1: Object contains unknown field `recover`",
             id="not-per-host",
         ),
+        pytest.param({"canaries": "192.0.2.1"}, "canaries: expected a list, got str", id="one-canary"),
+        pytest.param({"canaries": [3]}, "canaries[0]: expected a mapping, got int", id="canary"),
+        pytest.param({"canaries": [{}]}, "canaries[0].address: required", id="canary-nowhere"),
+        pytest.param(
+            {"canaries": ["192.0.2.1", {"address": "192.0.2.1"}]},
+            "canaries[1]: 192.0.2.1 is there",
+            id="twice",
+        ),
+        pytest.param(
+            {"canaries": ["tcp://192.0.2.1"]}, "canaries[0]: write tcp://192.0.2.1:443", id="no-port"
+        ),
+        pytest.param(
+            {"canaries": ["tcp://192.0.2.1:0"]}, "canaries[0].port: Expected `int` >= 1", id="canary-port"
+        ),
+        pytest.param(
+            {"canaries": [{"address": "192.0.2.1", "interval": 0}]},
+            "canaries[0].interval: must be at least",
+            id="canary-often",
+        ),
+        pytest.param({"vantage": ""}, "vantage: Expected `str` of length >= 1", id="vantage"),
+        pytest.param({"vantage": "a\nb"}, "vantage: Expected `str` matching regex", id="two-lines"),
     ],
 )
 def test_a_mistake_is_named_with_its_place(settings: dict[str, Any], message: str) -> None:
@@ -90,3 +111,24 @@ def test_a_mistake_is_named_with_its_place(settings: dict[str, Any], message: st
         PingSettings.parse(settings)
 
     assert message in str(error.value)
+
+
+def test_canaries_are_written_in_several_ways() -> None:
+    canaries = [
+        "192.0.2.1",
+        "gateway.example",
+        "tcp://192.0.2.1:443",
+        "tcp://[2001:db8::1]:53",
+        {"address": ["192.0.2.9", "192.0.2.10"], "port": 22, "interval": "PT5S", "misses": 2, "timeout": 1},
+    ]
+    settings = PingSettings.parse({"canaries": canaries, "vantage": "oob"})
+
+    assert settings.vantage == "oob"
+    assert [(one.name, one.address, one.port) for one in settings.canaries] == [
+        ("192.0.2.1", ("192.0.2.1",), None),
+        ("gateway.example", ("gateway.example",), None),
+        ("tcp://192.0.2.1:443", ("192.0.2.1",), 443),
+        ("tcp://2001:db8::1:53", ("2001:db8::1",), 53),
+        ("tcp://192.0.2.9, 192.0.2.10:22", ("192.0.2.9", "192.0.2.10"), 22),
+    ]
+    assert settings.canaries[4].interval == timedelta(seconds=5)

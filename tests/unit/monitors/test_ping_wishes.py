@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from doctor.drivers.monitors.ping.settings import PingSettings
-from doctor.drivers.monitors.ping.wishes import wishes
+from doctor.drivers.monitors.ping.wishes import canaries, wishes
 from doctor.model.resource import PhysicalResource
 
 HOSTS = (
@@ -71,3 +71,15 @@ def test_how_long_a_probe_is_waited_for_if_nobody_says(interval: float, timeout:
     found = wishes(HOSTS, PingSettings.parse({"interval": interval}))
 
     assert found["compute-2"].rule.timeout == timeout
+
+
+def test_canaries_are_asked_as_the_hosts_are_and_by_tcp_once_a_second() -> None:
+    given = ["192.0.2.1", "tcp://192.0.2.2:443", {"address": "192.0.2.3", "port": 22, "interval": 0.5}]
+    found = canaries(PingSettings.parse({"interval": 0.2, "misses": 4, "canaries": given}))
+    assert {name: (port, wish.rule.interval, wish.rule.misses) for name, (port, wish) in found.items()} == {
+        "192.0.2.1": (None, 0.2, 4),
+        "tcp://192.0.2.2:443": (443, 1.0, 4),
+        "tcp://192.0.2.3:22": (22, 0.5, 4),
+    }
+    slow = canaries(PingSettings.parse({"interval": 5, "canaries": ["tcp://192.0.2.2:443"]}))
+    assert slow["tcp://192.0.2.2:443"][1].rule.interval == 5.0

@@ -200,7 +200,7 @@ def test_a_resource_that_no_map_knows_is_described_as_far_as_it_goes() -> None:
     assert (info["zone_id"], info["metadata"]) == (None, {})
 
 
-@pytest.mark.requirement("F18", "F20")
+@pytest.mark.requirement("F18", "F20", "G31")
 @pytest.mark.parametrize(
     ("state", "status"),
     [

@@ -3,6 +3,7 @@
 import json
 
 import msgspec
+import pytest
 
 from doctor.model.checkpoint import Timeline
 from doctor.profiler.export import statistics_as_json, statistics_rows, timeline_as_json, timeline_rows
@@ -10,6 +11,7 @@ from doctor.profiler.spread import statistics
 from tests.unit.profiler.timelines import consumer, timeline
 
 
+@pytest.mark.requirement("F9")
 def test_what_is_exported_can_be_read_in_again() -> None:
     original = timeline(None, consumer("a", 303.5, handled=340.0), consumer("b", None), M1=800.0)
     again = msgspec.convert(json.loads(json.dumps(timeline_as_json(original))), Timeline)

@@ -29,7 +29,7 @@ SIMPLE: dict[Any, st.SearchStrategy[Any]] = {
     bool: st.booleans(),
     bytes: st.binary(max_size=10),
     datetime: st.datetimes(timezones=st.just(UTC)),
-    timedelta: st.integers(0, 10**9).map(lambda micros: timedelta(microseconds=micros)),
+    timedelta: st.timedeltas(timedelta(days=-999), timedelta(days=999)),
     type(None): st.none(),
     msgspec.UnsetType: st.just(msgspec.UNSET),
     Any: DETAILS,

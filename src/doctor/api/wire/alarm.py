@@ -14,16 +14,27 @@ from doctor.model.alarm_note import AckState, AlarmNote, Comment
 from doctor.model.errors import Flaw, RejectedError
 from doctor.model.fault import EventType, Severity
 from doctor.model.notification import FaultInfo
+from doctor.model.silence import Silence
 from doctor.notifier.message import Describer
 
 Person = Annotated[str, msgspec.Meta(max_length=255)]
+
+
+class SilencedBy(msgspec.Struct, frozen=True, kw_only=True):
+    """A silence that covers an alarm. Of the Administrator's an owner sees only that it is there, and until when."""
+
+    silence_id: str | None
+    owner: str | None
+    reason: str | None
+    end: datetime
 
 
 class AlarmOut(FaultInfo, frozen=True, gc=False, kw_only=True):
     """One alarm [D 5.5.3]: the fields of a fault as owners are told it, its resource, and what people did to it.
 
     As in IFA 005 there are the kind of alarm of X.733 (`event_type`) and the managed object, which is the resource.
-    ``user`` is who acknowledged it. A shelved alarm is open, and its owner does not hear of its changes.
+    ``user`` is who acknowledged it. A shelved alarm is open, and its owner does not hear of its changes. A silenced one is
+    open too; ``silences`` are those that keep it from being told.
     """
 
     alarm_name: str
@@ -38,6 +49,8 @@ class AlarmOut(FaultInfo, frozen=True, gc=False, kw_only=True):
     shelved: bool
     shelved_until: datetime | None
     shelved_by: str | None
+    silenced: bool
+    silences: tuple[SilencedBy, ...]
     comments: tuple[Comment, ...]
 
 
@@ -64,6 +77,7 @@ class AlarmSummary(msgspec.Struct, frozen=True, kw_only=True):
     alarm_state: dict[str, int]
     ack_state: dict[str, int]
     shelved: int
+    silenced: int
 
 
 class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +114,11 @@ class AgeingOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def alarm_out(
-    record: AlarmedFault, alarm: Alarm, describer: Describer, note: AlarmNote | None = None
+    record: AlarmedFault,
+    alarm: Alarm,
+    describer: Describer,
+    note: AlarmNote | None = None,
+    silences: tuple[Silence, ...] = (),
 ) -> AlarmOut:
     """Return an alarm as the viewer of the describer may see it."""
     shelving = note.shelving if note and alarm.cleared_time is None else None
@@ -118,7 +136,19 @@ def alarm_out(
         shelved=shelving is not None,
         shelved_until=shelving.until if shelving else None,
         shelved_by=shelving.user if shelving else None,
+        silenced=bool(silences),
+        silences=tuple(_silenced_by(one, describer) for one in silences),
         comments=note.comments if note else (),
+    )
+
+
+def _silenced_by(silence: Silence, describer: Describer) -> SilencedBy:
+    is_hidden = silence.project is None and describer.viewer is not None
+    return SilencedBy(
+        silence_id=None if is_hidden else silence.silence_id,
+        owner=None if is_hidden else silence.owner,
+        reason=None if is_hidden else silence.reason,
+        end=silence.until,
     )
 
 
@@ -129,9 +159,9 @@ class Tally:
         self._severities = {severity.perceived: 0 for severity in AGEING_SEVERITIES}
         self._states = {AlarmState.RAISED.value: 0, AlarmState.CHANGED.value: 0}
         self._acks = {state.value: 0 for state in AckState}
-        self._total = self._shelved = 0
+        self._total = self._shelved = self._silenced = 0
 
-    def add(self, alarm: Alarm, note: AlarmNote | None) -> None:
+    def add(self, alarm: Alarm, note: AlarmNote | None, *, is_silenced: bool) -> None:
         """Count one alarm, with what people noted of it."""
         self._total += 1
         perceived = alarm.severity.perceived
@@ -139,6 +169,7 @@ class Tally:
         self._states[alarm.alarm_state.value] += 1
         self._acks[(note.ack_state if note else AckState.UNACKNOWLEDGED).value] += 1
         self._shelved += note is not None and note.shelving is not None
+        self._silenced += is_silenced
 
     @property
     def summary(self) -> AlarmSummary:
@@ -149,6 +180,7 @@ class Tally:
             alarm_state=self._states,
             ack_state=self._acks,
             shelved=self._shelved,
+            silenced=self._silenced,
         )
 
 

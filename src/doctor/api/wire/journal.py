@@ -9,7 +9,7 @@ from datetime import UTC, tzinfo
 import msgspec
 
 from doctor.api.wire.event import parse_events
-from doctor.inspector.replay import Recorded
+from doctor.inspector.firing import Recorded
 from doctor.kit.ids import stable_ids
 from doctor.model.errors import RejectedError
 from doctor.model.event import EventBatch, RawEvent
@@ -34,10 +34,7 @@ def recorded_events(batch: EventBatch, *, zones: Sequence[tzinfo] = ()) -> list[
             continue
         ids = stable_ids("event", [event.identity for event in events])
         if bytes.fromhex("".join(ids).replace("-", "")) == batch.event_ids:
-            return [
-                Recorded(event_id, event, batch.received_time)
-                for event_id, event in zip(ids, events, strict=True)
-            ]
+            return [Recorded(event_id, event) for event_id, event in zip(ids, events, strict=True)]
     raise RejectedError("the batch cannot be read")
 
 

@@ -95,6 +95,44 @@ def resource_map_of(document: ResourceMapIn, *, version: int) -> ResourceMap:
     )
 
 
+def additions_of(
+    document: ResourceMapIn, resources: ResourceMap, *, is_complete: bool
+) -> tuple[list[PhysicalResource], list[Relation]]:
+    """Return what a document adds to a map that clouds keep; what is theirs is passed over.
+
+    ``is_complete``: the clouds have told all that there is, so that a name that nothing has is a mistake.
+
+    Raises:
+        RejectedError: double ids, virtual resources that no cloud has, unknown ends of relations.
+    """
+    flaws = []
+    added: dict[str, PhysicalResource] = {}
+    theirs = {one.id for one in resources.physical.values() if one.cloud is not None}
+    for index, given in enumerate(document.physical_resources):
+        if given.id in added:
+            flaws.append(Flaw(f"/physical_resources/{index}/id", f"{given.id!r} is there twice"))
+        if given.id not in theirs:
+            added[given.id] = _physical(given)
+    for index, virtual in enumerate(document.virtual_resources):
+        if virtual.id not in resources.virtual:
+            flaws.append(
+                Flaw(f"/virtual_resources/{index}/id", "is in no cloud: virtual resources are theirs")
+            )
+    ties: dict[Relation, None] = {}
+    for index, tie in enumerate(document.relations):
+        for end, name in (("from", tie.supplier), ("to", tie.dependent)):
+            is_known = name in added or name in theirs or name in resources.virtual
+            if not is_known and is_complete:
+                flaws.append(Flaw(f"/relations/{index}/{end}", f"{name!r} is none of the resources"))
+        if tie.supplier == tie.dependent:
+            flaws.append(Flaw(f"/relations/{index}/to", "a resource does not depend on itself"))
+        if tie.supplier in added or tie.dependent in added:
+            ties[Relation(intern(tie.supplier), intern(tie.kind), intern(tie.dependent))] = None
+    if flaws:
+        raise RejectedError(f"the resource map has {len(flaws)} flaws", flaws=flaws[:100])
+    return list(added.values()), list(ties)
+
+
 def _physical(given: PhysicalResourceIn) -> PhysicalResource:
     addresses = [given.address] if isinstance(given.address, str) else given.address
     return PhysicalResource(

@@ -3,24 +3,17 @@
 A host and two machines of two test tenants are added to the resource map; each tenant subscribes. In every round the
 host is reported down: its owner has to be told within a second and to read the true state, the stranger must hear
 nothing; then it is reported up, and the alarm has to clear. Afterwards everything is as it was before.
-
-How notifications come: to a listener here, which Doctor must be able to reach (as it is on the same machine), or by the
-stream of the northbound door, which works from anywhere.
 """
 
-import json
-import threading
 import time
-from base64 import b64encode
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from secrets import token_bytes, token_hex
+from secrets import token_hex
 from typing import Any
 
-from doctor.client.consumer import SignatureError, verify
-from doctor.client.errors import ApiError, ClientError
+from doctor.cli.verify.mailbox import Subscriber, VerifyError, quietly
+from doctor.client.errors import ApiError
 from doctor.client.http import Client
 
 BUDGET = timedelta(seconds=1)
@@ -31,64 +24,14 @@ Progress = Callable[[int, int], None]
 Check = dict[str, Any]
 
 
-class VerifyError(Exception):
-    """The test cannot be done here; the sentence says why."""
-
-
-class Mailbox:
-    """What a tenant was told, with the moment at which it came."""
-
-    def __init__(self) -> None:
-        self.messages: list[tuple[float, dict[str, Any]]] = []
-        self._news = threading.Condition()
-
-    def put(self, message: dict[str, Any]) -> None:
-        """Add a message that came just now."""
-        arrived = time.monotonic()
-        with self._news:
-            self.messages.append((arrived, message))
-            self._news.notify_all()
-
-    def wait(self, kind: str, after: int) -> tuple[float, dict[str, Any]] | None:
-        """Return the first message of a kind behind the first ``after`` ones, or None if none comes in time."""
-        end = time.monotonic() + PATIENCE
-        with self._news:
-            while True:
-                for arrived, message in self.messages[after:]:
-                    if message["notification_type"] == kind:
-                        return arrived, message
-                left = end - time.monotonic()
-                if left <= 0:
-                    return None
-                self._news.wait(left)
-
-
-class Tenant:
-    """A tenant of the test: its token, its subscription, its mailbox."""
+class Tenant(Subscriber):
+    """A tenant of the test, with a token of Doctor's own."""
 
     def __init__(self, admin: Client, project: str, stack: ExitStack, *, webhook: bool) -> None:
-        self.mailbox = Mailbox()
         made = admin.post("/v1/tokens", {"role": "consumer", "project": project, "name": "doctor verify"})
-        stack.callback(_quietly, admin.delete, f"/v1/tokens/{made['token_id']}")
-        self.client = stack.enter_context(Client(admin.url, made["token"]))
-        endpoints = []
-        if webhook:
-            secret = "whsec_" + b64encode(token_bytes(32)).decode()
-            endpoints = [{"url": stack.enter_context(_listener(self.mailbox, secret)), "secret": secret}]
-        answer = self.client.post("/v1/subscriptions", {"endpoints": endpoints})
-        self.subscription_id = answer["subscription_id"]
-        stack.callback(_quietly, self.client.delete, f"/v1/subscriptions/{self.subscription_id}")
-        if answer["warnings"]:
-            raise VerifyError(
-                f"Doctor cannot reach this machine ({answer['warnings'][0]['detail']}): use --stream"
-            )
-        if not webhook:
-            threading.Thread(target=self._follow, args=(made["token"],), daemon=True).start()
-
-    def _follow(self, token: str) -> None:
-        with suppress(ClientError), Client(self.client.url, token) as client:
-            for message in client.notifications(self.subscription_id):
-                self.mailbox.put(message)
+        stack.callback(quietly, admin.delete, f"/v1/tokens/{made['token_id']}")
+        client = stack.enter_context(Client(admin.url, made["token"]))
+        super().__init__(client, stack, webhook=webhook)
 
 
 class FaultTest:
@@ -114,7 +57,7 @@ class FaultTest:
             checks = []
             for number in range(1, rounds + 1):
                 host = f"{self._host}-{number}"  # one that came and went too often would be told later
-                stack.callback(_quietly, self._report, host, "up")
+                stack.callback(quietly, self._report, host, "up")
                 checks.append(self._round(host, owner, stranger))
                 progress(number, rounds)
             return checks
@@ -123,10 +66,10 @@ class FaultTest:
         before = len(owner.mailbox.messages)
         heard = len(stranger.mailbox.messages)
         sent = self._report(host, "down")
-        told = owner.mailbox.wait("fault", before)
+        told = owner.mailbox.wait("fault", before, within=PATIENCE)
         state = self._state(host, owner)
         self._report(host, "up")
-        cleared = owner.mailbox.wait("fault_cleared", before)
+        cleared = owner.mailbox.wait("fault_cleared", before, within=PATIENCE)
         recovered = self._state(host, owner)
         time.sleep(QUIET)
         latency = None if told is None else told[0] - sent
@@ -164,53 +107,10 @@ class FaultTest:
             self._admin.put("/v1/resource-map", known)
         except ApiError as error:
             raise VerifyError(f"this Doctor's resource map cannot be added to: {error}") from None
-        stack.callback(_quietly, self._remove_resources)
+        stack.callback(quietly, self._remove_resources)
 
     def _remove_resources(self) -> None:
         known = self._admin.get("/v1/resource-map")
         for part in ("physical_resources", "virtual_resources"):
             known[part] = [one for one in known[part] if not one["id"].startswith(self._host)]
         self._admin.put("/v1/resource-map", known)
-
-
-@contextmanager
-def _listener(mailbox: Mailbox, secret: str) -> Iterator[str]:
-    """Listen on loopback for notifications; yields the address."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            self._answer(204)
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            try:
-                verify(dict(self.headers), body, secret)
-            except SignatureError:
-                self._answer(401)
-                return
-            mailbox.put(json.loads(body))
-            self._answer(204)
-
-        def _answer(self, status: int) -> None:
-            self.send_response(status)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/doctor"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def _quietly(action: Callable[..., object], *arguments: object) -> None:
-    with suppress(ClientError):
-        action(*arguments)

@@ -1,8 +1,10 @@
 """A login at a cloud, as clouds.yaml describes it for every OpenStack tool."""
 
+import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from doctor.model.errors import PermanentError
 
@@ -13,10 +15,15 @@ MISSING = "the OpenStack libraries are not installed: pip install 'doctor-nfvi[o
 
 
 class Cloud(NamedTuple):
-    """A session of keystoneauth, which logs in when it is first used, and the region that it is meant for."""
+    """A session of keystoneauth, which logs in when it is first used, and the region that it is meant for.
+
+    ``config`` is all that clouds.yaml says of the cloud.
+    """
 
     session: "Session"
     region: str | None
+    interface: str = "public"
+    config: Mapping[str, Any] = {}
 
 
 def open_cloud(cloud: str, clouds_file: Path | None = None, *, timeout: float) -> Cloud:
@@ -30,6 +37,8 @@ def open_cloud(cloud: str, clouds_file: Path | None = None, *, timeout: float) -
         from openstack.exceptions import ConfigException
     except ModuleNotFoundError:
         raise PermanentError(MISSING) from None
+    if clouds_file is None and (named := os.environ.get("OS_CLIENT_CONFIG_FILE")):
+        clouds_file = Path(named)
     if clouds_file is not None and not clouds_file.is_file():
         raise PermanentError(f"there is no file {clouds_file}")
     try:
@@ -41,4 +50,6 @@ def open_cloud(cloud: str, clouds_file: Path | None = None, *, timeout: float) -
     except (ConfigException, OSError, ValueError) as error:
         raise PermanentError(f"clouds.yaml: {error}") from None
     session.timeout = timeout
-    return Cloud(session, region.get_region_name() or None)
+    return Cloud(
+        session, region.get_region_name() or None, str(region.get_interface() or "public"), region.config
+    )

@@ -67,6 +67,13 @@ class ServiceSeen(NamedTuple):
     forced_down: bool
 
 
+class ServiceHeard(NamedTuple):
+    """A compute service reports that it is alive, or has not for too long; nobody announces that."""
+
+    host: str
+    is_alive: bool
+
+
 class HostsChanged(NamedTuple):
     """There are other compute hosts, or they are in other aggregates: ask which."""
 
@@ -76,7 +83,15 @@ class GroupsChanged(NamedTuple):
 
 
 Announcement = (
-    ServerSeen | ServerGone | PortSeen | NetworkSeen | ThingGone | ServiceSeen | HostsChanged | GroupsChanged
+    ServerSeen
+    | ServerGone
+    | PortSeen
+    | NetworkSeen
+    | ThingGone
+    | ServiceSeen
+    | ServiceHeard
+    | HostsChanged
+    | GroupsChanged
 )
 
 

@@ -12,7 +12,13 @@ from typing import Any
 import structlog
 from msgspec.structs import replace
 
-from doctor.drivers.controllers.openstack.announcements import GroupsChanged, HostsChanged, opened, read
+from doctor.drivers.controllers.openstack.announcements import (
+    GroupsChanged,
+    HostsChanged,
+    ServiceHeard,
+    opened,
+    read,
+)
 from doctor.drivers.controllers.openstack.bus import Bus
 from doctor.drivers.controllers.openstack.cinder import Cinder
 from doctor.drivers.controllers.openstack.inventory import Inventory
@@ -65,6 +71,7 @@ class OpenStackController:
             if self._bus is not None:
                 tasks.create_task(self._listen(self._bus, tell))
             tasks.create_task(self._keep_reading(tell))
+            tasks.create_task(self._keep_missing(tell))
 
     async def read(self, mark: Mark) -> Standing:
         """Return how the cloud has it now."""
@@ -152,6 +159,19 @@ class OpenStackController:
                 await self._report(tell, phase=phase, trouble=str(error))
                 await asyncio.sleep(retry.delay_before(attempt + 3))
 
+    async def _keep_missing(self, tell: Tell) -> None:
+        """Ask which compute services report, since nobody announces that one does not."""
+        while True:
+            await asyncio.sleep(self._settings.services_every)
+            try:
+                alive = await self._nova.alive()
+            except DoctorError:
+                continue  # the reading of everything says what is wrong
+            for name, is_alive in alive:
+                delta = self._inventory.take(ServiceHeard(name, is_alive))
+                if delta:
+                    await tell(delta)
+
     async def _read_all(self, tell: Tell) -> None:
         """Read everything there is; what things stand on comes first."""
         inventory = self._inventory
@@ -181,6 +201,8 @@ class OpenStackController:
         async for ports in self._neutron.ports():
             ties = [self._naming.port_entry(one) for one in ports]
             await take(inventory.list_entries(ties), len(ties))
+        if not is_first:
+            await asyncio.sleep(SETTLE)  # a listing may be ahead of what is announced
         self._believe(inventory.unseen)
         gone = inventory.end()
         if gone:

@@ -18,6 +18,7 @@ from doctor.drivers.controllers.openstack.announcements import (
     PortSeen,
     ServerGone,
     ServerSeen,
+    ServiceHeard,
     ServiceSeen,
     ThingGone,
 )
@@ -38,7 +39,12 @@ class Listing:
     def __init__(self) -> None:
         self.seen: set[str] = set()
         self.announced: set[str] = set()
-        self.drift = 0
+        self.otherwise: set[str] = set()
+
+    @property
+    def drift(self) -> int:
+        """Return how many things are otherwise than announced; a word that comes before the end is in time."""
+        return len(self.otherwise)
 
 
 class Inventory:
@@ -73,7 +79,9 @@ class Inventory:
     def list_hosts(self, hosts: Iterable[Host]) -> MapDelta:
         """Take in all hosts."""
         found = {}
-        for host in hosts:
+        for listed in hosts:
+            known = self._hosts.get(listed.name, listed)
+            host = replace(listed, is_missed=known.is_missed, is_silent=known.is_silent)
             self._hosts[host.name] = host
             entry = self._naming.host_entry(host)
             found[entry.resource.id] = entry
@@ -110,7 +118,7 @@ class Inventory:
         assert listing is not None
         self._listing = None
         gone = [name for name in self._entries if name not in listing.seen and name not in listing.announced]
-        listing.drift += len(gone)
+        listing.otherwise.update(gone)
         return self._without(gone)
 
     @property
@@ -130,7 +138,9 @@ class Inventory:
         if listing is not None:
             listing.seen.update(found)
             found = {name: entry for name, entry in found.items() if name not in listing.announced}
-            listing.drift += sum(self._entries.get(name) != entry for name, entry in found.items())
+            listing.otherwise.update(
+                name for name, entry in found.items() if self._entries.get(name) != entry
+            )
         return self._put(found)
 
     # --- announcements ---
@@ -155,6 +165,8 @@ class Inventory:
                 return self._gone([name])
             case ServiceSeen():
                 return self._service(said)
+            case ServiceHeard(name, is_alive):
+                return self._service_heard(name, is_alive=is_alive)
             case HostsChanged() | GroupsChanged():
                 return MapDelta()  # the next reading finds out
 
@@ -191,20 +203,40 @@ class Inventory:
             disabled=said.disabled,
             disabled_reason=said.disabled_reason,
             forced_down=said.forced_down,
+            is_silent=known.is_silent and not said.forced_down,
         )
-        self._hosts[said.host] = host
+        return self._host_is(host)
+
+    def _service_heard(self, name: str, *, is_alive: bool) -> MapDelta:
+        """Believe that a service is silent when it was missed twice: one that was just forced up has yet to report."""
+        known = self._hosts.get(name)
+        if known is None:
+            return MapDelta()
+        is_silent = known.is_missed and not is_alive
+        host = replace(known, is_missed=not is_alive, is_silent=is_silent)
+        if known.is_silent == is_silent:
+            self._hosts[name] = host
+            return MapDelta()
+        return self._host_is(host)
+
+    def _host_is(self, host: Host) -> MapDelta:
+        self._hosts[host.name] = host
         entry = self._naming.host_entry(host)
         return self._announced({entry.resource.id: entry})
 
     def _announced(self, found: dict[str, Entry]) -> MapDelta:
-        if self._listing is not None:
-            self._listing.announced.update(found)
+        self._note(found)
         return self._put(found)
 
     def _gone(self, names: list[str]) -> MapDelta:
+        self._note(names)
+        return self._without([name for name in names if name in self._entries])
+
+    def _note(self, names: Iterable[str]) -> None:
+        """Note what was announced while everything is read."""
         if self._listing is not None:
             self._listing.announced.update(names)
-        return self._without([name for name in names if name in self._entries])
+            self._listing.otherwise.difference_update(names)
 
     def _is_old(self, name: str, stamp: Stamp) -> bool:
         known = self._stamps.get(name)

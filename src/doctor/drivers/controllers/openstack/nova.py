@@ -133,6 +133,13 @@ class Nova:
             for one in services.services
         ]
 
+    async def alive(self) -> list[tuple[str, bool]]:
+        """Return which compute services report; one that was forced down need not."""
+        answer = await self._session.get(
+            COMPUTE, "/os-services?binary=nova-compute", _Services, version=HOSTS_VERSION
+        )
+        return [(one.host, one.state == "up" or one.forced_down) for one in answer.services]
+
     async def _hypervisors(self) -> list[_Hypervisor]:
         found: list[_Hypervisor] = []
         marker = ""
@@ -212,7 +219,6 @@ def _host(service: _Service, machine: _Hypervisor | None, aggregates: list[str])
         disabled=service.status == "disabled",
         disabled_reason=service.disabled_reason,
         forced_down=service.forced_down,
-        is_up=service.state == "up",
         address=known.host_ip,
         vcpus=known.vcpus,
         memory_mb=known.memory_mb,

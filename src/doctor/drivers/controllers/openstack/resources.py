@@ -28,7 +28,10 @@ NEEDS = (
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
-    """A compute service, with what its hypervisor says of the machine."""
+    """A compute service, with what its hypervisor says of the machine.
+
+    ``is_missed``: Nova has not heard of it for too long. ``is_silent``: that was so the time before as well.
+    """
 
     service_id: str
     name: str
@@ -36,7 +39,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     disabled: bool
     disabled_reason: str | None
     forced_down: bool
-    is_up: bool
+    is_missed: bool = False
+    is_silent: bool = False
     address: str | None = None
     vcpus: int | None = None
     memory_mb: int | None = None
@@ -111,6 +115,7 @@ class Naming:
                 cloud=self.cloud,
                 vim_state=intern(
                     f"{'disabled' if host.disabled else 'enabled'} {'down' if host.forced_down else 'up'}"
+                    f"{' silent' if host.is_silent else ''}"
                 ),
             )
         )

@@ -4,6 +4,7 @@ Nothing is repeated here but the login that a request was missing: whoever asks 
 """
 
 import asyncio
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -20,7 +21,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 COMPUTE, NETWORK, VOLUME = "compute", "network", "block-storage"
-MORE = 0.5  # seconds that a thread may need beyond the timeout of its request
+REST = 10.0  # seconds for which a service that does not answer is left alone at most
 
 
 class CloudSession:
@@ -33,7 +34,7 @@ class CloudSession:
         self._session: Any = None
         self._region: str | None = None
         self._interface = settings.interface or "public"
-        self._breakers = {kind: Breaker() for kind in (COMPUTE, NETWORK, VOLUME)}
+        self._breakers = {kind: Breaker(longest_rest=REST) for kind in (COMPUTE, NETWORK, VOLUME)}
 
     async def get(
         self, service: str, path: str, answer: type[T], *, version: str | None = None, urgent: bool = False
@@ -141,7 +142,7 @@ class CloudSession:
             from openstack.config import OpenStackConfig  # half a second, which only clouds need
             from openstack.exceptions import ConfigException
 
-            file = self._settings.clouds_file
+            file = self._settings.clouds_file or os.environ.get("OS_CLIENT_CONFIG_FILE")
             wanted: dict[str, Any] = {"region_name": self._settings.region} if self._settings.region else {}
             try:
                 config = OpenStackConfig(config_files=[str(file)] if file else None, load_envvars=False)

@@ -39,6 +39,7 @@ class OpenStackSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     host_prefix: Annotated[str, msgspec.Meta(max_length=64)] = ""
     notifications: NotificationSettings | None = None
     reconcile_every: Seconds = 300
+    services_every: Seconds = 10
     timeout: Seconds = 20
     readers: Annotated[int, msgspec.Meta(ge=1, le=32)] = 2
     writers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 6

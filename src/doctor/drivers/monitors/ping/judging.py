@@ -10,6 +10,7 @@ takes back the misses up to its probe, since the host was there to answer it.
 
 import heapq
 import itertools
+from collections import deque
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
@@ -17,10 +18,12 @@ import msgspec
 
 from doctor.drivers.monitors.ping.addresses import Address
 
+CANARY_PREFIX = "\x1f"  # of no host: a canary may be called like one
 SHORTEST_STALL = 0.02
 LONGEST_STALL = 0.25
 # Stalls excuse that many times ``misses`` probes in a row. One who never gets to run must not be blind for ever.
 EXCUSES = 10
+MOST_SENT = 32  # probes of an address on their way; of older ones nobody remembers when they were sent
 
 
 class Status(StrEnum):
@@ -47,12 +50,13 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 class Host:
-    """What is known of one host. ``silent_since`` is our estimate of when it went down."""
+    """What is known of one host, or of a canary. ``silent_since`` is our estimate of when it went down."""
 
-    __slots__ = ("name", "paths", "rule", "silent_since", "since", "status")
+    __slots__ = ("is_canary", "name", "paths", "rule", "silent_since", "since", "status")
 
-    def __init__(self, name: str, rule: Rule, since: float) -> None:
+    def __init__(self, name: str, rule: Rule, since: float, *, is_canary: bool = False) -> None:
         self.name = name
+        self.is_canary = is_canary
         self.rule = rule
         self.since = since
         self.paths: dict[Address, Path] = {}
@@ -63,6 +67,20 @@ class Host:
     def heard(self) -> float | None:
         """Return when the last answer came, from any of the addresses."""
         return max((path.heard for path in self.paths.values() if path.heard is not None), default=None)
+
+    def was_seen(self, begin: float, end: float) -> bool:
+        """Tell whether one of the last two probes with an answer was sent in this time: then we could see."""
+        return any(begin < when <= end for path in self.paths.values() for when in path.seen)
+
+    @property
+    def missed_from(self) -> float:
+        """Return when, of a silent host, the time of the first probe was over that had no answer at any address."""
+        return max(path.missed[0][1] for path in self.paths.values())
+
+    @property
+    def missed_until(self) -> float:
+        """Return when, of a silent host, the last probe was sent that had no answer."""
+        return min(path.missed[-1][1] for path in self.paths.values()) - self.rule.timeout
 
     @property
     def is_silent(self) -> bool:
@@ -82,10 +100,25 @@ class Path:
     """One address of a host, with what was asked and answered there.
 
     ``key`` is random and goes with every probe: who does not know it cannot answer. Probes are numbered from 1.
-    ``missed`` has the last misses after the last answer, no more of them than the rule asks for; ``gap`` is the first.
+    ``missed`` has the last misses after the last answer with when their time was over, no more of them than the rule asks
+    for; ``gap`` is the first. ``sent`` has the probes without an answer yet with when they were sent; ``seen`` is when the
+    newest two were sent that have one.
     """
 
-    __slots__ = ("address", "answered", "asked", "excused", "gap", "heard", "host", "key", "missed", "streak")
+    __slots__ = (
+        "address",
+        "answered",
+        "asked",
+        "excused",
+        "gap",
+        "heard",
+        "host",
+        "key",
+        "missed",
+        "seen",
+        "sent",
+        "streak",
+    )
 
     def __init__(self, host: Host, address: Address, key: bytes) -> None:
         self.host = host
@@ -93,7 +126,9 @@ class Path:
         self.key = key
         self.asked = 0
         self.answered = 0
-        self.missed: list[int] = []
+        self.missed: list[tuple[int, float]] = []
+        self.sent: deque[tuple[int, float]] = deque(maxlen=MOST_SENT)
+        self.seen: tuple[float, ...] = ()
         self.gap: int | None = None
         self.streak = 0
         self.excused = 0
@@ -106,7 +141,11 @@ class Path:
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A host is down, or up. ``heard`` is its last answer, ``silent_for`` how long there was none before an up."""
+    """A host is down, or up, or a canary is. ``heard`` is its last answer.
+
+    ``silent_for`` is how long there was none before an up. ``missed`` is the time before a down in which whoever heard us
+    was heard by us: from when the time of the first probe was over that had no answer, until the last one was sent.
+    """
 
     host: str
     status: Status
@@ -114,6 +153,8 @@ class Change(msgspec.Struct, frozen=True):
     addresses: tuple[str, ...]
     heard: float | None
     silent_for: float | None = None
+    missed: tuple[float, float] | None = None
+    is_canary: bool = False
 
 
 class Judge:
@@ -128,11 +169,11 @@ class Judge:
             str, None
         ] = {}  # hosts to look at, in the order in which something happened to them
 
-    def watch(self, name: str, rule: Rule, now: float) -> Host:
+    def watch(self, name: str, rule: Rule, now: float, *, is_canary: bool = False) -> Host:
         """Begin to watch a host, or go on by another rule; what is known of it stays."""
         host = self.hosts.get(name)
         if host is None:
-            host = self.hosts[name] = Host(name, rule, now)
+            host = self.hosts[name] = Host(name, rule, now, is_canary=is_canary)
         elif host.rule != rule:
             host.rule = rule
             self._stirred[name] = None
@@ -158,6 +199,7 @@ class Judge:
 
     def asked(self, path: Path, number: int, at: float) -> None:
         """Take note that a probe is on its way. One that could not be sent for reasons of our own is none."""
+        path.sent.append((number, at))
         heapq.heappush(self._open, (at + path.host.rule.timeout, next(self._serials), number, path))
 
     def answered(self, key: bytes, source: str, number: int, at: float) -> None:
@@ -175,8 +217,12 @@ class Judge:
         path.streak = path.streak + 1 if in_a_row else 1
         path.answered = number
         if path.missed:
-            path.missed = [missed for missed in path.missed if missed > number]
-            path.gap = path.missed[0] if path.missed else None
+            path.missed = [missed for missed in path.missed if missed[0] > number]
+            path.gap = path.missed[0][0] if path.missed else None
+        while path.sent and path.sent[0][0] <= number:
+            sent, when = path.sent.popleft()
+            if sent == number:
+                path.seen = (*path.seen[-1:], when)
         path.excused = 0
         path.heard = at
         if path.host.status is not Status.UP:
@@ -207,7 +253,7 @@ class Judge:
                 and not self._is_in_grace(path.host, deadline)
             ):
                 path.gap = path.gap or number
-                path.missed.append(number)
+                path.missed.append((number, deadline))
                 del path.missed[: -path.host.rule.misses]
                 self._stirred[path.host.name] = None
 
@@ -233,13 +279,29 @@ class Judge:
         host.silent_since = host.since if host.heard is None else host.heard
         for path in host.paths.values():
             path.streak = 0
-        return Change(host.name, host.status, host.rule, texts(host.paths), host.heard)
+        return Change(
+            host.name,
+            host.status,
+            host.rule,
+            texts(host.paths),
+            host.heard,
+            missed=(host.missed_from, host.missed_until),
+            is_canary=host.is_canary,
+        )
 
     def _up(self, host: Host) -> Change:
         heard, silent_since = host.heard, host.silent_since
         silent_for = None if heard is None or silent_since is None else heard - silent_since
         host.status, host.silent_since = Status.UP, None
-        return Change(host.name, host.status, host.rule, texts(host.paths), heard, silent_for)
+        return Change(
+            host.name,
+            host.status,
+            host.rule,
+            texts(host.paths),
+            heard,
+            silent_for,
+            is_canary=host.is_canary,
+        )
 
 
 def texts(addresses: Iterable[Address]) -> tuple[str, ...]:

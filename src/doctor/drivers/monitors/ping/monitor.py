@@ -1,20 +1,25 @@
 """The ping monitor as the rest of Doctor sees it: targets go in, raw events come out."""
 
 import asyncio
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Iterable
+from itertools import islice
 
 import structlog
 
 from doctor.drivers.monitors.ping.addresses import Address, literal, resolve
+from doctor.drivers.monitors.ping.judging import CANARY_PREFIX, Change, Rule, Status
 from doctor.drivers.monitors.ping.methods import open_prober
 from doctor.drivers.monitors.ping.probing import Prober
-from doctor.drivers.monitors.ping.reports import NAME, milliseconds, report
+from doctor.drivers.monitors.ping.reports import milliseconds, report, report_sight
 from doctor.drivers.monitors.ping.rounds import Rounds, Watched
-from doctor.drivers.monitors.ping.settings import PingSettings
-from doctor.drivers.monitors.ping.wishes import Wish, wishes
+from doctor.drivers.monitors.ping.seeing import Doubt, settles_in, sight
+from doctor.drivers.monitors.ping.settings import PingSettings, Refused
+from doctor.drivers.monitors.ping.tcp import TcpProber
+from doctor.drivers.monitors.ping.wishes import NOTHING_SPECIAL, Wish, canaries, rule_for, wishes
 from doctor.kit.clock import Clock, SystemClock
 from doctor.model.event import RawEvent
+from doctor.model.vantage import Sight
 from doctor.ports.monitor import Targets
 
 MOST_WAITING = 10_000  # events that nobody has taken yet; beyond that judging waits
@@ -32,11 +37,10 @@ class PingMonitor:
     is cleared by it.
     """
 
-    name = NAME
-
     def __init__(self, settings: PingSettings | None = None, clock: Clock | None = None) -> None:
         self._settings = settings or PingSettings()
         self._clock = clock or SystemClock()
+        self.name = self._settings.vantage
 
     async def watch(self, targets: Targets) -> AsyncGenerator[RawEvent, None]:
         """Yield events until cancelled or closed.
@@ -65,7 +69,14 @@ class Watching:
         self._settings = settings
         self._clock = clock
         self._prober = prober
-        self._rounds = Rounds(prober)
+        self._rounds: dict[int | None, Rounds] = {
+            None: Rounds(prober)
+        }  # with a port: of canaries asked by TCP
+        self._canaries = canaries(settings)
+        self._witnesses = [wish.rule for _, wish in self._canaries.values()] or [
+            rule_for(NOTHING_SPECIAL, settings)
+        ]
+        self._doubt = Doubt()
         self._version: int | None = None
         self._wanted: dict[str, Wish] = {}
         self._names: dict[str, tuple[Address, ...]] = {}
@@ -101,7 +112,8 @@ class Watching:
         """Probe no more and give everything back."""
         if self._timer is not None:
             self._timer.cancel()
-        self._prober.close()
+        for rounds in self._rounds.values():
+            rounds.close()
         if self._looking_up is not None:
             self._looking_up.cancel()
             await asyncio.wait([self._looking_up])
@@ -114,7 +126,7 @@ class Watching:
         except Exception as error:
             self._fail(error)
             return
-        self._wanted_at = self._rounds.next_time(now)
+        self._wanted_at = min(rounds.next_time(now) for rounds in self._rounds.values())
         delay = max(self._wanted_at - self._clock.monotonic(), 0.0)
         self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
 
@@ -128,18 +140,65 @@ class Watching:
         lag = now - self._wanted_at
         if lag > WORTH_A_WARNING:
             self._warn(lag, now)
-        self._rounds.advance(now, lag)
+        for rounds in self._rounds.values():
+            rounds.advance(now, lag)
         if len(self._events) < MOST_WAITING:
             self._collect(now)
 
     def _collect(self, now: float) -> None:
-        for change in self._rounds.changes():
-            self._events.append(
-                report(change, self._prober.method, now=self._clock.now(), monotonic=self._clock.monotonic())
+        found = list(
+            islice(
+                (change for rounds in self._rounds.values() for change in rounds.changes()),
+                MOST_WAITING - len(self._events),
             )
-            self._bell.set()
-            if len(self._events) >= MOST_WAITING:
-                break
+        )
+        sights = self._sights(found)
+        usual = Sight(vantage=self._settings.vantage)
+        for change in found:
+            seen = usual
+            if _is_lost(change):
+                seen = sights[change.rule]
+                if not seen.is_clear:
+                    self._doubt.rise(change, now + seen.settles_in)
+            wall, monotonic = self._clock.now(), self._clock.monotonic()
+            self._say(report(change, self._prober.method, seen, now=wall, monotonic=monotonic))
+        if self._doubt.is_there:
+            self._look_again(now)
+
+    def _sights(self, found: Iterable[Change]) -> dict[Rule, Sight]:
+        """Return what was seen while those hosts missed their probes that were found silent now, by their rule.
+
+        Hosts of one rule that are found silent at one tick missed them at the same time.
+        """
+        missed: defaultdict[Rule, list[tuple[float, float]]] = defaultdict(list)
+        for change in found:
+            if change.missed is not None and _is_lost(change):
+                missed[change.rule].append(change.missed)
+        return {
+            rule: self._sight(
+                max(begin for begin, _ in times),
+                min(end for _, end in times),
+                settles_in(rule, self._witnesses),
+            )
+            for rule, times in missed.items()
+        }
+
+    def _sight(self, begin: float, end: float, settles: float = 0.0) -> Sight:
+        watched = (host for rounds in self._rounds.values() for host in rounds.hosts)
+        return sight(watched, begin, end, vantage=self._settings.vantage, settles_in=settles)
+
+    def _look_again(self, now: float) -> None:
+        """Say that we hear somebody, when it has been so long enough for hosts to be heard that are there.
+
+        Those that fell silent are waiting to be believed.
+        """
+        seen = self._sight(self._doubt.since, now)
+        if self._doubt.is_dispelled(now, is_clear=seen.is_clear):
+            self._say(report_sight(seen, now=self._clock.now()))
+
+    def _say(self, event: RawEvent) -> None:
+        self._events.append(event)
+        self._bell.set()
 
     def _warn(self, lag: float, now: float) -> None:
         if self._warned_at is None or now - self._warned_at > WARN_EVERY:
@@ -149,34 +208,47 @@ class Watching:
     # --- what to watch ---
 
     def _load(self, now: float) -> None:
+        is_first = self._version is None
         self._version = self._targets.version
         wanted = wishes(self._targets.hosts(), self._settings)
-        if wanted == self._wanted:
+        if wanted == self._wanted and not is_first:
             return
         self._wanted = wanted
         self._watch(now)
         if self._looking_up is not None:
             self._looking_up.cancel()
             self._looking_up = None
-        names = {text for wish in wanted.values() for text in wish.addresses if self._is_name(text)}
+        wishes_of_all = (*wanted.values(), *(wish for _, wish in self._canaries.values()))
+        names = {text for wish in wishes_of_all for text in wish.addresses if self._is_name(text)}
         if names:
             self._looking_up = asyncio.get_running_loop().create_task(self._look_up(names))
             self._looking_up.add_done_callback(self._looked_up)
 
     def _watch(self, now: float) -> None:
-        hosts: dict[str, Watched] = {}
+        wanted: defaultdict[int | None, dict[str, Watched]] = defaultdict(dict)
         for name, wish in self._wanted.items():
-            addresses = frozenset(self._usable(name, wish.addresses))
+            addresses = frozenset(self._usable(name, wish.addresses, self._rounds[None]))
             if addresses:
-                hosts[name] = Watched(wish.rule, addresses)
-        self._rounds.watch(hosts, now)
-        log.info("ping.targets_loaded", hosts=len(hosts), version=self._version)
+                wanted[None][name] = Watched(wish.rule, addresses)
+        log.info("ping.targets_loaded", hosts=len(wanted[None]), version=self._version)
+        for name, (port, wish) in self._canaries.items():
+            addresses = frozenset(self._usable(name, wish.addresses, self._rounds_at(port)))
+            if addresses:
+                watched = Watched(wish.rule, addresses, is_canary=True)
+                wanted[port][f"{CANARY_PREFIX}{name}"] = watched
+        for port, some in wanted.items():
+            self._rounds[port].watch(some, now)
 
-    def _usable(self, host: str, texts: Iterable[str]) -> Iterable[Address]:
+    def _rounds_at(self, port: int | None) -> Rounds:
+        if port is not None and port not in self._rounds:
+            self._rounds[port] = Rounds(TcpProber(port, Refused.ALIVE))
+        return self._rounds[port]
+
+    def _usable(self, host: str, texts: Iterable[str], rounds: Rounds) -> Iterable[Address]:
         for text in texts:
             for address in self._read(host, text):
                 try:
-                    self._prober.prepare(address.family)
+                    rounds.prepare(address.family)
                 except OSError as error:
                     self._leave_out(host, address.text, error)
                 else:
@@ -224,6 +296,11 @@ class Watching:
         except (OSError, ValueError) as error:
             log.warning("ping.name_not_found", name=name, error=str(error), again_in=LOOK_UP_AGAIN)
             return ()
+
+
+def _is_lost(change: Change) -> bool:
+    """Tell whether a host has fallen silent."""
+    return change.status is Status.DOWN and not change.is_canary
 
 
 def milliseconds_of(settings: PingSettings) -> int:

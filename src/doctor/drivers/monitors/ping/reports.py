@@ -4,22 +4,24 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from doctor.drivers.monitors.ping.judging import Change, Status
+from doctor.drivers.monitors.ping.judging import CANARY_PREFIX, Change, Status
 from doctor.drivers.monitors.ping.settings import Method
 from doctor.kit.times import rfc3339
 from doctor.model.event import RawEvent
 from doctor.model.fault import Severity
 from doctor.model.resource import HOST
+from doctor.model.vantage import CANARY, CANARY_EVENT, SIGHT_EVENT, VANTAGE, Sight
 
-NAME = "ping"
 HOST_DOWN = "compute.host.down"
 
 
-def report(change: Change, method: Method, *, now: datetime, monotonic: float) -> RawEvent:
+def report(change: Change, method: Method, sight: Sight, *, now: datetime, monotonic: float) -> RawEvent:
     """Return the event; ``now`` and ``monotonic`` are the same moment on both clocks.
 
     ``last_seen`` is the time of the last answer: the best estimate of when the host went down.
     """
+    if change.is_canary:
+        return report_canary(change, sight, now=now)
     is_down = change.status is Status.DOWN
     severity = Severity.CRITICAL if is_down else Severity.CLEARED
     heard = None if change.heard is None else now - timedelta(seconds=monotonic - change.heard)
@@ -27,8 +29,8 @@ def report(change: Change, method: Method, *, now: datetime, monotonic: float) -
         "hostname": change.host,
         "status": change.status.value,
         "severity": severity.perceived,
-        "source": NAME,
-        "monitor_id": NAME,
+        "source": sight.vantage,
+        "monitor_id": sight.vantage,
         "monitor_event_id": change.host,
         "cause": f"no answer to {change.rule.misses} probes" if is_down else "answers to probes",
         "method": method.value,
@@ -44,11 +46,41 @@ def report(change: Change, method: Method, *, now: datetime, monotonic: float) -
         type=HOST_DOWN,
         resource=change.host,
         resource_type=HOST,
-        source=NAME,
+        source=sight.vantage,
         status=change.status.value,
         severity=severity.perceived,
         monitor_event_id=change.host,
         raw_details=msgspec.json.encode(details),
+        sight=sight,
+    )
+
+
+def report_canary(change: Change, sight: Sight, *, now: datetime) -> RawEvent:
+    """Return the event that a canary has fallen silent, or is heard of."""
+    name = change.host.removeprefix(CANARY_PREFIX)
+    return RawEvent(
+        time=now,
+        type=CANARY_EVENT,
+        resource=name,
+        resource_type=CANARY,
+        source=sight.vantage,
+        status=change.status.value,
+        monitor_event_id=name,
+        raw_details=msgspec.json.encode({"status": change.status.value, "addresses": change.addresses}),
+        sight=sight,
+    )
+
+
+def report_sight(sight: Sight, *, now: datetime) -> RawEvent:
+    """Return the event that a vantage sees, after it was not sure."""
+    return RawEvent(
+        time=now,
+        type=SIGHT_EVENT,
+        resource=sight.vantage,
+        resource_type=VANTAGE,
+        source=sight.vantage,
+        status=Status.UP.value,
+        sight=sight,
     )
 
 

@@ -3,14 +3,14 @@
 Times come in, changes go out. What is decided is decided in `judging` and `schedule`; here they meet the prober.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 import structlog
 
 from doctor.drivers.monitors.ping import icmp
 from doctor.drivers.monitors.ping.addresses import Address
-from doctor.drivers.monitors.ping.judging import Change, Host, Judge, Path, Rule
+from doctor.drivers.monitors.ping.judging import CANARY_PREFIX, Change, Host, Judge, Path, Rule
 from doctor.drivers.monitors.ping.probing import ABOUT_TARGET, Prober
 from doctor.drivers.monitors.ping.schedule import Schedule
 
@@ -23,10 +23,11 @@ log = structlog.get_logger()
 
 
 class Watched(msgspec.Struct, frozen=True):
-    """How one host is watched, with addresses that can be used."""
+    """How one host, or one canary, is watched, with addresses that can be used."""
 
     rule: Rule
     addresses: frozenset[Address]
+    is_canary: bool = False
 
 
 class Rounds:
@@ -52,7 +53,7 @@ class Rounds:
     def _watch(self, name: str, watched: Watched, now: float) -> None:
         known = self._judge.hosts.get(name)
         is_slower_or_faster = known is not None and known.rule.interval != watched.rule.interval
-        host = self._judge.watch(name, watched.rule, now)
+        host = self._judge.watch(name, watched.rule, now, is_canary=watched.is_canary)
         if is_slower_or_faster:
             for path in host.paths.values():
                 self._schedule.add(path, now)
@@ -65,6 +66,23 @@ class Rounds:
         for path in [path for path in host.paths.values() if path.address not in keep]:
             self._schedule.remove(path)
             self._judge.remove(path)
+
+    @property
+    def hosts(self) -> Collection[Host]:
+        """Return what is known of all that are watched."""
+        return self._judge.hosts.values()
+
+    def prepare(self, family: int) -> None:
+        """Get ready for addresses of this family.
+
+        Raises:
+            OSError: this is not possible here.
+        """
+        self._prober.prepare(family)
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        self._prober.close()
 
     def advance(self, now: float, lag: float) -> None:
         """Read, judge, ask. ``lag`` is how many seconds later than wanted we come."""
@@ -94,7 +112,12 @@ class Rounds:
         """Log each kind of trouble once: it comes with every probe, many times a second."""
         if error.errno is not None and error.errno not in self._troubles:
             self._troubles.add(error.errno)
-            log.warning("ping.not_sent", host=path.host.name, address=path.address.text, error=str(error))
+            log.warning(
+                "ping.not_sent",
+                host=path.host.name.removeprefix(CANARY_PREFIX),
+                address=path.address.text,
+                error=str(error),
+            )
 
     def changes(self) -> Iterator[Change]:
         """Give the hosts that changed; who stops asking gets the others the next time, as they are then."""

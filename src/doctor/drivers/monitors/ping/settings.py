@@ -16,6 +16,8 @@ DURATIONS = {
     "start_grace": timedelta(0),
 }
 
+TCP = "tcp://"
+
 Count = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
@@ -61,6 +63,53 @@ class HostSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         return convert(given, cls, path, durations=DURATIONS)
 
 
+class CanarySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Somebody outside of what is monitored who is asked as well, to know whether we hear anybody at all.
+
+    With a ``port`` it is asked by TCP, once a second unless ``interval`` says otherwise, else as the hosts are. Any of
+    several addresses will do. ``misses`` and ``timeout`` are as for hosts.
+    """
+
+    address: tuple[Text, ...]
+    port: Port | None = None
+    interval: timedelta | None = None
+    timeout: timedelta | None = None
+    misses: Count | None = None
+
+    @property
+    def name(self) -> str:
+        """Return what it is called: as one would write it."""
+        written = ", ".join(self.address)
+        return written if self.port is None else f"tcp://{written}:{self.port}"
+
+    @classmethod
+    def parse(cls, given: Any, path: str) -> Self:
+        """Read a canary: an address, ``tcp://address:port``, or a mapping.
+
+        Raises:
+            ValueError: something is wrong; the message begins with the path.
+        """
+        if isinstance(given, str):
+            given = _tcp_target(given, path) if given.startswith(TCP) else {"address": given}
+        settings = mapping(given, path)
+        address = settings.get("address", ())
+        if not address:
+            raise ValueError(f"{path}.address: required: whom to ask")
+        return convert(
+            {**settings, "address": [address] if isinstance(address, str) else address},
+            cls,
+            f"{path}.",
+            durations=DURATIONS,
+        )
+
+
+def _tcp_target(text: str, path: str) -> dict[str, Any]:
+    address, _, port = text.removeprefix(TCP).rpartition(":")
+    if not address or not port.isdigit():
+        raise ValueError(f"{path}: write tcp://192.0.2.1:443")
+    return {"address": address.removeprefix("[").removesuffix("]"), "port": int(port)}
+
+
 class PingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Settings of the ping monitor. A host is down when ``misses`` probes in a row had no answer.
 
@@ -76,6 +125,8 @@ class PingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
       probe at a host into a probe at a process.
     - ``hosts``: what is different for single hosts, by their id in the map.
     - ``only``: patterns (``compute-*``) of the ids to watch; none means all.
+    - ``canaries``: whom to ask outside of what is monitored. When they fall silent with the hosts, it is us.
+    - ``vantage``: what this place to look from is called; two ping monitors need two names.
     """
 
     interval: timedelta = timedelta(milliseconds=100)
@@ -88,6 +139,8 @@ class PingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     tcp_refused: Refused = Refused.ALIVE
     hosts: dict[str, HostSettings] = {}
     only: tuple[Text, ...] = ()
+    canaries: tuple[CanarySettings, ...] = ()
+    vantage: Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[ -~]+$")] = "ping"
 
     @classmethod
     def parse(cls, settings: Mapping[str, Any]) -> Self:
@@ -101,4 +154,12 @@ class PingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             host: HostSettings.parse(mapping(given, f"hosts.{host}"), f"hosts.{host}.")
             for host, given in hosts.items()
         }
-        return convert({**settings, "hosts": parsed}, cls, durations=DURATIONS)
+        canaries = settings.get("canaries", [])
+        if not isinstance(canaries, list | tuple):
+            raise ValueError(f"canaries: expected a list, got {type(canaries).__name__}")
+        listed = [CanarySettings.parse(one, f"canaries[{index}]") for index, one in enumerate(canaries)]
+        names = [canary.name for canary in listed]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise ValueError(f"canaries[{index}]: {name} is there twice")
+        return convert({**settings, "hosts": parsed, "canaries": listed}, cls, durations=DURATIONS)

@@ -7,11 +7,12 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from doctor.drivers.monitors.ping.judging import Rule
-from doctor.drivers.monitors.ping.settings import HostSettings, PingSettings
+from doctor.drivers.monitors.ping.settings import CanarySettings, HostSettings, PingSettings
 from doctor.model.resource import PhysicalResource
 
 NOTHING_SPECIAL = HostSettings()
 SHORTEST_TIMEOUT = 0.01
+TCP_INTERVAL = timedelta(seconds=1)  # of a canary: services do not like ten connections a second
 LONGEST_TIMEOUT = 1.0
 
 
@@ -31,6 +32,20 @@ def wishes(hosts: Iterable[PhysicalResource], settings: PingSettings) -> dict[st
         if addresses and special.enabled and is_chosen(host.id, settings.only):
             wanted[host.id] = Wish(rule_for(special, settings), tuple(dict.fromkeys(addresses)))
     return wanted
+
+
+def canaries(settings: PingSettings) -> dict[str, tuple[int | None, Wish]]:
+    """Return how the canaries are to be watched, by name, each with its port if it is asked by TCP."""
+    return {
+        canary.name: (canary.port, Wish(_rule_for_canary(canary, settings), canary.address))
+        for canary in settings.canaries
+    }
+
+
+def _rule_for_canary(canary: CanarySettings, settings: PingSettings) -> Rule:
+    usual = settings.interval if canary.port is None else max(settings.interval, TCP_INTERVAL)
+    special = HostSettings(interval=canary.interval or usual, timeout=canary.timeout, misses=canary.misses)
+    return rule_for(special, settings)
 
 
 def is_chosen(host_id: str, patterns: tuple[str, ...]) -> bool:

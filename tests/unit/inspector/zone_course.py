@@ -1,7 +1,6 @@
-"""What the failure impact zones of a policy make of events that were recorded. Nobody is asked, so nobody decides.
+"""Failure impact zones in the course of some faults, without a flow: nobody is asked, so nobody decides.
 
-Goes along with a replay of events. What a fault takes down is not weighed there, so that symptoms count here which in
-life would not: what is found is rather too much than too little.
+What a fault takes down is not weighed here.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,20 +10,12 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from doctor.inspector.zone_book import Change, Duties, End, Explain, Open, Present, ZoneBook
-from doctor.inspector.zones import ZONE_FAULT
 from doctor.kit.ids import SEPARATOR
 from doctor.model.alarm import Alarm, AlarmedFault, Transition
 from doctor.model.alarm_book import AlarmBook
 from doctor.model.fault import Fault
 from doctor.model.policy import ZoneLevel
 from doctor.model.resource_map import ResourceMap
-
-
-class ZoneTally:
-    """What became of the zones of one type: how often it was too much, was asked, took effect, and was over."""
-
-    def __init__(self) -> None:
-        self.asked = self.took_effect = self.over = 0
 
 
 class Told(NamedTuple):
@@ -34,20 +25,14 @@ class Told(NamedTuple):
     is_over: bool
 
 
-class ZoneReplay:
-    """The zones in the course of a replay: faults go in, faults on zones come out."""
+class ZoneCourse:
+    """Faults go in, faults on zones come out."""
 
     def __init__(self, levels: Iterable[ZoneLevel]) -> None:
         self._levels = {level.type: level for level in levels}
         self._book = AlarmBook()
         self._zones = ZoneBook(lambda *parts: SEPARATOR.join(parts))
         self._due: dict[str, datetime] = {}
-        self.tallies = {name: ZoneTally() for name in self._levels}
-
-    @property
-    def is_idle(self) -> bool:
-        """Tell whether there is nothing to do here."""
-        return not self._levels
 
     def passes(self, resources: ResourceMap, now: datetime) -> Iterator[Told]:
         """Let time pass."""
@@ -70,14 +55,14 @@ class ZoneReplay:
             match duty:
                 case Open(fault):
                     done.append(fault)
-                    yield self._told(fault, is_over=False)
+                    yield Told(fault, is_over=False)
                 case Change(fault):
                     done.append(fault)
                 case Explain(fault_key, symptoms):
                     done.append(replace(self._fault(fault_key), explains=symptoms))
                 case End(fault_key):
                     done.append(replace(self._fault(fault_key), cleared_time=present.now))
-                    yield self._told(done[-1], is_over=True)
+                    yield Told(done[-1], is_over=True)
             self._settle(done[-1])
         for zone in self._zones.take_changed():
             due = self._zones.due(zone, present)
@@ -87,16 +72,6 @@ class ZoneReplay:
                 self._due[zone] = due
         for fault in done:
             yield from self._perform(self._zones.heed(fault, present), present)
-
-    def _told(self, fault: Fault, *, is_over: bool) -> Told:
-        tally = self.tallies[fault.resource_type]
-        if is_over:
-            tally.over += 1
-        elif fault.fault_type == ZONE_FAULT:
-            tally.took_effect += 1
-        else:
-            tally.asked += 1
-        return Told(fault, is_over)
 
     def _fault(self, fault_key: str) -> Fault:
         record = self._book.fault(fault_key)

@@ -1,0 +1,80 @@
+"""What stands beside a real cloud: what an operator adds to its map by hand, and other clouds."""
+
+from pathlib import Path
+
+from doctor.testing.running import RunningDoctor
+from tests.openstack.cloud import Cloud, Doctor, Owner, until
+from tests.openstack.conftest import driver
+from tests.openstack.test_marking import a_host_with_servers
+
+STORAGE = "storage.backend.degraded"
+
+
+async def test_a_switch_that_fails_is_told_to_those_behind_it(
+    cloud: Cloud, owner: Owner, doctor: RunningDoctor
+) -> None:
+    """The host is not forced down, for it runs; nothing new is placed there, and its servers are in error."""
+    name, _ = await a_host_with_servers(cloud)
+    doctor.start()
+    async with Doctor.at(doctor) as asked, Cloud.login("tenant-a") as tenant:
+        await asked.map_is_current()
+        await owner.subscribe(asked, tenant.project)
+        whole = await asked.ask("GET", "/v1/resource-map")
+        whole["physical_resources"].append({"id": "tor-1", "type": "switch"})
+        whole["relations"].append({"from": "tor-1", "kind": "connects", "to": name})
+        await asked.ask("PUT", "/v1/resource-map", whole)
+        await asked.report("tor-1", event_type="network.switch.down")
+        await owner.hears("fault")
+        await asked.all_marked()
+        service = (await cloud.services())[name]
+        assert (service["forced_down"], service["status"]) == (False, "disabled")
+        assert set((await cloud.all_on(name)).values()) == {"error"}
+        await asked.report("tor-1", "up", event_type="network.switch.down")
+        await owner.hears("fault_cleared")
+        await asked.nothing_marked()
+        assert set((await cloud.all_on(name)).values()) == {"active"}
+
+
+async def test_volumes_on_a_storage_that_fails_are_in_error_until_it_is_back(
+    cloud: Cloud, owner: Owner, doctor: RunningDoctor
+) -> None:
+    """The storage is added by hand; the volumes are Cinder's."""
+    async with Cloud.login("tenant-a") as tenant, cloud.volume(tenant) as volume:
+        doctor.start()
+        async with Doctor.at(doctor) as asked:
+            await asked.map_is_current()
+            await owner.subscribe(asked, tenant.project)
+            added = {
+                "physical_resources": [{"id": "ceph-1", "type": "storage"}],
+                "relations": [{"from": "ceph-1", "kind": "backs", "to": volume}],
+            }
+            await asked.ask("PUT", "/v1/resource-map", added)
+            await asked.report("ceph-1", event_type=STORAGE)
+            await owner.hears("fault")
+            await asked.all_marked()
+            assert await cloud.volume_status(volume) == "error"
+            await asked.report("ceph-1", "up", event_type=STORAGE)
+            await owner.hears("fault_cleared")
+            await asked.nothing_marked()
+            assert await cloud.volume_status(volume) == "available"
+
+
+async def test_a_second_cloud_that_is_away_disturbs_nothing(cloud: Cloud, tmp_path: Path) -> None:
+    """Each is asked and listened to by itself."""
+    url = tmp_path / "bus.url"
+    url.write_text("amqp://openstack:testbed@127.0.0.1:15680/")
+    other = driver(None) | {"name": "other", "host_prefix": "other:", "clouds_file": "/nowhere/clouds.yaml"}
+    with RunningDoctor(tmp_path / "doctor", controllers=[driver(url), other]) as running:
+        async with Doctor.at(running) as asked:
+
+            async def one_is_current() -> bool:
+                phases = {one["controller"]: one["phase"] for one in await asked.items("/v1/controllers")}
+                return phases == {"doctor": "current", "other": "loading"}
+
+            await until(one_is_current)
+            name, _ = await a_host_with_servers(cloud)
+            await asked.report(name)
+            await asked.all_marked()
+            assert (await cloud.services())[name]["forced_down"]
+            await asked.report(name, "up")
+            await asked.nothing_marked()

@@ -1,0 +1,85 @@
+"""`doctor verify fault --cloud`: the functional test of the requirement on a real cloud, and what it leaves behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from doctor.testing.running import RunningDoctor
+from tests.openstack.access import CLOUDS_FILE, keystone
+from tests.openstack.cloud import Cloud, Doctor
+from tests.openstack.conftest import driver
+
+NAME = "doctor-verify-"
+
+
+def verify(doctor: RunningDoctor, *words: str) -> subprocess.Popen[str]:
+    line = [sys.executable, "-m", "doctor", "verify", "fault", "--cloud", "doctor", *words, "--json"]
+    access = {
+        "DOCTOR_URL": doctor.url,
+        "DOCTOR_TOKEN": doctor.token,
+        "OS_CLIENT_CONFIG_FILE": str(CLOUDS_FILE),
+    }
+    return subprocess.Popen(
+        line, env=os.environ | access, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+async def left_over(cloud: Cloud) -> list[str]:
+    """Return the names of what a test has made and not taken away."""
+    places = (
+        ("compute", "/servers?all_tenants=1", "servers"),
+        ("network", "/v2.0/networks", "networks"),
+        ("identity", "/projects", "projects"),
+        ("identity", "/users", "users"),
+    )
+    found = []
+    for service, path, key in places:
+        found += [one["name"] for one in (await cloud.ask("GET", service, path))[key]]
+    return [name for name in found if name.startswith(NAME)]
+
+
+@pytest.mark.requirement("C1", "B24", "C10")
+async def test_it_passes_and_leaves_nothing_behind(cloud: Cloud, tmp_path: Path) -> None:
+    """Tenants by Keystone's tokens; projects, users and networks of its own."""
+    url = tmp_path / "bus.url"
+    url.write_text("amqp://openstack:testbed@127.0.0.1:15680/")
+    with RunningDoctor(tmp_path / "doctor", controllers=[driver(url)], auth=keystone()) as running:
+        async with Doctor.at(running) as asked:
+            await asked.map_is_current()
+        done = verify(running)
+        output, errors = done.communicate(timeout=300)
+        assert done.returncode == 0, output + errors
+    report = json.loads(output)
+    assert report["ok"]
+    assert report["latencies_ms"]["T7"]["max"] < 1000
+    assert report["latencies_ms"]["M3"]["max"] is not None
+    assert await left_over(cloud) == []
+
+
+async def test_it_cleans_up_when_it_is_interrupted(cloud: Cloud, doctor: RunningDoctor) -> None:
+    """In the worst moment: the host is away, and everything marked. Tenants of clouds.yaml, tokens of Doctor."""
+    doctor.start()
+    async with Doctor.at(doctor) as asked:
+        await asked.map_is_current()
+        running = verify(doctor, "--owner", "tenant-a", "--stranger", "tenant-b", "--for", "300")
+        assert running.stderr is not None
+        end = time.monotonic() + 120
+        while " fails for " not in (line := running.stderr.readline()):
+            assert line, running.communicate()
+            assert time.monotonic() < end
+        await asked.all_marked()
+        running.send_signal(signal.SIGINT)
+        output, errors = running.communicate(timeout=120)
+        assert running.returncode == 1, output + errors
+        await asked.nothing_marked()
+        assert await left_over(cloud) == []
+        assert await asked.items("/v1/subscriptions") == []
+        tokens = await asked.items("/v1/tokens")
+    assert not [one for one in tokens if one["name"] == "doctor verify"]
+    assert {one["state"] for one in (await cloud.services()).values()} == {"up"}
