@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
+from msgspec.structs import replace
+
 from doctor.drivers.stores.memory import MemoryStore
 from doctor.fencing.evidence import Witness
 from doctor.fencing.limits import Limits
@@ -25,6 +27,7 @@ from doctor.model.fence_plan import FencePlan, Level, Rule, Step
 from doctor.model.fencing import Supply, Vantage
 from doctor.model.resource import Isolation, PhysicalResource, Relation, VirtualResource
 from doctor.model.resource_map import ResourceMap
+from doctor.model.vantage import Sight
 from doctor.ports.store import Store
 from doctor.testing.channel import FakeChannel
 from doctor.testing.clock import LoopClock
@@ -67,7 +70,9 @@ class Site:
         clock: LoopClock,
         limits: Limits | None = None,
         excluded: dict[str, str] | None = None,
+        name: str = "{host}",
     ) -> None:
+        """``name`` is how the plans call the hosts."""
         self.clock = clock
         self.devices = devices
         machines = [
@@ -75,7 +80,10 @@ class Site:
             for n, host in enumerate(HOSTS, 1)
         ]
         physical = [
-            PhysicalResource(id=host, zone_id="az-1", metadata={"vcpus": 8, "memory_mb": 8}) for host in HOSTS
+            PhysicalResource(
+                id=host, aliases=(f"node-of-{host}",), zone_id="az-1", metadata={"vcpus": 8, "memory_mb": 8}
+            )
+            for host in HOSTS
         ]
         racks = [PhysicalResource(id=f"rack-{n}", type="rack") for n in range(5)]
         resources = ResourceMap(
@@ -91,8 +99,8 @@ class Site:
         self.agenda = Agenda(clock)
         self.faults = FaultFlow(self.situation, self.delivery, self.timelines, self.agenda, clock)
         plans = {
-            host: FencePlan(
-                host,
+            name.format(host=host): FencePlan(
+                name.format(host=host),
                 (
                     Level(Rule.ALL_OF, (Step(f"bmc {host}", "", host),)),
                     Level(Rule.ALL_OF, (Step("pdu", host, host),)),
@@ -131,6 +139,11 @@ class Site:
         for reporter in reporters:
             event = report.event(self.clock.monotonic())
             await self.faults.accept([Reported([event], reporter, b"{}", self.clock.now())])
+
+    async def watch(self, report: Report, sight: Sight) -> None:
+        """Let Doctor's own monitor say something, and what it saw meanwhile."""
+        event = replace(report.event(self.clock.monotonic()), sight=sight)
+        await self.faults.accept([Reported([event], sight.vantage, b"{}", self.clock.now())])
 
     async def lose(self, host: str = "compute-1", *reporters: str) -> None:
         """Let two monitors of different vantage miss a host, or those that are named."""

@@ -14,16 +14,19 @@ from doctor.model.errors import RejectedError, StoreError
 from doctor.model.fence_job import FenceState, ZoneMode
 from doctor.model.fencing import Supply
 from doctor.model.resource import Isolation
+from doctor.model.silence import Audience, Silence, SilenceMatcher
+from doctor.model.vantage import CANARY_EVENT, Sight
 from doctor.ports.store import Change
 from doctor.testing.clock import LoopClock
 from doctor.testing.fence import Mode
-from doctor.testing.scenario import down
+from doctor.testing.scenario import down, host_down, up
 from tests.scenarios.isolation_site import HOSTS, Devices, Site, site
 
 pytestmark = [pytest.mark.looptime, pytest.mark.requirement("B22")]
 
 OFF, ON = Supply.OFF, Supply.ON
 S = FenceState
+SIGHT = Sight(vantage="ping", hosts=1, canaries=1, settles_in=0.3)  # it hears nobody
 
 
 # --- the good day ---
@@ -275,6 +278,95 @@ async def test_a_doctor_that_is_cut_off_itself_does_nothing() -> None:
         assert one.devices.commands == []
 
 
+async def test_while_a_monitor_sees_no_canary_nothing_is_cut_off() -> None:
+    """[I-13] Others are sure that the host is dead, but Doctor cannot know that it sees."""
+    async with site() as one:
+        await one.watch(down(CANARY_EVENT, "gateway"), SIGHT)
+        await one.lose("compute-1", "peers", "storage")
+        await asyncio.sleep(100)
+        assert (one.state(), one.devices.commands, one.calls) == (S.SUSPECT, [], set())
+        assert "ping sees none of its canaries" in one.desk.explain("compute-1").ruling.reason
+        await one.watch(up(CANARY_EVENT, "gateway"), SIGHT)
+        await one.until("compute-1", S.FENCED)
+
+
+async def test_a_monitor_that_was_cut_off_is_a_witness_when_it_sees_again() -> None:
+    """[I-13] What it missed while it was cut off says nothing; what it misses then is evidence."""
+    async with site() as one:
+        await one.watch(down(CANARY_EVENT, "gateway"), SIGHT)
+        await one.watch(host_down("compute-1"), SIGHT)
+        await one.lose("compute-1", "peers", "storage")
+        assert one.desk.explain("compute-1").ruling.reason.endswith("ping may be cut off")
+        await asyncio.sleep(100)
+        assert (one.state(), one.devices.commands, one.calls) == (S.SUSPECT, [], set())
+        assert one.desk.explain("compute-1").ruling.reason.endswith("ping is cut off")
+        await one.find("compute-1", "storage")
+        await one.lose("compute-1", "peers")
+        await one.watch(up(CANARY_EVENT, "gateway"), SIGHT)
+        await asyncio.sleep(10)
+        assert "ping" in one.situation.fence_book.statements["compute-1"]
+
+
+async def test_a_monitor_that_is_believed_on_somebodys_word_cuts_nothing_off() -> None:
+    async with site() as one:
+        one.faults.lookout.overrule("ping")
+        await one.lose()
+        await asyncio.sleep(100)
+        assert (one.state(), one.devices.commands) == (S.SUSPECT, [])
+        await one.watch(up(CANARY_EVENT, "gateway"), SIGHT)
+        await one.until("compute-1", S.FENCED)
+
+
+async def test_a_monitor_that_was_cut_off_before_a_restart_holds_until_it_speaks() -> None:
+    clock, store = LoopClock(), MemoryStore()
+    devices = Devices(clock)
+    first = Site(store, devices, clock)
+    await first.start()
+    await first.arm()
+    await first.watch(down(CANARY_EVENT, "gateway"), SIGHT)
+    await first.watch(host_down("compute-9"), SIGHT)
+    await asyncio.sleep(1)
+    assert first.faults.lookout.isolation("ping") is not None
+    await first.die()
+    second = Site(store, devices, clock)
+    await second.start()
+    await second.lose("compute-1", "peers", "storage")
+    await asyncio.sleep(50)
+    assert devices.commands == []
+    await second.until("compute-1", S.FENCED)
+    await second.die()
+
+
+async def test_planned_work_cuts_no_host_off() -> None:
+    """Whoever has silenced a host knows that it goes; the host that fails beside it is another matter."""
+    async with site() as one:
+        now = one.clock.now()
+        one.situation.silences.put(
+            Silence(
+                silence_id="s",
+                project=None,
+                audience=Audience.ADMINISTRATOR,
+                matcher=SilenceMatcher(resource_id=("compute-1",)),
+                owner="alice",
+                reason="new memory modules",
+                start=now,
+                end=now + timedelta(hours=2),
+                created=now,
+                created_by="alice",
+            )
+        )
+        await one.lose("compute-1")
+        await asyncio.sleep(3 * 3600)
+        assert (one.state(), one.devices.commands, one.calls) == (S.SUSPECT, [], set())
+        await one.lose("compute-5")
+        await one.until("compute-5", S.FENCED)
+        await one.find("compute-1")
+        await one.until("compute-1", S.CANCELLED)
+        await one.lose("compute-1")
+        await asyncio.sleep(1)
+        assert "planned" not in one.desk.explain("compute-1").ruling.reason
+
+
 async def test_a_doctor_that_has_just_started_waits() -> None:
     async with site(limits=Limits()) as one:
         await one.lose()
@@ -301,6 +393,15 @@ async def test_a_host_that_is_never_to_be_cut_off_is_put_before_a_person_at_once
         await one.lose()
         await asyncio.sleep(1)
         assert (one.state(), one.devices.commands) == (S.NEEDS_HUMAN, [])
+
+
+async def test_the_settings_may_call_a_host_by_another_of_its_names() -> None:
+    async with site(name="node-of-{host}", excluded={"node-of-compute-5": "it runs Doctor"}) as one:
+        await one.lose("compute-1")
+        await one.until("compute-1", S.FENCED)
+        await one.lose("compute-5")
+        await one.until("compute-5", S.NEEDS_HUMAN)
+        assert one.devices.commands == [("compute-1", OFF)]
 
 
 async def test_a_host_that_dies_with_its_rack_is_not_cut_off() -> None:

@@ -70,12 +70,16 @@ def judge(
     hosts: Collection[str],
     limits: Limits,
     now: datetime,
+    *,
+    blind: Mapping[str, str] = {},
 ) -> Judgement:
-    """Weigh what was said of a host. ``hosts`` are all there are."""
+    """Weigh what was said of a host. ``hosts`` are all there are, ``blind`` are the reporters that may miss all, and why."""
     weighed = []
     for one in statements.get(host, {}).values():
         witness = witnesses.get(one.reporter)
         objection = _objection(one, witness, statements, hosts, limits, now)
+        if objection is None and one.says is Says.DEAD:
+            objection = blind.get(one.reporter)
         vantage = witness.vantage if witness is not None and objection is None else None
         weighed.append(Weighed(statement=one, vantage=vantage, objection=objection or ""))
     counted = [one for one in weighed if one.vantage is not None]

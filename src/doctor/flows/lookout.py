@@ -75,11 +75,13 @@ class Lookout:
                 moment = self._clock.now() + NOBODY_SPEAKS
                 self._agenda.at(moment, _plan("gone", name), partial(self._gone, name))
 
-    def troubles(self) -> list[str]:
-        """Return why what Doctor does not see may be there all the same, a clause each: nobody is cut off meanwhile."""
+    def troubles(self) -> dict[str, str]:
+        """Return by which vantage nobody is to be cut off now, and why: what it does not see may be there all the same."""
         names = sorted({*self._vantages, *self._blind_before})
-        found = [_trouble(self._vantages.get(name) or Vantage(name), self.isolation(name)) for name in names]
-        return [one for one in found if one is not None]
+        found = {
+            name: _trouble(self._vantages.get(name) or Vantage(name), self.isolation(name)) for name in names
+        }
+        return {name: trouble for name, trouble in found.items() if trouble is not None}
 
     @property
     def vantages(self) -> list[Vantage]:

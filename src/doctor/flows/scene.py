@@ -98,7 +98,8 @@ class Lookup:
         """Weigh what was said of a host."""
         hosts = [one.id for one in self._situation.resources.hosts()]
         statements = self._situation.fence_book.statements
-        return judge(host, statements, self.witnesses, hosts, self._limits, now)
+        blind = self._lookout.troubles()
+        return judge(host, statements, self.witnesses, hosts, self._limits, now, blind=blind)
 
     def life(self, host: str, since: datetime) -> list[Statement]:
         """Return who has seen a host alive since a moment."""
@@ -189,7 +190,7 @@ class Lookup:
         return "it is in maintenance" if ResourceState.MAINTENANCE in states else None
 
     def _troubles(self, host: str) -> list[str]:
-        found = list(self._lookout.troubles())
+        found = [*self._lookout.troubles().values()]
         if not self._situation.is_ready:
             found.append("the store does not answer")
         found += [

@@ -75,6 +75,16 @@ def test_what_does_not_count(one: Statement, why: str) -> None:
     assert (found.dead, [each.objection for each in found.weighed]) == (frozenset(), [why])
 
 
+def test_who_is_blind_sees_life_but_no_death() -> None:
+    """[I-13]"""
+    blind = {"ping": "ping is cut off"}
+    dead = statements(said("c1", "ping"), said("c1", "peers"))
+    found = judge("c1", dead, WITNESSES, HOSTS, Limits(), START, blind=blind)
+    assert (found.dead, found.weighed[0].objection) == (frozenset({Vantage.PEER}), "ping is cut off")
+    alive = statements(said("c1", "ping", Says.ALIVE))
+    assert judge("c1", alive, WITNESSES, HOSTS, Limits(), START, blind=blind).life
+
+
 def test_what_stands_never_grows_old() -> None:
     assert judged(said("c1", "ping", ago=9999)).dead == {Vantage.IN_BAND}
 
