@@ -1,7 +1,7 @@
 """A BMC: OpenIPMI's ipmi_sim, which asks a small script what the chassis does.
 
 The script reads from a file how it is to behave. What it switches is a file too, ``power``: the truth; ``commands`` has
-every command that reached the chassis.
+every command that reached the chassis. A script ``switched``, if there is one, is called when the power really changes.
 """
 
 import os
@@ -67,7 +67,7 @@ case $operation in
         power:lying) echo "$2" > lie ;;
         power:slow) (sleep 0.7; echo "$2" > power.new; mv power.new power) > /dev/null 2>&1 & ;;
         power:contrary) echo "$2" > power; exit 1 ;;
-        power:*) echo "$2" > power ;;
+        power:*) echo "$2" > power; [ ! -x switched ] || ./switched "$2" ;;
       esac
       shift 2
     done ;;

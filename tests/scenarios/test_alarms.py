@@ -238,7 +238,7 @@ def test_an_acknowledgement_does_not_rewrite_the_fault() -> None:
     story.at(4.0).start()
     story.run()
     raised, acknowledged = store.changes
-    assert (len(raised.faults), raised.history, raised.memos) == (1, [], [])
+    assert (len(raised.faults), raised.history, len(raised.memos)) == (1, [], 1)  # and who said so
     assert (acknowledged.faults, len(acknowledged.memos)) == ([], 1)
     items = history(story, "vm-7", RED)
     assert [(one.what, one.user) for one in items if one.user] == [(Happening.ACKNOWLEDGED, "somebody")]
@@ -354,10 +354,13 @@ def test_history_tells_who_was_told_later_who_not_yet_and_of_corrections() -> No
     story.run(until=6.0)
     before, after = seen
     held = "held back until more of its group are out, or its host is isolated"
-    assert before == [
+    assert before == [  # the fault, and that its host is isolated
+        ("bold", Happening.NOT_TOLD, held),
         ("bold", Happening.NOT_TOLD, held),
         ("careful", Happening.NOT_TOLD, held),
+        ("careful", Happening.NOT_TOLD, held),
         ("careful", Happening.TOLD, None),
+        ("eager", Happening.TOLD, None),
         ("eager", Happening.TOLD, None),
     ]
     for row in before:

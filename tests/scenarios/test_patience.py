@@ -200,6 +200,7 @@ def test_who_waits_for_isolation_is_told_when_it_is_confirmed() -> None:
     story.want("quick").between(1.0, 1.5).gets("vm-1 is error")
     story.at(3.0).isolate("compute-1")
     story.want("patient").between(3.0, 3.5).gets("vm-1 is error")
+    story.want("quick").between(3.0, 3.5).gets_change("vm-1 is error")
     story.at(4.0).push(host_up("compute-1"))
     for name in ("quick", "patient"):
         story.want(name).between(4.0, 4.5).gets_clear("vm-1 is normal")

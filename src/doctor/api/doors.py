@@ -21,6 +21,7 @@ from doctor.api.docs import Documentation
 from doctor.api.escalations import EscalationsDoor
 from doctor.api.faults import FaultsDoor
 from doctor.api.fences import FencesDoor
+from doctor.api.fencing import FencingDoor
 from doctor.api.identification import challenge_of, make_identify
 from doctor.api.notifications import NotificationsDoor
 from doctor.api.openapi import openapi_document
@@ -48,6 +49,7 @@ from doctor.flows.escalation import EscalationFlow
 from doctor.flows.fault import FaultFlow
 from doctor.flows.fence_readiness import FenceReadiness
 from doctor.flows.fences import Fences
+from doctor.flows.fencing_desk import FencingDesk
 from doctor.flows.grants import GrantFlow
 from doctor.flows.marking import MarkingFlow
 from doctor.flows.overlay import Overlay
@@ -184,6 +186,7 @@ def all_operations() -> tuple[Operation, ...]:
         CapacityDoor,
         AvailabilityDoor,
         FencesDoor,
+        FencingDoor,
         Admin,
         Policies,
         Basics,
@@ -213,6 +216,7 @@ def make_doors(
     silences: SilenceFlow,
     fences: Fences,
     fence_readiness: FenceReadiness,
+    fencing_desk: FencingDesk,
     marks: MarkingFlow,
     overlay: Overlay,
     clock: Clock,
@@ -253,6 +257,7 @@ def make_doors(
             CapacityDoor(situation),
             AvailabilityDoor(AvailabilityFlow(situation, levels), clock),
             FencesDoor(fences, fence_readiness),
+            FencingDoor(situation, fencing_desk, fence_readiness),
             Admin(situation, timelines, tokens),
             Policies(situation, policies, DryRunFlow(situation, policies, clock, reader), clock),
             Basics(situation),

@@ -9,16 +9,23 @@ from typing import Any, NamedTuple
 import msgspec
 
 from doctor.app import plugins
+from doctor.fencing.evidence import Witness
 from doctor.fencing.levels import objection
-from doctor.kit.options import duration
+from doctor.fencing.limits import Limits
+from doctor.flows.scene import FencingRules
+from doctor.kit.options import convert, duration, mapping
 from doctor.model.errors import Flaw, RejectedError
 from doctor.model.fence_plan import DeviceFacts, FencePlan, Level, Rule, Step
+from doctor.model.fencing import Vantage
 from doctor.ports.fence import Fence
 
 PATH = "fencing"
 STEP_KEYS = {"device", "plug", "identity"}
 LEAST_EVERY = timedelta(seconds=10)
 MOST_EVERY = timedelta(hours=24)
+LEAST_VANTAGES = 2
+LEAST_FRESH = timedelta(seconds=1)
+FRESH_FOR = timedelta(seconds=60)
 
 
 class HostFencing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -31,6 +38,14 @@ class HostFencing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     levels: list[Any]
 
 
+class WitnessSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Somebody whose word counts: from where he sees, how long what he said stands, and which hosts he watches."""
+
+    vantage: Vantage
+    fresh_for: timedelta | None = None
+    only: tuple[str, ...] = ()
+
+
 class FencingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What can cut which host off.
 
@@ -38,11 +53,18 @@ class FencingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
       must give (a GUID, a serial number, a label) if it is for one host.
     - ``hosts``: by the id that the resource map has for them.
     - ``check_every``: how often every device is asked whether it would do.
+    - ``witnesses``: whose word counts when he says that a host is dead, by the name of the token or monitor: the class of
+      his vantage, or ``{vantage, fresh_for, only}``. All others give hints.
+    - ``limits``: within which hosts may be cut off, where they are not as they ship.
+    - ``exclude``: hosts that are never cut off, each with the reason; Doctor's own, for one.
     """
 
     devices: dict[str, dict[str, Any]] = {}
     hosts: dict[str, HostFencing] = {}
     check_every: str | int | float = 3600
+    witnesses: dict[str, Any] = {}
+    limits: dict[str, Any] = {}
+    exclude: dict[str, str] = {}
 
 
 class Fencing(NamedTuple):
@@ -51,6 +73,7 @@ class Fencing(NamedTuple):
     devices: dict[str, Fence]
     plans: dict[str, FencePlan]
     check_every: timedelta
+    rules: FencingRules
 
 
 def anchored(settings: FencingSettings, folder: Path) -> FencingSettings:
@@ -73,13 +96,13 @@ def _anchored(device: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return found
 
 
-def read_fencing(settings: FencingSettings) -> Fencing:
-    """Make the devices and the plans.
+def read_fencing(settings: FencingSettings, own: Mapping[str, Vantage] | None = None) -> Fencing:
+    """Make the devices, the plans and the rules. ``own`` are Doctor's own monitors by name: they are always up to date.
 
     Raises:
         RejectedError: each flaw with its path.
     """
-    reader = _Reader(settings)
+    reader = _Reader(settings, own or {})
     found = reader.read()
     if reader.flaws:
         raise RejectedError("the settings are wrong", flaws=reader.flaws)
@@ -87,8 +110,9 @@ def read_fencing(settings: FencingSettings) -> Fencing:
 
 
 class _Reader:
-    def __init__(self, settings: FencingSettings) -> None:
+    def __init__(self, settings: FencingSettings, own: Mapping[str, Vantage]) -> None:
         self._settings = settings
+        self._own = own
         self._devices: dict[str, Fence] = {}
         self._facts: dict[str, DeviceFacts] = {}
         self._identities: dict[str, str] = {}
@@ -104,9 +128,56 @@ class _Reader:
             if every > MOST_EVERY:
                 raise ValueError(f"{PATH}.check_every: at most a day")
         except ValueError as error:
-            path, _, detail = str(error).partition(": ")
-            self.flaws.append(Flaw(path, detail))
-        return Fencing(self._devices, plans, every)
+            self._take_flaw(error)
+        rules = FencingRules(self._read_limits(), self._read_witnesses(), self._settings.exclude)
+        return Fencing(self._devices, plans, every, rules)
+
+    def _read_limits(self) -> Limits:
+        given = dict(self._settings.limits)
+        path = f"{PATH}.limits"
+        durations = {
+            field.name: timedelta(0)
+            for field in msgspec.structs.fields(Limits)
+            if isinstance(field.default, timedelta)
+        }
+        try:
+            limits = convert(given, Limits, f"{path}.", durations=durations)
+        except ValueError as error:
+            self._take_flaw(error)
+            return Limits()
+        for name in ("vantages", "site_burst", "at_once", "storm_hosts", "in_probation", "in_a_day"):
+            if getattr(limits, name) < 1:
+                self._flaw(f"{path}.{name}", "must be at least 1")
+        for name in ("sees", "zone_share", "storm_share", "floor"):
+            if not 0 <= getattr(limits, name) <= 1:
+                self._flaw(f"{path}.{name}", "is a share, between 0 and 1")
+        if limits.vantages < LEAST_VANTAGES:
+            self._flaw(f"{path}.vantages", "one kind of evidence is never enough: 2 at least")
+        return limits
+
+    def _read_witnesses(self) -> dict[str, Witness]:
+        found = {name: Witness(vantage, fresh_for=None) for name, vantage in self._own.items()}
+        for name, given in self._settings.witnesses.items():
+            path = f"{PATH}.witnesses.{name}"
+            try:
+                read = convert(
+                    {"vantage": given} if isinstance(given, str) else mapping(given, path),
+                    WitnessSettings,
+                    f"{path}.",
+                    durations={"fresh_for": LEAST_FRESH},
+                )
+            except ValueError as error:
+                self._take_flaw(error)
+                continue
+            if read.vantage is Vantage.HUMAN:
+                self._flaw(f"{path}.vantage", "the word of people is taken by doctor fencing confirm")
+            fresh_for = None if name in self._own and read.fresh_for is None else read.fresh_for or FRESH_FOR
+            found[name] = Witness(read.vantage, fresh_for, read.only)
+        return found
+
+    def _take_flaw(self, error: ValueError) -> None:
+        path, _, detail = str(error).partition(": ")
+        self._flaw(path, detail)
 
     def _read_device(self, name: str, given: Mapping[str, Any]) -> None:
         path = f"{PATH}.devices.{name}"

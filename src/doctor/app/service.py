@@ -139,6 +139,7 @@ class Service:
                 tasks.create_task(parts.agenda.run(), name="agenda"),
                 tasks.create_task(parts.marks.run(), name="marks"),
                 tasks.create_task(parts.cloud.run(), name="clouds"),
+                tasks.create_task(parts.isolation.run(), name="isolation"),
                 tasks.create_task(self._prune(parts), name="retention"),
                 *(
                     tasks.create_task(_watch(monitor, parts), name=f"monitor {monitor.name}")

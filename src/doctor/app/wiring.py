@@ -23,8 +23,10 @@ from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow
 from doctor.flows.fence_readiness import FenceReadiness
 from doctor.flows.fences import Fences
+from doctor.flows.fencing_desk import FencingDesk
 from doctor.flows.grants import GrantFlow
 from doctor.flows.heartbeat import Heartbeats
+from doctor.flows.isolation import IsolationFlow
 from doctor.flows.marking import MarkingFlow
 from doctor.flows.outage import OutageFlow
 from doctor.flows.overlay import Overlay
@@ -39,6 +41,7 @@ from doctor.flows.tokens import TokenFlow
 from doctor.inspector.catalogue import default_catalogue
 from doctor.kit.clock import Clock, SystemClock
 from doctor.model.errors import Flaw, PermanentError, RejectedError
+from doctor.model.fencing import Vantage
 from doctor.model.marking import ForceDown
 from doctor.model.notification import Delivery, DeliveryState, StoredNotification
 from doctor.model.subscription import Endpoint, Subscription
@@ -50,6 +53,7 @@ from doctor.ports.store import Store
 ADMINISTRATOR = "admin"
 STORE_FILE = "doctor.db"
 EMBEDDED = "embedded"
+PING = "ping"
 FORCE_DOWN = "force_down"  # of a controller: not for its driver, but for what Doctor does with it
 
 
@@ -78,6 +82,7 @@ class Parts(NamedTuple):
     ageing: AgeingFlow
     fences: Fences
     fence_readiness: FenceReadiness
+    isolation: IsolationFlow
     controllers: list[Controller]
     marks: MarkingFlow
     cloud: CloudFlow
@@ -121,11 +126,15 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     acknowledgements = AcknowledgementFlow(situation, delivery, clock)
     agenda = Agenda(clock)
     faults = FaultFlow(situation, delivery, timelines, agenda, clock)
-    fencing = read_fencing(settings.fencing)
+    monitors = _monitors(settings)
+    fencing = read_fencing(settings.fencing, _own_witnesses(settings, monitors))
     fences = Fences(fencing.devices, fencing.plans, clock)
+    isolation = IsolationFlow(situation, faults, fences, timelines, clock, fencing.rules)
     force_down = _force_down(settings, clouds)
-    marks = MarkingFlow(situation, clouds, timelines, clock, force_down, fences.can_isolate)
+    marks = MarkingFlow(situation, clouds, timelines, clock, force_down, isolation.lookup.can_isolate)
+    faults.on_settled(isolation.settled)
     faults.on_settled(marks.settled)
+    faults.on_heard(isolation.heard)
     faults.on_isolated(marks.isolated)
     overlay = Overlay(situation, faults)
     cloud = CloudFlow(situation, clouds, faults, marks, delivery, clock, overlay)
@@ -157,6 +166,7 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         silences=silences,
         fences=fences,
         fence_readiness=fence_readiness,
+        fencing_desk=FencingDesk(situation, isolation, clock),
         marks=marks,
         overlay=overlay,
         clock=clock,
@@ -187,7 +197,8 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         ageing=ageing,
         fences=fences,
         fence_readiness=fence_readiness,
-        monitors=[*_monitors(settings), *([fence_readiness] if fencing.plans else [])],
+        isolation=isolation,
+        monitors=[*monitors, *([fence_readiness] if fencing.plans else [])],
         controllers=list(clouds.values()),
         marks=marks,
         cloud=cloud,
@@ -306,6 +317,15 @@ def _clouds(settings: Settings) -> dict[str, Controller]:
 def _force_down(settings: Settings, clouds: dict[str, Controller]) -> dict[str, ForceDown]:
     wishes = zip(clouds, settings.controllers, strict=True) if clouds else ()
     return {name: ForceDown(wish.get(FORCE_DOWN, ForceDown.AUTO)) for name, wish in wishes}
+
+
+def _own_witnesses(settings: Settings, monitors: Sequence[Monitor]) -> dict[str, Vantage]:
+    """Return from where Doctor's own monitors see hosts: a ping is answered by the host itself."""
+    return {
+        monitor.name: Vantage.IN_BAND
+        for wish, monitor in zip(settings.monitors, monitors, strict=True)
+        if wish.get("driver") == PING
+    }
 
 
 def _monitors(settings: Settings) -> list[Monitor]:

@@ -1,7 +1,8 @@
-"""``doctor fencing``: what can cut hosts off, and whether it would."""
+"""``doctor fencing``: what can cut hosts off, whether it would, and what Doctor does with it."""
 
 import sys
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
@@ -16,7 +17,11 @@ BAD = {"unready", "degraded"}
 
 @click.group()
 def fencing() -> None:
-    """What can cut hosts off, and whether it would."""
+    """Cut hosts off that are dead: what could, whether Doctor may, and how far it got."""
+
+
+USER = click.option("--user", help="Who wants it, if not whose token it is.")
+REASON = click.option("--reason", default="", help="Why: it is kept in the log.")
 
 
 @fencing.command()
@@ -29,7 +34,7 @@ def fencing() -> None:
 )
 @json_option
 def status(hosts: tuple[str, ...], readiness: tuple[str, ...], as_json: bool) -> None:
-    """Show which hosts could be cut off if they had to be, as of the last check (Administrator).
+    """Show which hosts could be cut off if they had to be, and which are (Administrator).
 
     \b
     Examples:
@@ -39,9 +44,12 @@ def status(hosts: tuple[str, ...], readiness: tuple[str, ...], as_json: bool) ->
     """
     with connected() as doctor:
         found = list(doctor.items("/v1/fenced-hosts", host=hosts, readiness=readiness))
+        isolations = {one["host"]: one for one in doctor.items("/v1/isolations", host=hosts)}
+        standing = doctor.get("/v1/fencing")
     if as_json:
-        print_list(found)
-    elif not found:
+        print_list([{**one, "isolation": isolations.get(one["host"])} for one in found])
+        return
+    if not found:
         remark(
             "no such hosts"
             if hosts or readiness
@@ -49,19 +57,250 @@ def status(hosts: tuple[str, ...], readiness: tuple[str, ...], as_json: bool) ->
         )
     else:
         print_table(
-            ("host", "readiness", "checked", "levels", "reason"),
+            ("host", "readiness", "isolation", "checked", "levels", "reason"),
             [
                 [
                     one.get("host"),
                     one.get("readiness"),
+                    isolations.get(one.get("host"), {}).get("state"),
                     age(one.get("checked_time")),
                     " > ".join(_level(level) for level in one.get("levels", [])),
                     one.get("reason"),
                 ]
                 for one in found
             ],
-            keep=("host", "readiness"),
+            keep=("host", "readiness", "isolation"),
             spare=("levels",),
+        )
+    for zone in standing["zones"]:
+        remark(f"zone {zone['zone_id']}: {zone['mode']}, {_count(zone['hosts'], 'host')}")
+    _remark_on_hold(standing)
+
+
+@fencing.command()
+@click.argument("host")
+@json_option
+def explain(host: str, as_json: bool) -> None:
+    """Explain why a host is cut off or is not: the evidence, and what every brake says now (Administrator).
+
+    \b
+    Example:
+      doctor fencing explain compute-1
+    """
+    with connected() as doctor:
+        found = doctor.get(f"/v1/isolations/{_quoted(host)}")
+    if as_json:
+        print_json(found)
+        return
+    isolation = found["isolation"]
+    if isolation is None:
+        remark(f"{found['host']}: nothing was ever done to it")
+    else:
+        remark(f"{found['host']}: {isolation['state']}: {isolation['reason']}")
+    print_table(
+        ("reporter", "says", "counts for", "since", "objection"),
+        [
+            [one["reporter"], one["says"], one["vantage"], age(one["since"]), one["objection"]]
+            for one in found["evidence"]
+        ],
+        keep=("reporter", "says"),
+    )
+    print_table(
+        ("brake", "lets go", "detail"),
+        [[one["brake"], one["passes"], one["detail"]] for one in found["checks"]],
+        keep=("brake",),
+    )
+    would = "would be cut off" if found["would_be_cut_off"] else "would not be cut off"
+    remark(f"by what is known now it {would}")
+
+
+@fencing.command()
+@click.argument("zone")
+@USER
+@REASON
+@json_option
+def arm(zone: str, user: str | None, reason: str, as_json: bool) -> None:
+    """Let Doctor cut off hosts of a zone by itself (Administrator). Read "Before you arm Doctor" first.
+
+    \b
+    Example:
+      doctor fencing arm az-1 --reason "tested with compute-1"
+    """
+    _set_zone(zone, "armed", user, reason, as_json)
+
+
+@fencing.command()
+@click.argument("zone")
+@USER
+@REASON
+@json_option
+def disarm(zone: str, user: str | None, reason: str, as_json: bool) -> None:
+    """Let Doctor only say what it would do in a zone (Administrator).
+
+    \b
+    Example:
+      doctor fencing disarm az-1
+    """
+    _set_zone(zone, "advise", user, reason, as_json)
+
+
+def _set_zone(zone: str, mode: str, user: str | None, reason: str, as_json: bool) -> None:
+    wish = _wish(user, reason, mode=mode)
+    with connected() as doctor:
+        found = doctor.put(f"/v1/fencing/{_quoted(zone)}", wish)
+    if as_json:
+        print_json(found)
+        return
+    remark(f"zone {found['zone_id']}: {found['mode']}, {_count(found['hosts'], 'host')}")
+    if mode == "armed" and found["unready"]:
+        remark(f"without a person these could not be cut off: {', '.join(found['unready'])}")
+
+
+@fencing.command()
+@USER
+@REASON
+@json_option
+def hold(user: str | None, reason: str, as_json: bool) -> None:
+    """Pull the hold switch: no fence device is given a command until it is released (Administrator).
+
+    \b
+    Example:
+      doctor fencing hold --reason "the management network is being rebuilt"
+    """
+    _set_hold(True, user, reason, as_json)
+
+
+@fencing.command()
+@USER
+@REASON
+@json_option
+def release(user: str | None, reason: str, as_json: bool) -> None:
+    """Release the hold switch (Administrator).
+
+    \b
+    Example:
+      doctor fencing release
+    """
+    _set_hold(False, user, reason, as_json)
+
+
+def _set_hold(is_on: bool, user: str | None, reason: str, as_json: bool) -> None:
+    with connected() as doctor:
+        found = doctor.put("/v1/fencing", _wish(user, reason, hold=is_on))
+    if as_json:
+        print_json(found)
+    else:
+        _remark_on_hold(found)
+
+
+def _remark_on_hold(standing: Mapping[str, Any]) -> None:
+    pulled = standing["hold"]
+    if pulled is None:
+        remark("the hold switch is released")
+    else:
+        remark(f"the hold switch is on, by {pulled['user']}, {age(pulled['time'])} ago: {pulled['reason']}")
+
+
+@fencing.command()
+@click.argument("host")
+@click.option("--by", required=True, help="Your name.")
+@click.option("--reason", required=True, help="How you know.")
+@click.option("--type-host", "typed", help="The name of the host once more; asked for, if it is not given.")
+@json_option
+def confirm(host: str, by: str, reason: str, typed: str | None, as_json: bool) -> None:
+    """Say that a host is off, as a person who has seen to it (Administrator).
+
+    A second person says so too, with a token of his own. After that its machines may start elsewhere: if the host is
+    not off, they run twice.
+
+    \b
+    Example:
+      doctor fencing confirm compute-1 --by alice --reason "both plugs are in my hand"
+    """
+    typed = typed or click.prompt("Type the name of the host that is off", err=True)
+    with connected() as doctor:
+        found = doctor.post(
+            f"/v1/isolations/{_quoted(host)}/confirm", {"host": typed, "by": by, "reason": reason}
+        )
+    _print_isolation(found, as_json)
+    if not as_json and found["state"] != "fenced":
+        remark("a second person has to say so too")
+
+
+@fencing.command()
+@click.argument("host")
+@USER
+@REASON
+@json_option
+def retry(host: str, user: str | None, reason: str, as_json: bool) -> None:
+    """Have a host tried again that waits for a person (Administrator).
+
+    \b
+    Example:
+      doctor fencing retry compute-1 --reason "the BMC answers again"
+    """
+    with connected() as doctor:
+        found = doctor.post(f"/v1/isolations/{_quoted(host)}/retry", _wish(user, reason))
+    _print_isolation(found, as_json)
+
+
+@fencing.command(name="return")
+@click.argument("host")
+@USER
+@REASON
+@json_option
+def return_(host: str, user: str | None, reason: str, as_json: bool) -> None:
+    """Have a host given back what was cut, once it is repaired (Administrator).
+
+    \b
+    Example:
+      doctor fencing return compute-1 --reason "the mainboard was replaced"
+    """
+    with connected() as doctor:
+        found = doctor.post(f"/v1/isolations/{_quoted(host)}/return", _wish(user, reason))
+    _print_isolation(found, as_json)
+
+
+def _print_isolation(found: Mapping[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+    else:
+        remark(f"{found['host']}: {found['state']}: {found['reason']}")
+
+
+@fencing.command(name="log")
+@click.argument("host", required=False)
+@click.option("--limit", default=30, show_default=True, help="How many, the newest first.")
+@json_option
+def log_(host: str | None, limit: int, as_json: bool) -> None:
+    """Show what was decided, and on which evidence (Administrator).
+
+    \b
+    Examples:
+      doctor fencing log
+      doctor fencing log compute-1 --json
+    """
+    with connected() as doctor:
+        found = list(islice(doctor.items("/v1/fence-decisions", host=host), limit))
+    if as_json:
+        print_list(found)
+    elif not found:
+        remark("nothing was ever decided")
+    else:
+        print_table(
+            ("time", "host", "decision", "state", "by", "reason"),
+            [
+                [
+                    one["time"],
+                    one["host"],
+                    one["decision"],
+                    one["state"],
+                    one["user"],
+                    one["reason"],
+                ]
+                for one in found
+            ],
+            keep=("time", "host", "decision"),
         )
 
 
@@ -103,7 +342,7 @@ def test(host: str, as_json: bool) -> None:
       doctor fencing test compute-1
     """
     with connected(TEST_TIMEOUT) as doctor:
-        found = doctor.post(f"/v1/fenced-hosts/{quote(host, safe='')}/test")
+        found = doctor.post(f"/v1/fenced-hosts/{_quoted(host)}/test")
     if as_json:
         print_json(found)
     else:
@@ -133,3 +372,15 @@ def test(host: str, as_json: bool) -> None:
 def _level(level: Mapping[str, Any]) -> str:
     steps = [f"{one['device']}{':' + one['plug'] if one['plug'] else ''}" for one in level["steps"]]
     return (" & " if level["rule"] == "all_of" else " | ").join(steps)
+
+
+def _quoted(name: str) -> str:
+    return quote(name, safe="")
+
+
+def _wish(user: str | None, reason: str, **more: object) -> dict[str, object]:
+    return {**more, "reason": reason, **({"user": user} if user else {})}
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from doctor.model.fence_plan import DeviceFacts, Level, Rule
-from doctor.model.fencing import Cut, Fenced, FenceOutcome, NotFenced, Unknown
+from doctor.model.fence_plan import MANUAL, DeviceFacts, FencePlan, Level, Rule
+from doctor.model.fencing import Cut, Fenced, FenceOutcome, NotFenced, Switched, SwitchOutcome, Unknown
 
 
 def objection(level: Level, devices: Mapping[str, DeviceFacts]) -> str | None:
@@ -43,3 +43,27 @@ def judge(level: Level, outcomes: Sequence[FenceOutcome]) -> FenceOutcome:
             if isinstance(one, kind):
                 return one
     raise ValueError("a level has at least one step")
+
+
+def automatic(plan: FencePlan, devices: Mapping[str, DeviceFacts]) -> tuple[Level, ...]:
+    """Return the levels of a plan that need no person, in their order."""
+    return tuple(
+        level for level in plan.levels if all(devices[step.device].kind != MANUAL for step in level.steps)
+    )
+
+
+def is_taken(level: Level, outcomes: Sequence[SwitchOutcome]) -> bool:
+    """Tell whether the devices of a level read as they were told to: a claim, which has yet to be confirmed."""
+    switched = [isinstance(one, Switched) for one in outcomes]
+    return any(switched) if level.rule is Rule.ANY_OF else all(switched)
+
+
+def trouble_of(outcomes: Sequence[SwitchOutcome]) -> str:
+    """Say why devices did not switch."""
+    return "; ".join(f"{one.doubt.value}: {one.detail}" for one in outcomes if not isinstance(one, Switched))
+
+
+def unnamed(levels: Sequence[Level]) -> list[str]:
+    """Return the devices of which nobody has said how to know that they are behind the right machine."""
+    steps = [step for level in levels for step in level.steps]
+    return list(dict.fromkeys(step.device for step in steps if step.identity is None))

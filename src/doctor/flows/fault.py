@@ -23,6 +23,7 @@ from doctor.flows.agenda import Agenda
 from doctor.flows.conclusion import Conclusions
 from doctor.flows.correction import concerned
 from doctor.flows.foresight import Foresights
+from doctor.flows.hearsay import hear
 from doctor.flows.judgement import OWN, Judgement
 from doctor.flows.lookout import Lookout
 from doctor.flows.memory import Expected, Key
@@ -48,11 +49,12 @@ from doctor.model.notification import StoredNotification
 from doctor.model.resource import Isolation
 from doctor.model.resource_map import OwnersBefore, ResourceMap
 from doctor.model.subscription import Subscription
-from doctor.ports.store import Change, Memo
+from doctor.ports.store import Change, FenceChange, Memo
 
 LET_GO = "let go of what no rule stands behind"
 
 OnSettled = Callable[[Sequence[Transition]], None]
+OnHeard = Callable[[Iterable[str]], None]
 OnIsolated = Callable[[str], None]
 
 
@@ -127,6 +129,7 @@ class FaultFlow:
         self._zones = ZoneWatch(situation, self._settlement, agenda, self._zone_due)
         self.lookout = Lookout(situation, agenda, clock, self._settlement, self._judge, self._by_itself)
         self._on_settled: list[OnSettled] = []
+        self._on_heard: list[OnHeard] = []
         self._on_isolated: list[OnIsolated] = []
         situation.on_restored(self._catch_up)
         situation.on_restored(self._watch_zones)
@@ -172,7 +175,7 @@ class FaultFlow:
         """Judge the events of one report that are news."""
         situation = self._situation
         is_news, rules_for = situation.intake.is_news, situation.selector.rules_for
-        step.accepted = report.received
+        step.accepted, step.reporter = report.received, report.source
         ids = stable_ids("event", [event.identity for event in report.events])
         news = []
         for event, event_id in zip(report.events, ids, strict=True):
@@ -200,6 +203,7 @@ class FaultFlow:
         zone_id = getattr(situation.resources.find(event.resource), "zone_id", None)
         verdict = situation.selector.select(event, zone_id)
         raised = verdict if isinstance(verdict, Raise) else None
+        hear(situation, event, verdict, step)
         match verdict:
             case Raise():
                 self._raise(event, event_id, verdict, step)
@@ -325,10 +329,17 @@ class FaultFlow:
         if step.transitions:
             for settled in self._on_settled:
                 settled(step.transitions)
+        if step.heard:
+            for heard in self._on_heard:
+                heard(step.heard)
 
     def on_settled(self, settled: OnSettled) -> None:
         """Have this called with what a step did to faults, once that is kept and on its way to those who are told."""
         self._on_settled.append(settled)
+
+    def on_heard(self, heard: OnHeard) -> None:
+        """Have this called with the hosts of which somebody has said whether they live, once that is kept."""
+        self._on_heard.append(heard)
 
     def on_isolated(self, isolated: OnIsolated) -> None:
         """Have this called with a host once it is kept how far its isolation got."""
@@ -448,21 +459,30 @@ class FaultFlow:
             body = msgspec.json.encode(event)
             self._take(Reported([event], source=OWN, body=body, received=step.now), step)
 
-    async def isolation_changed(self, host: str, isolation: Isolation) -> None:
-        """Take over how far the isolation of a faulty host got, and tell those who waited for it.
+    async def isolation_changed(
+        self, host: str, isolation: Isolation, *, fencing: FenceChange | None = None
+    ) -> None:
+        """Take over how far the isolation of a faulty host got: a change of its alarms, and of those of its machines.
 
-        Whoever fences says so here; as long as nobody does a dead host stays `pending`.
+        It is kept together with ``fencing``, the step of the machine that brought it about. Who waited for it is told
+        now; as long as nobody says anything a dead host stays `pending`.
 
         Raises:
             StoreError: nothing was kept; say it again.
         """
-        await self._by_itself(lambda step: self._isolate(host, isolation, step))
+        await self._by_itself(lambda step: self._isolate(host, isolation, fencing, step))
         for isolated in self._on_isolated:
             isolated(host)
 
-    def _isolate(self, host: str, isolation: Isolation, step: Step) -> None:
-        self._situation.isolations[host] = isolation
-        step.change.memos.append(Memo(kind=ISOLATION_MEMO, key=host, record=isolation.encode()))
+    def _isolate(self, host: str, isolation: Isolation, fencing: FenceChange | None, step: Step) -> None:
+        situation = self._situation
+        step.change.fencing = fencing
+        before = situation.isolations.get(host, Isolation.PENDING)
+        if situation.book.state_of(host).is_out:
+            situation.isolations[host] = isolation
+            step.change.memos.append(Memo(kind=ISOLATION_MEMO, key=host, record=isolation.encode()))
+        if isolation is not before:
+            self._settlement.retell(host, step)
         self._notices.of_isolation(step)
 
     async def replace_map(self, resources: ResourceMap, document: bytes) -> None:

@@ -97,7 +97,7 @@ class FenceReadiness:
             RejectedError: there is no plan for such a host.
         """
         found = self._situation.resources.find(host)
-        plan = self._fences.plans.get(host if found is None else found.id)
+        plan = self._fences.plan_of(host if found is None else found.id, self._situation.resources)
         if plan is None:
             raise RejectedError("no fences are set for such a host", reason=Reason.NOT_FOUND)
         steps = {step for level in plan.levels for step in level.steps}

@@ -5,32 +5,40 @@ Whether a host is to be fenced is none of its business, and no brake is here: it
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from doctor.fencing.levels import judge
 from doctor.kit.clock import Clock
 from doctor.kit.deadline import Deadline
-from doctor.model.fence_plan import DeviceFacts, FencePlan, Level, Rule, Step
+from doctor.model.fence_plan import MANUAL, DeviceFacts, FencePlan, Level, Rule, Step
 from doctor.model.fencing import (
+    Cut,
     Doubt,
     Fenced,
     FenceOutcome,
     Identified,
     NotFenced,
     NotSwitched,
+    Reading,
     Seen,
     Supply,
     Switched,
     SwitchOutcome,
     Unknown,
 )
-from doctor.model.resource import PhysicalResource
-from doctor.model.resource_map import short_name
+from doctor.model.resource_map import ResourceMap
 from doctor.ports.fence import Fence
 
 READ_APART = 1.0  # seconds between the two readings that confirm
 
 Outcome = TypeVar("Outcome")
+
+
+class Sighting(NamedTuple):
+    """What one device read of a host."""
+
+    step: Step
+    reading: Reading
 
 
 class Fences:
@@ -45,9 +53,10 @@ class Fences:
         }
         self._clock = clock
 
-    def can_isolate(self, host: PhysicalResource) -> bool:
-        """Tell whether somebody has said how this host is cut off, by whichever of its names."""
-        return any(name in self.plans for name in (host.id, *host.aliases, short_name(host.id)))
+    def plan_of(self, host: str, resources: ResourceMap) -> FencePlan | None:
+        """Return how a host is cut off, by whichever of its names somebody has said so; None if nobody has."""
+        name = resources.name_among(host, self.plans)
+        return None if name is None else self.plans[name]
 
     async def cut(self, level: Level, deadline: Deadline) -> tuple[SwitchOutcome, ...]:
         """Cut a host off with the devices of a level, side by side; the outcomes are in the order of its steps.
@@ -83,6 +92,25 @@ class Fences:
             return refusal or await self.devices[step.device].on(step.plug, deadline)
 
         return await _side_by_side(level, take, lambda _: False)
+
+    async def look(self, plan: FencePlan, deadline: Deadline) -> list[Sighting]:
+        """Read what the devices of a host say of its power, and switch nothing; people are not asked."""
+
+        async def read(step: Step) -> Sighting:
+            mistaken = await self._mistaken(step, deadline)
+            if mistaken is not None:
+                return Sighting(step, Unknown(mistaken.doubt, mistaken.detail))
+            return Sighting(step, await self.devices[step.device].status(step.plug, deadline, fresh=True))
+
+        steps = dict.fromkeys(
+            step
+            for level in plan.levels
+            for step in level.steps
+            if self.facts[step.device].cuts is Cut.POWER
+            and self.facts[step.device].kind != MANUAL
+            and not self.facts[step.device].partial
+        )
+        return list(await asyncio.gather(*(read(step) for step in steps)))
 
     async def close(self) -> None:
         """Let go of all devices."""

@@ -62,6 +62,7 @@ class Lookout:
         self._judge = judge
         self._by_itself = by_itself
         self._vantages: dict[str, Vantage] = {}
+        self._blind_before: set[str] = set()  # when this Doctor began
         self._cut_off_until: datetime | None = None
         situation.on_policy(self._reconsider_all)
 
@@ -70,8 +71,17 @@ class Lookout:
         for record in self._situation.book:
             if record.fault.fault_type == MONITOR_ISOLATED and record.fault.is_derived:
                 name = record.fault.resource_id
+                self._blind_before.add(name)
                 moment = self._clock.now() + NOBODY_SPEAKS
                 self._agenda.at(moment, _plan("gone", name), partial(self._gone, name))
+
+    def troubles(self) -> dict[str, str]:
+        """Return by which vantage nobody is to be cut off now, and why: what it does not see may be there all the same."""
+        names = sorted({*self._vantages, *self._blind_before})
+        found = {
+            name: _trouble(self._vantages.get(name) or Vantage(name), self.isolation(name)) for name in names
+        }
+        return {name: trouble for name, trouble in found.items() if trouble is not None}
 
     @property
     def vantages(self) -> list[Vantage]:
@@ -207,8 +217,22 @@ class Lookout:
             self._cut_off_until = self.cut_off_until(step.now)
             self._settlement.end(isolation, step)
         for held in waiting.values():
-            step.accepted = held.received
+            step.accepted, step.reporter = held.received, name
             self._judge(held.event, held.event_id, step)
+
+
+def _trouble(vantage: Vantage, isolation: AlarmedFault | None) -> str | None:
+    """Say why a vantage is not good enough to act upon, which is more than not to be believed; None if it is."""
+    canaries = vantage.canaries.values()
+    if isolation is not None:
+        return f"{vantage.name} is cut off"
+    if vantage.held:
+        return f"{vantage.name} may be cut off"
+    if vantage.is_overruled:
+        return f"{vantage.name} is believed on somebody's word only"
+    if canaries and all(since is not None for since in canaries):
+        return f"{vantage.name} sees none of its canaries"
+    return None
 
 
 def _plan(what: str, name: str) -> str:

@@ -7,7 +7,7 @@ until it is done, through failures, clears and restarts [I-23].
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -60,7 +60,8 @@ class MarkingFlow:
     """All marks in all clouds.
 
     ``can_isolate`` tells of which hosts somebody will say whether they are isolated: their servers are marked at once,
-    and they themselves, unless the operator wants it otherwise, are forced down when that is said. ``on_let_go`` hears of which resources Doctor has dropped a mark that somebody else has changed.
+    and they themselves, unless the operator wants it otherwise, are forced down when that is said. ``on_let_go`` hears of
+    which resources Doctor has dropped a mark that somebody else has changed.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class MarkingFlow:
     def settled(self, transitions: Iterable[Transition]) -> None:
         """Look at what is otherwise than before by faults."""
         if self._controllers:
-            self.look_at(_concerned(transitions))
+            self.look_at(one for transition in transitions for one in transition.resource_ids)
 
     def isolated(self, host: str) -> None:
         """Look at a host of which it is known how far its isolation got."""
@@ -426,12 +427,6 @@ class MarkingFlow:
         self.look_at(self._waiting)
         self._waiting = set()
         self.resume()
-
-
-def _concerned(transitions: Iterable[Transition]) -> Iterator[str]:
-    for one in transitions:
-        for alarms in (one.raised, one.changed, one.cleared, one.corrected):
-            yield from (alarm.resource_id for alarm in alarms)
 
 
 def _memo(mark: Mark, record: MarkRecord | None) -> Memo:

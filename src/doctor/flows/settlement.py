@@ -68,6 +68,23 @@ class Settlement:
         """Go on with a fault that explains other ones than before; what it reaches is the same."""
         self.keep(record, replace(record.fault, explains=symptoms), step)
 
+    def retell(self, host: str, step: Step) -> None:
+        """Tell the alarms on a host and its machines anew: what can be said of the host is another thing than before."""
+        situation = self._situation
+        concerned = {host, *situation.resources.machines_on(host)}
+        transitions = []
+        for record in list(situation.book.on(host)):
+            fault = record.fault
+            again = replace(fault, changed_time=step.now, transition=fault.transition + 1)
+            reach = impact.known_reach(record)
+            transition = lifecycle.settled(
+                record, again, reach, situation.resources, now=step.now, retold=concerned
+            )
+            step.remember(record, transition)
+            transitions.append(transition)
+        if transitions:
+            self._publish(transitions, step)
+
     def end(self, record: AlarmedFault, step: Step, *, why: str = "") -> None:
         """End a fault and its alarms; ``why`` is kept in its details, if that is not plain."""
         fault = record.fault

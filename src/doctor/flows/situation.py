@@ -14,16 +14,19 @@ import structlog
 
 from doctor.alarms import lifecycle
 from doctor.alarms.notes import AlarmNotes
+from doctor.fencing.book import FenceBook
 from doctor.flows.memory import Memory
 from doctor.flows.zone_memory import zone_book
 from doctor.inspector.intake import Intake
 from doctor.inspector.selection import Selector
 from doctor.inspector.unnamed import UnnamedTypes
 from doctor.inspector.zone_book import ZoneBook
+from doctor.model.alarm import AlarmedFault
 from doctor.model.alarm_book import AlarmBook
 from doctor.model.alarm_note import AlarmNote
 from doctor.model.capacity import Pool
 from doctor.model.errors import StoreError
+from doctor.model.fence_job import Statement, ZoneSetting
 from doctor.model.identity import Token
 from doctor.model.map_news import MapStatus, Phase
 from doctor.model.marking import Mark, MarkRecord
@@ -34,7 +37,7 @@ from doctor.model.subscription import Subscription
 from doctor.notifier.matching import Subscriptions
 from doctor.notifier.message import Describer, Outlooks
 from doctor.notifier.restraint import Restraint
-from doctor.notifier.silences import Silences
+from doctor.notifier.silences import Coverage, Silences
 from doctor.ports.store import Change, Snapshot, Store, StoredPolicy
 
 log = structlog.get_logger(__name__)
@@ -51,6 +54,8 @@ UNHEARD_MEMO = "unheard"  # the kind of what silences withhold of open faults, b
 RESTRAINT_MEMO = "restraint"  # the kind of what subscriptions were not told yet, by subscription_id
 OPEN_MEMO = "unacknowledged"  # the kind of notifications that wait for an acknowledgement, by notification_id
 ISOLATION_MEMO = "isolation"  # the kind of how far the isolation of faulty hosts got, by resource_id
+STATEMENT_MEMO = "statement"  # the kind of what was said of the life of hosts, by host and reporter
+FENCE_ZONE_MEMO = "fence_zone"  # the kind of what Doctor may do in zones, by zone; of all by no name
 MEND_EVERY = 0.5
 
 
@@ -91,6 +96,7 @@ class Situation:
         self._public_url = public_url
         self.memory = Memory()
         self.zones = ZoneBook(self.fault_key)
+        self.fence_book = FenceBook()
         self.tokens: dict[str, Token] = {}
         self.secret = b""
         self.restraints: dict[str, Restraint] = {}
@@ -134,6 +140,13 @@ class Situation:
             known = self.resources, self.book, Pool(self.resources, self.book.state_of)
             self._pool = known
         return known[2]
+
+    def is_planned(self, record: AlarmedFault) -> bool:
+        """Tell whether the Administrator had silenced a fault when it began; what an owner silences is his affair."""
+        if not self.silences:
+            return False
+        began = record.fault.raised_time
+        return Coverage(self.silences, record, self.book, self.resources, began).is_of_planned_work
 
     def describer(self, viewer: str | None, outlooks: Outlooks | None = None) -> Describer:
         """Return what describes the present to a project, or to the Administrator (None)."""
@@ -279,6 +292,7 @@ class Situation:
         self.memory = Memory(snapshot.memos, self.memory)
         self._recall_tellings(snapshot)
         self.zones = zone_book(snapshot.memos, self.fault_key)
+        self.fence_book = _fence_book(snapshot)
         self.intake = Intake()
         ids = snapshot.event_ids.hex()
         for start in range(0, len(ids), 32):
@@ -302,6 +316,19 @@ class Situation:
         self.restraints = {key: decode(record, type=Restraint) for key, record in restraints.items()}
         self.open = {key: decode(record, type=tuple[str, int]) for key, record in waiting.items()}
         self.isolations = {key: Isolation(record.decode()) for key, record in isolations.items()}
+
+
+def _fence_book(snapshot: Snapshot) -> FenceBook:
+    statements = snapshot.memos.get(STATEMENT_MEMO, {})
+    settings = snapshot.memos.get(FENCE_ZONE_MEMO, {})
+    return FenceBook(
+        snapshot.fence_jobs,
+        [_decoded(kept, Statement) for kept in statements.values()],
+        {zone: _decoded(kept, ZoneSetting) for zone, kept in settings.items()},
+        epoch=snapshot.fence_epoch,
+        authorised=snapshot.fences_authorised,
+        digest=snapshot.fence_digest,
+    )
 
 
 def _decoded(record: bytes, kind: type[T]) -> T:

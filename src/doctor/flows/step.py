@@ -19,14 +19,17 @@ class Draft:
 class Step(Draft):
     """What one call to the fault flow decided: what to keep, when it was decided, and by whom if not by a Monitor.
 
-    ``accepted`` is when the report came of which it is just deciding, ``transitions`` are what it did to faults,
-    ``heeded`` is how many of the faults to be kept the zones around them have taken note of.
+    ``accepted`` is when the report came of which it is just deciding, ``reporter`` whose it is; ``transitions`` are what
+    it did to faults, ``heard`` are the hosts of which somebody has said whether they live, ``heeded`` is how many of the
+    faults to be kept the zones around them have taken note of.
     """
 
     def __init__(self, now: datetime, *, user: str = "") -> None:
         super().__init__(now)
         self.accepted = now
         self.user = user
+        self.reporter = ""
+        self.heard: dict[str, None] = {}
         self.timelines: list[Timeline] = []
         self.cleared_faults: list[str] = []
         self.transitions: list[Transition] = []

@@ -20,7 +20,6 @@ from doctor.inspector.zone_book import Change, Duties, End, Explain, Open, Prese
 from doctor.kit.ids import SEPARATOR
 from doctor.model.alarm import AlarmedFault
 from doctor.model.fault import Fault
-from doctor.notifier.silences import Coverage
 
 log = structlog.get_logger(__name__)
 
@@ -75,13 +74,7 @@ class ZoneWatch:
         return Present(levels, book, situation.resources, step.now, step.user, self._is_planned)
 
     def _is_planned(self, fault: Fault) -> bool:
-        """Tell whether the Administrator had silenced a fault when it began; what an owner silences is his affair."""
-        situation = self._situation
-        if not situation.silences:
-            return False
-        record, began = self._record(fault.fault_key), fault.raised_time
-        coverage = Coverage(situation.silences, record, situation.book, situation.resources, began)
-        return coverage.is_of_planned_work
+        return self._situation.is_planned(self._record(fault.fault_key))
 
     def _perform(self, duties: Duties, step: Step) -> None:
         for duty in duties:

@@ -1,5 +1,6 @@
 """What an owner is told of a fault: one alarm is one fault on one resource."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
 
@@ -78,3 +79,9 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     changed: tuple[Alarm, ...] = ()
     cleared: tuple[Alarm, ...] = ()
     corrected: tuple[Alarm, ...] = ()
+
+    @property
+    def resource_ids(self) -> Iterator[str]:
+        """Return the resources that are otherwise than before."""
+        for alarms in (self.raised, self.changed, self.cleared, self.corrected):
+            yield from (alarm.resource_id for alarm in alarms)

@@ -4,7 +4,7 @@ Plain dicts over structs that the garbage collector need not visit: a million ma
 and a look-up costs a microsecond or two, since nothing is listed or searched at fault time.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from typing import Protocol, TypeVar
@@ -234,6 +234,13 @@ class ResourceMap:
             resource_id = self._names.get(name) or self._names.get(short_name(name))
             found = self.physical.get(resource_id) if resource_id else None
         return found
+
+    def name_among(self, resource_id: str, names: Container[str]) -> str | None:
+        """Return by which of these names a resource is called; what no map knows has its id only."""
+        found = self.physical.get(resource_id)
+        own = (resource_id,) if found is None else (found.id, *found.aliases, short_name(found.id))
+        known = (name for name in own if name in names)
+        return next((name for name in known if found is None or self.find(name) is found), None)
 
     def machines_on(self, host_id: str) -> Sequence[str]:
         """Return the ids of the virtual resources that run on this host."""

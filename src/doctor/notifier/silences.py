@@ -1,7 +1,8 @@
 """The silences that there are, and which alarm which of them covers (design part 4).
 
-A silence is about telling: what it covers is judged, kept, shown, and acted upon as if there were none. One thing more
-follows from one of the Administrator: what begins within it is planned work, and no reason to suspect a zone.
+A silence is about telling: what it covers is judged, kept, shown, and acted upon as if there were none. Two things more
+follow from one of the Administrator: what begins within it is planned work, no reason to suspect a zone, nor to cut a
+host off.
 
 Whoever asked for it decides whom it can keep from hearing. A project's own silence covers alarms of that project, for
 that project. The Administrator's covers what he names and what follows from a fault of it, for himself; for the owners

@@ -11,6 +11,7 @@ from doctor.model.alarm import AlarmedFault
 from doctor.model.checkpoint import Timeline
 from doctor.model.event import EventBatch
 from doctor.model.fault import Severity
+from doctor.model.fence_job import FenceDecision, FenceJob
 from doctor.model.history import FaultHistory, HistoryEntry
 from doctor.model.identity import Token
 from doctor.model.notification import Delivery, DeliveryState, StoredNotification
@@ -39,6 +40,21 @@ class Memo(msgspec.Struct, frozen=True, kw_only=True):
     record: bytes | None
 
 
+class FenceChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A step of the machine that cuts hosts off, and what it was decided on. It is refused if that is otherwise by now.
+
+    ``epoch`` is the office of the Doctor that writes: it has to be the one that is kept, or with ``takes_office`` the
+    next one. ``authorised`` is how many hosts were authorised to be cut off before this one, if it authorises one. The
+    revision of each job has to be the one after what is kept. Decisions are added to the log, each digest once.
+    """
+
+    epoch: int
+    takes_office: bool = False
+    authorised: int | None = None
+    jobs: tuple[FenceJob, ...] = ()
+    decisions: tuple[FenceDecision, ...] = ()
+
+
 class Change(msgspec.Struct, kw_only=True):
     """Everything that one step wants kept: all of it is durable, or none.
 
@@ -58,6 +74,7 @@ class Change(msgspec.Struct, kw_only=True):
     policies: list[StoredPolicy] = []
     memos: list[Memo] = []
     history: list[HistoryEntry] = []
+    fencing: FenceChange | None = None
     resource_map: bytes | None = None
 
 
@@ -68,6 +85,8 @@ class Snapshot(msgspec.Struct, kw_only=True):
     ``repeats`` says how often an open fault was reported again; ``sequences`` are the last sequence per subscription;
     ``memos`` are the records of the flows by kind and key;
     ``instance_secret`` is random, made with the store, and keys the names by which owners see hosts.
+    ``fence_jobs`` is the last job of each host; ``fence_epoch`` the office that was taken last, ``fences_authorised`` how
+    many hosts were ever authorised to be cut off, ``fence_digest`` the end of the chain of decisions.
     """
 
     instance_secret: bytes
@@ -80,6 +99,10 @@ class Snapshot(msgspec.Struct, kw_only=True):
     policy: StoredPolicy | None = None
     memos: dict[str, dict[str, bytes]] = {}
     resource_map: bytes | None = None
+    fence_jobs: list[FenceJob] = []
+    fence_epoch: int = 0
+    fences_authorised: int = 0
+    fence_digest: str = ""
 
 
 class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,8 +119,8 @@ class Store(Protocol):
     """Durable state with group commit.
 
     ``load`` comes first and opens the files. ``commit`` returns when the change is on disk (fsync) and raises
-    `StoreError` when it could not be made durable, or contradicts what is kept (a sequence used twice): then nothing
-    of it was kept. When the disk itself failed (full, broken), every later ``commit`` fails too until ``load`` is called
+    `StoreError` when it could not be made durable, or contradicts what is kept (a sequence used twice, a fence job that
+    somebody else has moved on): then nothing of it was kept. When the disk itself failed (full, broken), every later ``commit`` fails too until ``load`` is called
     again: it may have been decided on what was lost. Changes are applied in the order of the calls to ``commit`` and ``later``, and many
     share one transaction. ``later`` is for what may be lost in a crash because it would only be done again
     (deliveries, timelines): it rides with the next commit, within 50 ms at the latest.
@@ -178,6 +201,12 @@ class Store(Protocol):
 
         Each comes with its place in the journal; ``after`` is that of the last seen, 0 for the first page.
         """
+        ...
+
+    async def fence_decisions(
+        self, *, host: str | None = None, before: int | None = None, limit: int = 100
+    ) -> Sequence[tuple[int, FenceDecision]]:
+        """Return decisions on fencing, the newest first, each with its place; ``before`` is that of the last seen."""
         ...
 
     async def policies(self, *, before: int | None = None, limit: int = 1000) -> Sequence[StoredPolicy]:

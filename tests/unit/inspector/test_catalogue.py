@@ -70,6 +70,7 @@ SHIPPED_TYPES = [
     "monitor.silent",
     "consumer.unreachable",
     "fencing.unready",
+    "fencing.needs_human",
     "service.level.availability",
     "service.level.recovery",
     "service.level.impact",

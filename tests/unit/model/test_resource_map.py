@@ -22,6 +22,25 @@ NAMED = ResourceMap(
 
 
 @pytest.mark.parametrize(
+    ("resource_id", "names", "found"),
+    [
+        pytest.param(
+            "compute-1.example.org", ("compute-1.example.org", "node-a"), "compute-1.example.org", id="id"
+        ),
+        pytest.param("compute-1.example.org", ("compute-2", "node-a"), "node-a", id="alias"),
+        pytest.param("compute-1.example.org", ("compute-1",), "compute-1", id="short-name"),
+        pytest.param("compute-3.example.org", ("compute-3",), None, id="short-name-that-is-anothers-alias"),
+        pytest.param("compute-2", ("compute-1",), None, id="none-of-its-names"),
+        pytest.param("compute-77", ("compute-77",), "compute-77", id="unknown"),
+    ],
+)
+def test_by_which_of_some_names_it_is_called(
+    resource_id: str, names: tuple[str, ...], found: str | None
+) -> None:
+    assert NAMED.name_among(resource_id, names) == found
+
+
+@pytest.mark.parametrize(
     ("name", "found"),
     [
         pytest.param("compute-1.example.org", "compute-1.example.org", id="id"),

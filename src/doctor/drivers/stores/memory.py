@@ -15,11 +15,12 @@ from doctor.model.checkpoint import Timeline
 from doctor.model.errors import StoreError
 from doctor.model.event import EventBatch
 from doctor.model.fault import Severity
+from doctor.model.fence_job import FenceDecision, FenceJob
 from doctor.model.history import FaultHistory, HistoryEntry
 from doctor.model.identity import Token
 from doctor.model.notification import Delivery, DeliveryState, StoredNotification
 from doctor.model.subscription import Subscription
-from doctor.ports.store import Change, Outgoing, Snapshot, StoredPolicy
+from doctor.ports.store import Change, FenceChange, Outgoing, Snapshot, StoredPolicy
 
 
 class MemoryStore:
@@ -46,6 +47,10 @@ class MemoryStore:
         self._memos: dict[str, dict[str, bytes]] = {}
         self._history: dict[str, list[HistoryEntry]] = {}
         self._resource_map: bytes | None = None
+        self._fence_jobs: dict[str, FenceJob] = {}
+        self._fence_decisions: list[FenceDecision] = []
+        self._fence_epoch = 0
+        self._fences_authorised = 0
 
     async def load(self, *, recent_events: int) -> Snapshot:
         """Return the state to start from."""
@@ -69,6 +74,10 @@ class MemoryStore:
             memos={kind: dict(kept) for kind, kept in self._memos.items() if kept},
             policy=self._policies[max(self._policies)] if self._policies else None,
             resource_map=self._resource_map,
+            fence_jobs=[self._fence_jobs[host] for host in sorted(self._fence_jobs)],
+            fence_epoch=self._fence_epoch,
+            fences_authorised=self._fences_authorised,
+            fence_digest=self._fence_decisions[-1].digest if self._fence_decisions else "",
         )
 
     async def commit(self, change: Change) -> None:
@@ -83,6 +92,8 @@ class MemoryStore:
         change = _as_read_back(change)
         news = list(self._new_notifications(change))
         policies = self._new_policies(change)
+        if change.fencing is not None:
+            self._keep_fencing(change.fencing)
         self._batches += [(next(self._places), batch) for batch in change.batches]
         for record in change.faults:
             self._faults[record.fault.fault_key] = record
@@ -139,6 +150,26 @@ class MemoryStore:
                 )
             policies[policy.version] = policy
         return policies
+
+    def _keep_fencing(self, change: FenceChange) -> None:
+        """Keep a step of fencing if what it was decided on still holds."""
+        known = {one.digest for one in self._fence_decisions}
+        fits = (
+            self._fence_epoch == change.epoch - change.takes_office
+            and change.authorised in (None, self._fences_authorised)
+            and all(
+                job.revision
+                == (self._fence_jobs[job.host].revision + 1 if job.host in self._fence_jobs else 1)
+                for job in change.jobs
+            )
+            and not any(one.digest in known for one in change.decisions)
+        )
+        if not fits:
+            raise StoreError("this change contradicts what is kept: fencing has gone on without it")
+        self._fence_epoch = change.epoch
+        self._fences_authorised += change.authorised is not None
+        self._fence_jobs.update((job.host, job) for job in change.jobs)
+        self._fence_decisions += change.decisions
 
     def _keep_notification(self, notification: StoredNotification) -> None:
         key, sequence = notification.subscription_id, notification.sequence
@@ -247,6 +278,17 @@ class MemoryStore:
     async def batches(self, *, since: datetime, after: int, limit: int) -> Sequence[tuple[int, EventBatch]]:
         """Return a page of the journal."""
         found = (one for one in self._batches if one[0] > after and one[1].received_time >= since)
+        return list(itertools.islice(found, limit))
+
+    async def fence_decisions(
+        self, *, host: str | None = None, before: int | None = None, limit: int = 100
+    ) -> Sequence[tuple[int, FenceDecision]]:
+        """Return a page of the decisions on fencing."""
+        found = (
+            (place, one)
+            for place, one in reversed(list(enumerate(self._fence_decisions, 1)))
+            if host in (None, one.host) and (before is None or place < before)
+        )
         return list(itertools.islice(found, limit))
 
     async def policies(self, *, before: int | None = None, limit: int = 1000) -> Sequence[StoredPolicy]:

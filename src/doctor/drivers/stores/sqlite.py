@@ -33,6 +33,7 @@ from doctor.model.checkpoint import Timeline
 from doctor.model.errors import StoreError
 from doctor.model.event import EventBatch
 from doctor.model.fault import Severity
+from doctor.model.fence_job import FenceDecision
 from doctor.model.history import FaultHistory
 from doctor.model.notification import Delivery, DeliveryState, StoredNotification
 from doctor.ports.store import Change, Outgoing, Snapshot, StoredPolicy
@@ -191,6 +192,12 @@ class SqliteStore:
     async def batches(self, *, since: datetime, after: int, limit: int) -> Sequence[tuple[int, EventBatch]]:
         """Return a page of the journal."""
         return await self._read(queries.batches, since, after, limit)
+
+    async def fence_decisions(
+        self, *, host: str | None = None, before: int | None = None, limit: int = 100
+    ) -> Sequence[tuple[int, FenceDecision]]:
+        """Return a page of the decisions on fencing."""
+        return await self._read(queries.fence_decisions, host, before, limit)
 
     async def policies(self, *, before: int | None = None, limit: int = 1000) -> Sequence[StoredPolicy]:
         """Return policies that were applied, newest first."""

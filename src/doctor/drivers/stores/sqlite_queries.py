@@ -11,6 +11,7 @@ from doctor.drivers.stores.sqlite_statements import MICROSECOND, fingerprint, fr
 from doctor.model.alarm import AlarmedFault
 from doctor.model.checkpoint import Timeline
 from doctor.model.event import EventBatch
+from doctor.model.fence_job import FenceDecision, FenceJob
 from doctor.model.history import FaultHistory, HistoryEntry
 from doctor.model.identity import Token
 from doctor.model.notification import Delivery, DeliveryState, StoredNotification
@@ -22,6 +23,8 @@ decode_entry = msgspec.msgpack.Decoder(HistoryEntry).decode
 decode_subscription = msgspec.msgpack.Decoder(Subscription).decode
 decode_token = msgspec.msgpack.Decoder(Token).decode
 decode_timeline = msgspec.msgpack.Decoder(Timeline).decode
+decode_fence_job = msgspec.msgpack.Decoder(FenceJob).decode
+decode_fence_decision = msgspec.msgpack.Decoder(FenceDecision).decode
 decode_policy = msgspec.msgpack.Decoder(StoredPolicy).decode
 
 
@@ -40,6 +43,8 @@ def _load(connection: sqlite3.Connection, recent_events: int) -> Snapshot:
     (secret,) = execute("SELECT secret FROM instance").fetchone()
     policies = execute("SELECT record FROM policies ORDER BY version DESC LIMIT 1").fetchone()
     resource_map = execute("SELECT content FROM resource_map").fetchone()
+    epoch, authorised = execute("SELECT epoch, authorised FROM fencing").fetchone()
+    digest = execute("SELECT digest FROM fence_decisions ORDER BY id DESC LIMIT 1").fetchone()
     return Snapshot(
         instance_secret=secret,
         event_ids=_newest_event_ids(connection, recent_events),
@@ -61,6 +66,12 @@ def _load(connection: sqlite3.Connection, recent_events: int) -> Snapshot:
         policy=decode_policy(policies[0]) if policies else None,
         memos=_memos(connection),
         resource_map=resource_map[0] if resource_map else None,
+        fence_jobs=[
+            decode_fence_job(record) for (record,) in execute("SELECT record FROM fence_jobs ORDER BY host")
+        ],
+        fence_epoch=epoch,
+        fences_authorised=authorised,
+        fence_digest=digest[0] if digest else "",
     )
 
 
@@ -298,6 +309,18 @@ def policies(connection: sqlite3.Connection, before: int | None, limit: int) -> 
         (before, limit),
     )
     return [decode_policy(record) for (record,) in rows.fetchall()]
+
+
+def fence_decisions(
+    connection: sqlite3.Connection, host: str | None, before: int | None, limit: int
+) -> list[tuple[int, FenceDecision]]:
+    """Return a page of the decisions on fencing, newest first."""
+    rows = connection.execute(
+        "SELECT id, record FROM fence_decisions WHERE (?1 IS NULL OR host = ?1) AND (?2 IS NULL OR id < ?2)"
+        " ORDER BY id DESC LIMIT ?3",
+        (host, before, limit),
+    )
+    return [(place, decode_fence_decision(record)) for place, record in rows.fetchall()]
 
 
 def damage(connection: sqlite3.Connection) -> list[str]:

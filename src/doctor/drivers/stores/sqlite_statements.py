@@ -17,7 +17,7 @@ from doctor.drivers.stores.records import EPOCH, newest
 from doctor.model.alarm import Alarm
 from doctor.model.errors import StoreError
 from doctor.model.notification import Delivery
-from doctor.ports.store import Change
+from doctor.ports.store import Change, FenceChange
 
 Row = tuple[Any, ...]
 Rows = Sequence[Row]
@@ -133,6 +133,22 @@ INSERT_POLICY = Each(
 )
 SAVE_MEMO = Each("INSERT OR REPLACE INTO memos (kind, key, record) VALUES (?, ?, ?)", ordered=True)
 FORGET_MEMO = Each("DELETE FROM memos WHERE kind = ? AND key = ?", ordered=True)
+# Each of these breaks a CHECK, and with it the whole change, if the change was decided on something else than is kept.
+TAKE_OFFICE = Each("UPDATE fencing SET fits = (epoch = ?1 - 1), epoch = ?1", ordered=True)
+HOLD_OFFICE = Each("UPDATE fencing SET fits = (epoch = ?1)", ordered=True)
+COUNT_AUTHORISED = Each(
+    "UPDATE fencing SET fits = (authorised = ?1), authorised = authorised + 1", ordered=True
+)
+MOVE_FENCE_JOB = Each(
+    "UPDATE fence_jobs SET fits = (revision = ?2 - 1), revision = ?2, record = ?3 WHERE host = ?1",
+    ordered=True,
+)
+FIRST_FENCE_JOB = Each(
+    "INSERT INTO fence_jobs (host, revision, record, fits) SELECT ?1, ?2, ?3, ?2 = 1"
+    " WHERE NOT EXISTS (SELECT 1 FROM fence_jobs WHERE host = ?1)",
+    ordered=True,
+)
+ADD_FENCE_DECISION = Each("INSERT INTO fence_decisions (host, digest, record) VALUES (?, ?, ?)", ordered=True)
 SAVE_RESOURCE_MAP = Each("INSERT OR REPLACE INTO resource_map (id, content) VALUES (1, ?)", ordered=True)
 
 DROP_BATCH = Each("DELETE FROM batches WHERE id = ?")
@@ -259,8 +275,22 @@ def _cold_steps(change: Change) -> Iterator[Step]:
             yield FORGET_MEMO, [(memo.kind, memo.key)]
         else:
             yield SAVE_MEMO, [(memo.kind, memo.key, memo.record)]
+    if change.fencing is not None:
+        yield from _fence_steps(change.fencing)
     if change.resource_map is not None:
         yield SAVE_RESOURCE_MAP, [(change.resource_map,)]
+
+
+def _fence_steps(change: FenceChange) -> Iterator[Step]:
+    yield (TAKE_OFFICE if change.takes_office else HOLD_OFFICE), [(change.epoch,)]
+    if change.authorised is not None:
+        yield COUNT_AUTHORISED, [(change.authorised,)]
+    for job in change.jobs:
+        row = (job.host, job.revision, _encode(job))
+        yield MOVE_FENCE_JOB, [row]
+        yield FIRST_FENCE_JOB, [row]
+    if change.decisions:
+        yield ADD_FENCE_DECISION, [(one.host, one.digest, _encode(one)) for one in change.decisions]
 
 
 def _keys(ids: Iterable[str]) -> list[Row]:

@@ -19,11 +19,13 @@ from doctor.model.checkpoint import Checkpoint, ConsumerTimeline, Timeline
 from doctor.model.errors import StoreError
 from doctor.model.event import EventBatch
 from doctor.model.fault import EventType, Fault, ResourceState, Severity
+from doctor.model.fence_job import FenceDecision, FenceJob, FenceState, Says, Statement, Weighed
+from doctor.model.fencing import Vantage
 from doctor.model.history import FaultHistory, HistoryEntry, Shift, Standing
 from doctor.model.identity import Role, Token
 from doctor.model.notification import Delivery, DeliveryState, StoredNotification
 from doctor.model.subscription import Endpoint, EventKind, SubscribeFilter, Subscription
-from doctor.ports.store import Change, Memo, Snapshot, Store, StoredPolicy
+from doctor.ports.store import Change, FenceChange, Memo, Snapshot, Store, StoredPolicy
 
 NOON = datetime(2026, 3, 4, 12, 0, 0, 123456, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -159,6 +161,40 @@ def timeline(key: str, accepted: datetime = NOON) -> Timeline:
 def policy(version: int, text: str = "rules: []\n# \u00e4") -> StoredPolicy:
     """Make a policy."""
     return StoredPolicy(version=version, applied=NOON, user="admin", text=text)
+
+
+def fence_job(host: str = "compute-1", *, revision: int = 1, **more: Any) -> FenceJob:
+    """Make the isolation of a host."""
+    said = Statement(host=host, reporter="ping", says=Says.DEAD, time=NOON, since=NOON)
+    return FenceJob(
+        **{
+            "host": host,
+            "zone": "az-1",
+            "generation": 1,
+            "revision": revision,
+            "state": FenceState.SUSPECT,
+            "fault_key": "f-1",
+            "since": NOON,
+            "changed": NOON,
+            "fences": (NOON,),
+            "evidence": (Weighed(statement=said, vantage=Vantage.IN_BAND),),
+            **more,
+        }
+    )
+
+
+def fence_decision(digest: str, host: str = "compute-1") -> FenceDecision:
+    """Make a decision on fencing."""
+    return FenceDecision(
+        host=host,
+        generation=1,
+        revision=1,
+        time=NOON,
+        decision="authorise",
+        state=FenceState.AUTHORISED,
+        reason="",
+        digest=digest,
+    )
 
 
 class StoreContract:
@@ -326,6 +362,75 @@ class StoreContract:
         await store.commit(Change(repeats={"f-1": 2, "f-2": 1}))
         await store.commit(Change(faults=[record("f-2", cleared=NOON)]))
         assert (await reopen(store)).repeats == {"f-1": 3}
+
+    # --- fencing: who has not seen what is kept writes nothing [I-14, I-17] ---
+
+    async def test_the_isolation_of_hosts_is_kept(self, store: Store) -> None:
+        """A successor goes on from the last job of each host, the office, the count and the end of the log."""
+        await store.commit(Change(fencing=FenceChange(epoch=1, takes_office=True, jobs=(fence_job(),))))
+        second = fence_job(revision=2, state=FenceState.AUTHORISED)
+        decided = fence_decision("d-1")
+        await store.commit(
+            Change(fencing=FenceChange(epoch=1, authorised=0, jobs=(second,), decisions=(decided,)))
+        )
+        snapshot = await reopen(store)
+        assert (snapshot.fence_jobs, snapshot.fence_epoch) == ([second], 1)
+        assert (snapshot.fences_authorised, snapshot.fence_digest) == (1, "d-1")
+
+    @pytest.mark.parametrize(
+        "refused",
+        [
+            pytest.param(FenceChange(epoch=2), id="an office that nobody has taken"),
+            pytest.param(FenceChange(epoch=0), id="an office of before"),
+            pytest.param(FenceChange(epoch=1, takes_office=True), id="an office that is taken"),
+            pytest.param(FenceChange(epoch=3, takes_office=True), id="an office too far"),
+            pytest.param(FenceChange(epoch=1, jobs=(fence_job(revision=1),)), id="the same step again"),
+            pytest.param(FenceChange(epoch=1, jobs=(fence_job(revision=3),)), id="a step that was left out"),
+            pytest.param(
+                FenceChange(epoch=1, jobs=(fence_job("compute-2", revision=2),)), id="no first step"
+            ),
+            pytest.param(
+                FenceChange(epoch=1, authorised=0, jobs=(fence_job(revision=2),)), id="a budget that is spent"
+            ),
+            pytest.param(FenceChange(epoch=1, decisions=(fence_decision("d-1"),)), id="a decision twice"),
+        ],
+    )
+    async def test_a_step_of_fencing_that_does_not_fit_is_refused_whole(
+        self, store: Store, refused: FenceChange
+    ) -> None:
+        """Nothing of the change is kept, and the store goes on."""
+        first = FenceChange(epoch=1, takes_office=True, authorised=0, jobs=(fence_job(),))
+        await store.commit(Change(fencing=first))
+        await store.commit(Change(fencing=FenceChange(epoch=1, decisions=(fence_decision("d-1"),))))
+        before = await reopen(store)
+        with pytest.raises(StoreError):
+            await store.commit(Change(memos=[Memo(kind="k", key="k", record=b"no")], fencing=refused))
+        assert await reopen(store) == before
+        await store.commit(Change(fencing=FenceChange(epoch=1, jobs=(fence_job(revision=2),))))
+
+    async def test_of_two_who_would_authorise_one_does(self, store: Store) -> None:
+        """Two at the same time overspend no budget, also in one group."""
+        await store.commit(Change(fencing=FenceChange(epoch=1, takes_office=True)))
+        both = await asyncio.gather(
+            *(
+                store.commit(
+                    Change(fencing=FenceChange(epoch=1, authorised=0, jobs=(fence_job(f"compute-{n}"),)))
+                )
+                for n in (1, 2)
+            ),
+            return_exceptions=True,
+        )
+        assert [type(one) for one in both] == [type(None), StoreError]
+        assert (await reopen(store)).fences_authorised == 1
+
+    async def test_decisions_come_newest_first_and_by_host(self, store: Store) -> None:
+        """They are read page by page."""
+        decisions = tuple(fence_decision(f"d-{n}", f"compute-{n % 2}") for n in range(5))
+        await store.commit(Change(fencing=FenceChange(epoch=1, takes_office=True, decisions=decisions)))
+        found = await store.fence_decisions(limit=3)
+        assert [one.digest for _, one in found] == ["d-4", "d-3", "d-2"]
+        assert [one.digest for _, one in await store.fence_decisions(before=found[-1][0])] == ["d-1", "d-0"]
+        assert [one.digest for _, one in await store.fence_decisions(host="compute-1")] == ["d-3", "d-1"]
 
     # --- the outbox ---
 
