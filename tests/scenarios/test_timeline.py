@@ -8,6 +8,7 @@ from doctor.flows import timelines as module
 from doctor.flows.timelines import Timelines
 from doctor.model.checkpoint import Checkpoint, Timeline
 from doctor.model.notification import Failed
+from doctor.ports.store import Change
 from doctor.testing.clock import START
 from doctor.testing.scenario import Scenario, host_down, host_up
 from tests.scenarios.fallible_store import FallibleStore
@@ -108,6 +109,32 @@ async def test_handled_is_the_last_station() -> None:
     found.told("unheard-of", "a", "n", START, START)
     found.stamp("unheard-of", Checkpoint.SAVED, START)
     assert found.get("unheard-of") is None
+
+
+class PuttingOff(FallibleStore):
+    """A store that writes what may be later with the next commit, and not before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._put_off: list[Change] = []
+
+    def later(self, change: Change) -> None:
+        self._put_off.append(change)
+
+    async def commit(self, change: Change) -> None:
+        for one in self._put_off:
+            await super().commit(one)
+        self._put_off = []
+        await super().commit(change)
+
+
+async def test_a_listing_has_what_was_just_handed_to_the_store() -> None:
+    store = PuttingOff()
+    found = Timelines(store)
+    found.start(timeline_of("f"))
+    found.flush()
+    await found.save()
+    assert [one.fault_id for one in await store.timelines(before=None, limit=10)] == ["f"]
 
 
 async def test_older_timelines_are_in_the_store(monkeypatch: pytest.MonkeyPatch) -> None:

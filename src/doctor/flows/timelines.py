@@ -19,6 +19,7 @@ class Timelines:
         self._store = store
         self._known: OrderedDict[str, Timeline] = OrderedDict()
         self._dirty: dict[str, Timeline] = {}
+        self._handed: Timeline | None = None  # to the store, which has not said yet that it is there
 
     def start(self, timeline: Timeline) -> None:
         """Begin the timeline of a fault."""
@@ -69,14 +70,18 @@ class Timelines:
     def flush(self) -> None:
         """Hand what is new to the store."""
         if self._dirty:
-            self._store.later(Change(timelines=list(self._dirty.values())))
-            self._dirty = {}
+            timelines = list(self._dirty.values())
+            self._store.later(Change(timelines=timelines))
+            self._dirty, self._handed = {}, timelines[-1]
 
     async def save(self) -> None:
-        """Make what is new durable, so that a listing has it."""
-        if self._dirty:
-            dirty, self._dirty = self._dirty, {}
-            await self._store.commit(Change(timelines=list(dirty.values())))
+        """Make what is new durable, so that a listing has it: what was handed over is there before what is committed."""
+        timelines = list(self._dirty.values())
+        if not timelines and self._handed is not None:
+            timelines = [self._handed]
+        if timelines:
+            self._dirty, self._handed = {}, None
+            await self._store.commit(Change(timelines=timelines))
 
     async def recall(self, fault_id: str) -> Timeline | None:
         """Return the timeline of any fault, or None; one of an older fault can be stamped again afterwards."""
