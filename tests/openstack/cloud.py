@@ -34,9 +34,14 @@ async def until(check: Callable[[], Awaitable[Any]], *, within: float = PATIENCE
         await asyncio.sleep(every)
 
 
+def run(script: str, *words: str) -> None:
+    """Run one of the testbed's scripts."""
+    subprocess.run([TESTBED / script, *words], check=True, capture_output=True)
+
+
 def host(verb: str, name: str) -> None:
     """Let a fake host fail, or come back."""
-    subprocess.run([TESTBED / "host", verb, name], check=True, capture_output=True)
+    run("host", verb, name)
 
 
 @contextmanager
@@ -189,6 +194,10 @@ class Cloud:
         """Set the state of a server, as an administrator by hand."""
         await self.act(server_id, "os-resetState", {"state": state})
 
+    async def set_metadata(self, server_id: str, metadata: dict[str, str]) -> None:
+        """Say something of a server."""
+        await self.ask("POST", "compute", f"/servers/{server_id}/metadata", {"metadata": metadata})
+
     async def delete(self, *server_ids: str) -> None:
         """Delete servers, and wait until they are gone."""
         for server_id in server_ids:
@@ -262,8 +271,8 @@ class Doctor:
     @classmethod
     @asynccontextmanager
     async def at(cls, running: RunningDoctor) -> AsyncIterator[Self]:
-        """Ask this one; it must have been started."""
-        async with aiohttp.ClientSession() as session:
+        """Ask this one; it must have been started, and may be started anew meanwhile."""
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
             yield cls(running, session)
 
     async def ask(self, method: str, path: str, body: Json = None, token: str | None = None) -> Json:
