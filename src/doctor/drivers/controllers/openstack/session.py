@@ -181,7 +181,8 @@ class CloudSession:
         except (exceptions.ClientException, OSError) as error:
             raise TransientError(str(error)) from error
         except (AttributeError, LookupError, TypeError, ValueError) as error:
-            # The library takes what Keystone says for granted: a login that is none, a catalogue of something else.
+            # The library takes what Keystone says for granted, and keeps it: a login that is none has to be forgotten.
+            self._session = None
             raise TransientError(f"Keystone answered what it should not: {error!r}") from error
         return _Answer(answer.status_code, answer.content, _seconds(answer.headers.get("Retry-After")))
 
