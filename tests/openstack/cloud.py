@@ -157,20 +157,8 @@ class Cloud:
 
     async def boot(self, name: str, count: int = 1, **more: Json) -> list[str]:
         """Make servers, and wait until they are active."""
-        flavors = (await self.ask("GET", "compute", "/flavors"))["flavors"]
-        images = (await self.ask("GET", "image", "/v2/images"))["images"]
-        networks = (await self.ask("GET", "network", "/v2.0/networks"))["networks"]
-        wish = {
-            "name": name,
-            "min_count": count,
-            "return_reservation_id": True,
-            "flavorRef": next(one["id"] for one in flavors if one["name"] == "tiny"),
-            "imageRef": images[0]["id"],
-            "networks": [{"uuid": networks[0]["id"]}],
-            **more,
-        }
-        made = await self.ask("POST", "compute", "/servers", {"server": wish})
-        query = f"/servers/detail?reservation_id={made['reservation_id']}"
+        reservation = await self.order(name, min_count=count, return_reservation_id=True, **more)
+        query = f"/servers/detail?reservation_id={reservation}"
 
         async def all_active() -> list[str] | None:
             servers = (await self.ask("GET", "compute", query))["servers"]
@@ -181,6 +169,21 @@ class Cloud:
 
         found: list[str] = await until(all_active, within=180, every=0.5)
         return found
+
+    async def order(self, name: str, **more: Json) -> str:
+        """Ask for a server, and return its id (or of several, where that is wished, the reservation)."""
+        flavors = (await self.ask("GET", "compute", "/flavors"))["flavors"]
+        images = (await self.ask("GET", "image", "/v2/images"))["images"]
+        networks = (await self.ask("GET", "network", "/v2.0/networks"))["networks"]
+        wish = {
+            "name": name,
+            "flavorRef": next(one["id"] for one in flavors if one["name"] == "tiny"),
+            "imageRef": images[0]["id"],
+            "networks": [{"uuid": networks[0]["id"]}],
+            **more,
+        }
+        made = await self.ask("POST", "compute", "/servers", {"server": wish})
+        return str(made["reservation_id"] if "reservation_id" in made else made["server"]["id"])
 
     async def server(self, server_id: str) -> Json:
         """Return a server."""
