@@ -55,13 +55,15 @@ def accounts() -> None:
                 )
 
     roles = {one.name: one for one in identity.roles()}
-    if "service" not in roles:
-        roles["service"] = identity.create_role(name="service")
+    for role in ("service", "doctor"):
+        if role not in roles:
+            roles[role] = identity.create_role(name=role)
     projects = {one.name: one for one in identity.projects()}
     users = {one.name: one for one in identity.users()}
     people = [
         *((name, "service", ("admin", "service")) for name in catalogue),
         ("doctor", "service", ("admin",)),
+        ("doctor-least", "service", ("doctor",)),
         *((tenant, tenant, ("member", "reader")) for tenant in TENANTS),
     ]
     for user, project, grants in people:

@@ -34,9 +34,14 @@ async def until(check: Callable[[], Awaitable[Any]], *, within: float = PATIENCE
         await asyncio.sleep(every)
 
 
+def run(script: str, *words: str) -> None:
+    """Run one of the testbed's scripts."""
+    subprocess.run([TESTBED / script, *words], check=True, capture_output=True)
+
+
 def host(verb: str, name: str) -> None:
     """Let a fake host fail, or come back."""
-    subprocess.run([TESTBED / "host", verb, name], check=True, capture_output=True)
+    run("host", verb, name)
 
 
 @contextmanager
@@ -152,20 +157,8 @@ class Cloud:
 
     async def boot(self, name: str, count: int = 1, **more: Json) -> list[str]:
         """Make servers, and wait until they are active."""
-        flavors = (await self.ask("GET", "compute", "/flavors"))["flavors"]
-        images = (await self.ask("GET", "image", "/v2/images"))["images"]
-        networks = (await self.ask("GET", "network", "/v2.0/networks"))["networks"]
-        wish = {
-            "name": name,
-            "min_count": count,
-            "return_reservation_id": True,
-            "flavorRef": next(one["id"] for one in flavors if one["name"] == "tiny"),
-            "imageRef": images[0]["id"],
-            "networks": [{"uuid": networks[0]["id"]}],
-            **more,
-        }
-        made = await self.ask("POST", "compute", "/servers", {"server": wish})
-        query = f"/servers/detail?reservation_id={made['reservation_id']}"
+        reservation = await self.order(name, min_count=count, return_reservation_id=True, **more)
+        query = f"/servers/detail?reservation_id={reservation}"
 
         async def all_active() -> list[str] | None:
             servers = (await self.ask("GET", "compute", query))["servers"]
@@ -176,6 +169,21 @@ class Cloud:
 
         found: list[str] = await until(all_active, within=180, every=0.5)
         return found
+
+    async def order(self, name: str, **more: Json) -> str:
+        """Ask for a server, and return its id (or of several, where that is wished, the reservation)."""
+        flavors = (await self.ask("GET", "compute", "/flavors"))["flavors"]
+        images = (await self.ask("GET", "image", "/v2/images"))["images"]
+        networks = (await self.ask("GET", "network", "/v2.0/networks"))["networks"]
+        wish = {
+            "name": name,
+            "flavorRef": next(one["id"] for one in flavors if one["name"] == "tiny"),
+            "imageRef": images[0]["id"],
+            "networks": [{"uuid": networks[0]["id"]}],
+            **more,
+        }
+        made = await self.ask("POST", "compute", "/servers", {"server": wish})
+        return str(made["reservation_id"] if "reservation_id" in made else made["server"]["id"])
 
     async def server(self, server_id: str) -> Json:
         """Return a server."""
@@ -188,6 +196,10 @@ class Cloud:
     async def reset(self, server_id: str, state: str) -> None:
         """Set the state of a server, as an administrator by hand."""
         await self.act(server_id, "os-resetState", {"state": state})
+
+    async def set_metadata(self, server_id: str, metadata: dict[str, str]) -> None:
+        """Say something of a server."""
+        await self.ask("POST", "compute", f"/servers/{server_id}/metadata", {"metadata": metadata})
 
     async def delete(self, *server_ids: str) -> None:
         """Delete servers, and wait until they are gone."""
@@ -262,8 +274,8 @@ class Doctor:
     @classmethod
     @asynccontextmanager
     async def at(cls, running: RunningDoctor) -> AsyncIterator[Self]:
-        """Ask this one; it must have been started."""
-        async with aiohttp.ClientSession() as session:
+        """Ask this one; it must have been started, and may be started anew meanwhile."""
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
             yield cls(running, session)
 
     async def ask(self, method: str, path: str, body: Json = None, token: str | None = None) -> Json:

@@ -1,12 +1,13 @@
 """The map is the cloud's: what is there, who owns it, and what changes."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from doctor.testing.running import RunningDoctor
-from tests.openstack.cloud import Cloud, Doctor, until
+from tests.openstack.cloud import Cloud, Doctor, Owner, run, until
 from tests.openstack.conftest import driver
 
 FOLLOWS_WITHIN = 5.0
@@ -105,6 +106,63 @@ async def test_a_doctor_that_starts_while_the_cloud_is_away_knows_the_map_of_bef
             assert await until(in_trouble)
             (one,) = await asked.items("/v1/controllers")
             assert one["phase"] == "loading"
+
+
+@pytest.fixture
+async def too_big(cloud: Cloud) -> AsyncIterator[str]:
+    """A flavor for which no host has room."""
+    wish = {"name": "too-big", "id": "too-big", "vcpus": 10_000, "ram": 512, "disk": 1}
+    await cloud.ask("POST", "compute", "/flavors", {"flavor": wish})
+    yield "too-big"
+    await cloud.ask("DELETE", "compute", "/flavors/too-big")
+
+
+async def test_a_server_that_finds_no_host_is_shown_on_none_and_told_to_its_owner(
+    cloud: Cloud, owner: Owner, doctor: RunningDoctor, too_big: str
+) -> None:
+    doctor.start()
+    async with Doctor.at(doctor) as asked, Cloud.login("tenant-a") as tenant:
+        await asked.map_is_current()
+        await owner.subscribe(asked, tenant.project)
+        server = await tenant.order("homeless", flavorRef=too_big)
+        try:
+            _, message = await owner.hears("fault", within=30)
+            assert [one["virtual_resource_id"] for one in message["virtual_resource_info"]] == [server]
+            one = await shown(asked, server)
+            assert "physical_resource_id" not in one["location"]
+            assert not await asked.marks("marking", "marked")
+        finally:
+            await tenant.delete(server)
+        await owner.hears("fault_cleared")
+
+
+async def test_servers_on_hosts_that_the_cloud_does_not_know_are_shown_on_none(
+    cloud: Cloud, doctor: RunningDoctor
+) -> None:
+    run("crowd", "20")
+    try:
+        doctor.start()
+        async with Doctor.at(doctor) as asked:
+            await asked.map_is_current()
+            lost = [one for one in await asked.items("/v1/virtual-resources?limit=1000") if is_lost(one)]
+            assert len([one for one in lost if one["virtual_resource_type"] == "virtual machine"]) == 20
+            await asked.report("crowd-0")
+            await asked.report("crowd-0", "up")
+            name = next(iter(await cloud.hosts_of(cloud.servers)))
+            await asked.report(name)
+            marked = await asked.all_marked()
+            assert not {one["virtual_resource_id"] for one in lost} & {resource for resource, _ in marked}
+            await asked.report(name, "up")
+            await asked.nothing_marked()
+    finally:
+        doctor.stop()
+        run("crowd", "0")
+
+
+def is_lost(one: Any) -> bool:
+    """Tell whether a machine or a port is on no host."""
+    kind = one["virtual_resource_type"]
+    return kind in ("virtual machine", "virtual NIC") and "physical_resource_id" not in one["location"]
 
 
 def _elsewhere(folder: Path) -> Path:

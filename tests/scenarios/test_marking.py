@@ -238,6 +238,86 @@ async def test_what_somebody_changed_meanwhile_is_not_taken_back() -> None:
         assert doctor.states() == {}
 
 
+async def late(site: Site) -> None:
+    """Let the cloud do now what it was asked to do while it did not answer."""
+    site.cloud.standings |= {DOWN: Standing("down"), VM_1: Standing("error"), PORT: Standing("down")}
+    site.cloud.say(
+        MapDelta(
+            physical=(PhysicalResource(id="compute-1", cloud="cloud", vim_state="enabled down"),),
+            virtual=(
+                machine("vm-1", vim_state="error"),
+                machine("port-1", "virtual NIC", vim_state="down"),
+            ),
+        )
+    )
+
+
+async def test_what_comes_through_after_all_when_it_is_over_is_taken_back() -> None:
+    site = Site()
+    site.cloud.failure = TransientError("no answer")
+    async with site.running() as doctor:
+        await doctor.report(host_down("compute-1"))
+        await asyncio.sleep(3)
+        await doctor.report(host_up("compute-1"))
+        site.cloud.failure = None
+        await asyncio.sleep(15)
+        assert doctor.states() == {}
+        await late(site)
+        await asyncio.sleep(5)
+        assert set(site.said().values()) <= {"up", "active"}
+        assert doctor.states() == {}
+        assert not len(doctor.situation.book)  # nobody was told that somebody else has forced it down
+
+
+async def test_what_comes_through_may_have_been_asked_for_when_it_was_just_over() -> None:
+    site = Site()
+    site.cloud.failure, site.cloud.delay = TransientError("no answer"), 2.0
+    async with site.running() as doctor:
+        await doctor.report(host_down("compute-1"))
+        await asyncio.sleep(1)
+        await doctor.report(host_up("compute-1"))
+        await asyncio.sleep(2)
+        site.cloud.failure, site.cloud.delay = None, 0.0
+        await asyncio.sleep(15)
+        assert doctor.states() == {}
+        await late(site)
+        await asyncio.sleep(5)
+        assert set(site.said().values()) <= {"up", "active"}
+
+
+async def test_what_comes_through_after_all_is_taken_for_the_mark_that_is_wanted_again() -> None:
+    site = Site()
+    site.cloud.failure = TransientError("no answer")
+    async with site.running() as doctor:
+        await doctor.report(host_down("compute-1"))
+        await asyncio.sleep(3)
+        await doctor.report(host_up("compute-1"))
+        site.cloud.failure = None
+        await asyncio.sleep(15)
+        await late(site)
+        await doctor.report(host_down("compute-1"))
+        await asyncio.sleep(5)
+        assert site.said() == ALL
+        assert set(doctor.states().values()) == {MarkState.MARKED}
+        await doctor.report(host_up("compute-1"))
+        await asyncio.sleep(5)
+        assert set(site.said().values()) == {"up", "enabled", "active"}
+
+
+async def test_what_is_marked_long_after_that_is_somebody_elses() -> None:
+    site = Site()
+    site.cloud.failure = TransientError("no answer")
+    async with site.running() as doctor:
+        await doctor.report(host_down("compute-1"))
+        await asyncio.sleep(3)
+        await doctor.report(host_up("compute-1"))
+        site.cloud.failure = None
+        await asyncio.sleep(120)
+        await late(site)
+        await asyncio.sleep(5)
+        assert site.said()[DOWN] == "down"
+
+
 async def test_a_server_that_is_busy_is_marked_when_it_no_longer_is() -> None:
     site = Site()
     site.cloud.say(MapDelta(virtual=(machine("vm-1", vim_state="active (migrating)"),)))

@@ -10,11 +10,13 @@ from typing import TypeVar
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from doctor.flows.capacity import tell_capacity
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow, Reported
 from doctor.flows.marking import MarkingFlow
+from doctor.flows.mastery import Mastery
 from doctor.flows.overlay import Overlay
 from doctor.flows.situation import Situation
 from doctor.flows.step import Draft
@@ -77,6 +79,7 @@ class CloudFlow:
         self._marks = marks
         self._delivery = delivery
         self._clock = clock
+        self._mastery = Mastery(list(controllers))
         self._watch = VimWatch(situation, controllers, faults, marks, clock)
         self._hosts: dict[str, None] = {}
         self._changed = asyncio.Event()
@@ -96,7 +99,7 @@ class CloudFlow:
         async def tell(news: MapNews) -> None:
             match news:
                 case MapDelta():
-                    await self._take(news)
+                    await self._take(self._mastery.settled(name, news, self._situation.resources))
                 case MapStatus():
                     await self._note(name, news)
                 case RawEvent():
@@ -124,6 +127,7 @@ class CloudFlow:
 
     async def _note(self, name: str, status: MapStatus) -> None:
         before = self._situation.clouds[name]
+        status = replace(status, trouble=status.trouble or self._mastery.trouble(name))
         self._situation.clouds[name] = status
         if status.phase is Phase.CURRENT and before.reconciled != status.reconciled:
             if before.phase is not Phase.CURRENT:

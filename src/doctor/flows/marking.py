@@ -35,11 +35,11 @@ from doctor.kit.clock import Clock
 from doctor.kit.ids import SEPARATOR
 from doctor.model.alarm import Transition
 from doctor.model.checkpoint import Checkpoint
-from doctor.model.errors import DoctorError, PermanentError, Reason, RejectedError, StoreError
+from doctor.model.errors import DoctorError, PermanentError, Reason, RejectedError, StoreError, TransientError
 from doctor.model.fault import Fault, ResourceState
 from doctor.model.map_news import Phase
 from doctor.model.marking import MARKED, ForceDown, Mark, MarkKind, MarkRecord, MarkState, Standing
-from doctor.model.resource import Isolation, PhysicalResource, VirtualResource
+from doctor.model.resource import Isolation, PhysicalResource, Resource, VirtualResource
 from doctor.ports.controller import Controller
 from doctor.ports.store import Change, Memo
 
@@ -93,6 +93,8 @@ class MarkingFlow:
         self._open: defaultdict[str, set[Mark]] = defaultdict(set)
         self._retries: dict[Mark, asyncio.TimerHandle] = {}
         self._let_go: dict[Mark, datetime] = {}
+        self._unanswered: dict[Mark, datetime] = {}  # when the cloud did last not say whether it has set it
+        self._late: dict[Mark, MarkRecord] = {}  # taken back, with such a request that may still come through
         self.on_let_go: Callable[[str], None] = lambda resource_id: None
         self._count = 0
         situation.on_restored(self.resume)
@@ -116,9 +118,9 @@ class MarkingFlow:
 
     def map_changed(self, resource_ids: Iterable[str]) -> None:
         """Look at those that have, or should have, marks."""
-        if not len(self._situation.book) and not self._situation.marks:
+        if not len(self._situation.book) and not self._situation.marks and not self._late:
             return
-        marked = {mark.resource_id for mark in self._situation.marks}
+        marked = {mark.resource_id for mark in (*self._situation.marks, *self._late)}
         troubled = self._situation.book.is_troubled
         self.look_at(one for one in resource_ids if one in marked or troubled(one))
 
@@ -126,6 +128,10 @@ class MarkingFlow:
         """Tell whether Doctor has let go of a mark so lately that the cloud may still speak of it."""
         when = self._let_go.get(mark)
         return when is not None and (self._clock.now() - when).total_seconds() < ECHO
+
+    def may_come_late(self, mark: Mark) -> bool:
+        """Tell whether a request to set a mark that Doctor has taken back may still come through."""
+        return mark in self._late and self.was_just_ours(mark)
 
     def resume(self) -> None:
         """Look at everything anew: after a start, when a map is complete, when the store was read again."""
@@ -213,13 +219,17 @@ class MarkingFlow:
                 self.left.pop(mark, None)
                 if record is not None and record.state is not MarkState.UNMARKING:
                     news.append(replace(record, state=MarkState.UNMARKING, attempts=0, trouble=None))
+                elif record is None and (late := self._came_late(mark, resource)) is not None:
+                    log.info("mark.came_late", mark=kind, resource_id=resource_id)
+                    news.append(replace(late, since=now))
                 continue
             assert resource is not None and resource.cloud is not None  # something is wanted of it
             if record is not None:
                 if record.state is MarkState.UNMARKING:
                     news.append(replace(record, state=MarkState.MARKING, attempts=0, trouble=None))
                 continue
-            match opening(kind, standing_in(resource, kind)):
+            late = self._came_late(mark, resource)
+            match opening(kind, standing_in(resource, kind)) if late is None else Begin(late.before):
                 case Begin(before):
                     self.left.pop(mark, None)
                     fault = self._cause(resource_id)
@@ -239,6 +249,12 @@ class MarkingFlow:
                         log.info("mark.left", mark=mark.kind, resource_id=resource_id, reason=reason)
                     self.left[mark] = reason
         return news
+
+    def _came_late(self, mark: Mark, resource: Resource | None) -> MarkRecord | None:
+        """Return the mark that Doctor has taken back, if the cloud has set it only now, as it was asked to before."""
+        if resource is None or not self.may_come_late(mark):
+            return None
+        return self._late[mark] if standing_in(resource, mark.kind) == MARKED[mark.kind] else None
 
     def _cause(self, resource_id: str) -> Fault:
         """Return the fault by which a resource is how it is: the worst one, or what that is a symptom of."""
@@ -297,13 +313,18 @@ class MarkingFlow:
             else:
                 step = marking(record, await controller.read(mark))
             if isinstance(step, Write):
-                await controller.write(mark, step.standing)
+                try:
+                    await controller.write(mark, step.standing)
+                except TransientError:
+                    self._unanswered[mark] = self._clock.now()
+                    raise
             if isinstance(step, Leave):
                 self._forget(mark, step.reason)
             else:
                 self._done(mark)
         elif record.state is MarkState.UNMARKING:
-            standing = Standing(MARKED[mark.kind]) if self._is_heard(mark) else await controller.read(mark)
+            is_heard = record.attempts == 0 and self._is_heard(mark)
+            standing = Standing(MARKED[mark.kind]) if is_heard else await controller.read(mark)
             match unmarking(record, standing):
                 case Write(standing):
                     await controller.write(mark, standing)
@@ -352,10 +373,12 @@ class MarkingFlow:
             return
         del situation.marks[mark]
         now = self._clock.now()
-        self._let_go = {
-            one: when for one, when in self._let_go.items() if (now - when).total_seconds() < ECHO
-        }
+        self._let_go = _lately(self._let_go, now)
+        self._unanswered = _lately(self._unanswered, now)
         self._let_go[mark] = now
+        self._late = {one: late for one, late in self._late.items() if one in self._let_go and one != mark}
+        if mark in self._unanswered and record.state is MarkState.UNMARKING:
+            self._late[mark] = replace(record, attempts=1, trouble=None)
         situation.store.later(Change(memos=[_memo(mark, None)]))
         if reason:
             self.on_let_go(mark.resource_id)
@@ -427,6 +450,10 @@ class MarkingFlow:
         self.look_at(self._waiting)
         self._waiting = set()
         self.resume()
+
+
+def _lately(moments: Mapping[Mark, datetime], now: datetime) -> dict[Mark, datetime]:
+    return {mark: when for mark, when in moments.items() if (now - when).total_seconds() < ECHO}
 
 
 def _memo(mark: Mark, record: MarkRecord | None) -> Memo:

@@ -192,6 +192,8 @@ class VimWatch:
             kind = MARK_OF.get(one)
             if kind is None:
                 continue
+            if self._marks.may_come_late(Mark(kind, resource_id)):
+                return False  # it will be taken back; what turns out to be somebody else's is looked at again then
             try:
                 standing = await controller.read(Mark(kind, resource_id))
             except RejectedError as error:

@@ -53,6 +53,11 @@ class Breaker:
         self.circuit = Circuit.OPEN
         self._until = now + self._rest
 
+    def spare(self, now: float, seconds: float) -> None:
+        """It has asked to be left alone for so long; then one tries."""
+        self.circuit = Circuit.OPEN
+        self._until = max(self._until, now + seconds)
+
     def remaining(self, now: float) -> float:
         """Return how many seconds nobody may ask yet."""
         return 0.0 if self.circuit is Circuit.CLOSED else max(0.0, self._until - now)

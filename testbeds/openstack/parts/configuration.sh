@@ -133,7 +133,12 @@ write_config() {
 	vni_ranges = 1:10000
 	EOF
     cp "$e/paste/neutron-common.ini" "$e/neutron/api-paste.ini"
-    echo '{}' >"$e/neutron/policy.yaml"
+    # For the role 'doctor', as docs/how-to/openstack.md has it; so in the other services' policies.
+    cat >"$e/neutron/policy.yaml" <<-EOF
+	"context_is_advsvc": "role:advsvc or role:doctor"
+	"get_port:binding:host_id": "rule:admin_only or role:doctor"
+	"update_port:data_plane_status": "rule:admin_only or role:data_plane_integrator or role:doctor"
+	EOF
 
     # ---- nova
     cat >"$e/nova/nova.conf" <<-EOF
@@ -197,6 +202,7 @@ write_config() {
     # The owner of a server may see the state of the host under it, as the
     # administrator of an NFV cloud would allow.
     cat >"$e/nova/policy.yaml" <<-EOF
+	"context_is_admin": "role:admin or role:doctor"
 	"os_compute_api:servers:show:host_status": "rule:context_is_admin or project_id:%(project_id)s"
 	EOF
 
@@ -213,11 +219,14 @@ write_config() {
 	lock_path = $STATE/cinder/lock
 	[oslo_messaging_notifications]
 	driver = noop
+	[oslo_policy]
+	policy_file = $e/cinder/policy.yaml
 	$(keystone_authtoken cinder)
 	$(database database "$(db_url cinder cinder)")
 	EOF
     cp "$e/paste/cinder-common.ini" "$e/cinder/api-paste.ini"
     echo '{}' >"$e/cinder/resource_filters.json"
+    echo '"context_is_admin": "role:admin or role:doctor"' >"$e/cinder/policy.yaml"
 
     # ---- WSGI entry points
     cat >"$STATE/wsgi/cinder.py" <<-EOF

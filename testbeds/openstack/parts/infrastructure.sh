@@ -48,6 +48,13 @@ start_infra() {
             'notifications' '{"max-length":20000}' || die "cannot set the policy of the message queues"
         touch "$STATE/done/rabbitmq"
     fi
+    # One who may listen and nothing else, with the rights that docs/how-to/openstack.md names.
+    if [ ! -e "$STATE/done/rabbitmq-doctor" ]; then
+        rabbit_ctl await_startup && rabbit_ctl add_user doctor "$TB_PASSWORD" &&
+            rabbit_ctl set_permissions doctor 'amq\.gen.*' 'amq\.gen.*' '(amq\.gen.*|nova|neutron)' ||
+            die "cannot add the user of the message bus"
+        touch "$STATE/done/rabbitmq-doctor"
+    fi
 
     local db
     for db in keystone placement glance neutron nova nova_api nova_cell0 cinder; do

@@ -48,9 +48,9 @@ start_services() {
     wsgi placement "$TB_PORT_PLACEMENT" 2 2
     wait_http "http://$TB_IP:$TB_PORT_KEYSTONE/v3" 120 keystone
     # accounts, catalogue
-    if [ ! -e "$STATE/done/catalogue" ]; then
+    if [ ! -e "$STATE/done/accounts" ]; then
         "$PY" "$HERE/seed.py" accounts >>"$STATE/log/seed.log" 2>&1 || die "seeding accounts failed; see $STATE/log/seed.log"
-        touch "$STATE/done/catalogue"
+        touch "$STATE/done/accounts"
     fi
     local nova="--config-file $STATE/etc/nova/nova.conf"
     PYTHONPATH=$STATE/lib start neutron "$PY" -c "$(main_of neutron.cmd.eventlet.server)" \
@@ -137,6 +137,7 @@ write_credentials() {
     done <<-EOF
 	admin admin admin
 	doctor doctor service
+	doctor-least doctor-least service
 	tenant-a tenant-a tenant-a
 	tenant-b tenant-b tenant-b
 	EOF

@@ -68,3 +68,19 @@ def test_the_next_bad_day_begins_with_a_short_rest() -> None:
     breaker.succeeded()
     failing(5, breaker, now=100.0)
     assert breaker.may_pass(105.0)
+
+
+def test_one_who_asks_for_it_is_left_alone_for_so_long() -> None:
+    breaker = failing(1, Breaker(failures=5, rest=5.0))
+    breaker.spare(0.0, 30.0)
+    assert not breaker.may_pass(29.9)
+    assert breaker.may_pass(30.0)
+    breaker.succeeded()
+    assert breaker.may_pass(30.1)
+
+
+def test_a_short_wish_does_not_shorten_a_rest() -> None:
+    breaker = failing(5, Breaker(failures=5, rest=5.0))
+    breaker.spare(0.0, 1.0)
+    assert not breaker.may_pass(4.9)
+    assert breaker.may_pass(5.0)

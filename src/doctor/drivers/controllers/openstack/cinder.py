@@ -1,6 +1,6 @@
 """Cinder: the names, owners and states of volumes. A cloud may have none."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
@@ -32,16 +32,10 @@ class Cinder:
         self._session = session
         self._page = page
 
-    async def volumes(self) -> AsyncIterator[list[VolumeIn]]:
+    def volumes(self) -> AsyncIterator[Sequence[VolumeIn]]:
         """Return all volumes, page by page."""
-        marker = ""
-        while True:
-            path = f"/volumes/detail?all_tenants=1&sort=id:asc&limit={self._page}{marker}"
-            answer = await self._session.get(VOLUME, path, _Volumes)
-            if not answer.volumes:
-                return
-            yield answer.volumes
-            marker = f"&marker={answer.volumes[-1].id}"
+        path = f"/volumes/detail?all_tenants=1&sort=id:asc&limit={self._page}"
+        return self._session.pages(VOLUME, path, _Volumes, lambda answer: answer.volumes)
 
     async def read(self, mark: Mark) -> Standing:
         """Return the state of a volume."""
@@ -51,4 +45,4 @@ class Cinder:
     async def write(self, mark: Mark, standing: Standing) -> None:
         """Set it."""
         body = {"os-reset_status": {"status": standing.state}}
-        await self._session.change(VOLUME, "POST", f"/volumes/{mark.resource_id}/action", body)
+        await self._session.act(VOLUME, f"/volumes/{mark.resource_id}/action", body)

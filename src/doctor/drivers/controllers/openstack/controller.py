@@ -5,7 +5,7 @@ message bus was lost, and what it finds otherwise than announced is the drift.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -32,6 +32,7 @@ from doctor.kit.clock import Clock, SystemClock
 from doctor.model.errors import DoctorError, PermanentError, TransientError
 from doctor.model.map_news import Entry, MapDelta, MapStatus, Phase
 from doctor.model.marking import Mark, MarkKind, Standing
+from doctor.model.resource import HOST
 from doctor.model.resource_map import ResourceMap
 from doctor.ports.controller import Tell
 
@@ -40,8 +41,8 @@ log = structlog.get_logger(__name__)
 SETTLE = (
     1.0  # seconds between a word that something else has to be read and the reading: more such words follow
 )
-FEW = 10  # things that may be gone at once without a second look
-ALL_AT_ONCE = 0.5  # part of all things; a reading that misses more is not believed before the next one agrees
+FEW = 10  # things of a kind, hosts excepted, that may be gone at once without a second look
+ALL_AT_ONCE = 0.5  # part of a kind; a reading that misses more of it is doubted
 
 
 class OpenStackController:
@@ -61,7 +62,7 @@ class OpenStackController:
         self._status = MapStatus(phase=Phase.LOADING)
         self._wanted = asyncio.Event()  # another reading
         self._began_listening = 0  # how often; a reading during which it changed counts no drift
-        self._doubted = False
+        self._doubted_since: float | None = None  # monotonic
 
     async def watch(self, known: ResourceMap, tell: Tell) -> None:
         """Tell what there is and what changes, until cancelled."""
@@ -231,17 +232,31 @@ class OpenStackController:
         except PermanentError:
             return  # there is no Cinder; servers name their volumes themselves
 
-    def _believe(self, missing: int) -> None:
-        """Doubt a reading that misses too much at once, the first time.
+    def _believe(self, missing: Mapping[str, int]) -> None:
+        """Doubt a reading that misses too much of something at once, until the cloud has said so for long enough.
+
+        A policy that has changed, a cell or a database that was lost: the cloud answers, and has nothing. Owners are
+        told from what is known meanwhile; what is really gone was announced, and is not missed.
 
         Raises:
             TransientError: read again.
         """
-        is_much = missing > FEW and missing > ALL_AT_ONCE * len(self._inventory)
-        if is_much and not self._doubted:
-            self._doubted = True
-            raise TransientError(f"the cloud lists {missing} of {len(self._inventory)} things no more")
-        self._doubted = False
+        there = self._inventory.counts
+        much = {
+            kind: count
+            for kind, count in missing.items()
+            if count > ALL_AT_ONCE * there[kind] and (kind == HOST or count > FEW)
+        }
+        now = self._clock.monotonic()
+        if not much:
+            self._doubted_since = None
+            return
+        if self._doubted_since is None:
+            self._doubted_since = now
+        if now - self._doubted_since < self._settings.reconcile_every:
+            words = ", ".join(f"{count} of {there[kind]} ({kind})" for kind, count in much.items())
+            raise TransientError(f"the cloud lists no more, which is not believed yet: {words}")
+        self._doubted_since = None
 
     async def _report(self, tell: Tell, **changes: Any) -> None:
         self._status = replace(self._status, **changes)

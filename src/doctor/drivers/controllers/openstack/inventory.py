@@ -5,7 +5,7 @@ announcements of what changes, which come out of order or not at all. A word tha
 is dropped; a listing says nothing of what was announced since it began.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
 
 from msgspec.structs import replace
@@ -122,12 +122,21 @@ class Inventory:
         return self._without(gone)
 
     @property
-    def unseen(self) -> int:
-        """Return how many things the reading that is under way has not seen."""
+    def counts(self) -> Counter[str]:
+        """Return how many things of each kind there are."""
+        return Counter(entry.resource.type for entry in self._entries.values())
+
+    @property
+    def unseen(self) -> Counter[str]:
+        """Return how many things of each kind the reading that is under way has not seen."""
         listing = self._listing
         if listing is None:
-            return 0
-        return sum(name not in listing.seen and name not in listing.announced for name in self._entries)
+            return Counter()
+        return Counter(
+            entry.resource.type
+            for name, entry in self._entries.items()
+            if name not in listing.seen and name not in listing.announced
+        )
 
     def abandon(self) -> None:
         """Give up a reading: it could not be finished."""

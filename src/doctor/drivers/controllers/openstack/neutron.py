@@ -1,11 +1,12 @@
 """Neutron: networks and the ports of servers; the data plane status of a port."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
 from doctor.drivers.controllers.openstack.resources import Port
 from doctor.drivers.controllers.openstack.session import NETWORK, CloudSession
+from doctor.model.errors import TransientError
 from doctor.model.marking import HEALTHY, Mark, MarkKind, Standing
 
 OF_SERVERS = "compute:"  # how the owner of a server's port begins
@@ -70,35 +71,29 @@ class Neutron:
         self._session = session
         self._page = page
 
-    async def networks(self) -> AsyncIterator[list[NetworkIn]]:
+    def networks(self) -> AsyncIterator[Sequence[NetworkIn]]:
         """Return all networks, page by page."""
-        marker = ""
-        while True:
-            path = f"/v2.0/networks?limit={self._page}&sort_key=id&sort_dir=asc{_NETWORK_FIELDS}{marker}"
-            answer = await self._session.get(NETWORK, path, _Networks)
-            if not answer.networks:
-                return
-            yield answer.networks
-            marker = f"&marker={answer.networks[-1].id}"
+        path = f"/v2.0/networks?limit={self._page}&sort_key=id&sort_dir=asc{_NETWORK_FIELDS}"
+        return self._session.pages(NETWORK, path, _Networks, lambda answer: answer.networks)
 
     async def ports(self) -> AsyncIterator[list[Port]]:
         """Return the ports of all servers, page by page."""
-        marker = ""
-        while True:
-            path = f"/v2.0/ports?limit={self._page}&sort_key=id&sort_dir=asc{_PORT_FIELDS}{marker}"
-            answer = await self._session.get(NETWORK, path, _Ports)
-            if not answer.ports:
-                return
-            yield [port for one in answer.ports if (port := one.of_server) is not None]
-            marker = f"&marker={answer.ports[-1].id}"
+        path = f"/v2.0/ports?limit={self._page}&sort_key=id&sort_dir=asc{_PORT_FIELDS}"
+        async for page in self._session.pages(NETWORK, path, _Ports, lambda answer: answer.ports):
+            yield [port for one in page if (port := one.of_server) is not None]
 
     async def read(self, mark: Mark) -> Standing:
         """Return what is known of the data plane of a port; nothing known counts as active."""
         path = f"/v2.0/ports/{mark.resource_id}?fields=id&fields=data_plane_status"
-        answer = await self._session.get(NETWORK, path, _OnePort, urgent=True)
-        return Standing((answer.port.data_plane_status or HEALTHY[MarkKind.PORT_DOWN]).lower())
+        return _standing(await self._session.get(NETWORK, path, _OnePort, urgent=True))
 
     async def write(self, mark: Mark, standing: Standing) -> None:
         """Set it. What was unknown before becomes active in the end: Neutron fails where one wants it unknown again."""
         body = {"port": {"data_plane_status": standing.state.upper()}}
-        await self._session.change(NETWORK, "PUT", f"/v2.0/ports/{mark.resource_id}", body)
+        answer = await self._session.put(NETWORK, f"/v2.0/ports/{mark.resource_id}", body, _OnePort)
+        if (now := _standing(answer).state) != standing.state:
+            raise TransientError(f"Neutron took it, and has it {now} all the same")
+
+
+def _standing(answer: _OnePort) -> Standing:
+    return Standing((answer.port.data_plane_status or HEALTHY[MarkKind.PORT_DOWN]).lower())

@@ -6,7 +6,7 @@ import msgspec
 
 from doctor.drivers.controllers.openstack.resources import Host, Server
 from doctor.drivers.controllers.openstack.session import COMPUTE, CloudSession
-from doctor.model.errors import Reason, RejectedError
+from doctor.model.errors import Reason, RejectedError, TransientError
 from doctor.model.marking import HEALTHY, MARKED, Mark, MarkKind, Standing
 
 # Services by uuid and hypervisors that still tell their size; servers with their flavors and those of a cell that is
@@ -27,6 +27,10 @@ class _Service(msgspec.Struct):
 
 class _Services(msgspec.Struct):
     services: list[_Service]
+
+
+class _OneService(msgspec.Struct):
+    service: _Service
 
 
 class _HypervisorService(msgspec.Struct):
@@ -141,36 +145,31 @@ class Nova:
         return [(one.host, one.state == "up" or one.forced_down) for one in answer.services]
 
     async def _hypervisors(self) -> list[_Hypervisor]:
-        found: list[_Hypervisor] = []
-        marker = ""
-        while True:
-            path = f"/os-hypervisors/detail?limit={self._page}{marker}"
-            answer = await self._session.get(COMPUTE, path, _Hypervisors, version=HOSTS_VERSION)
-            if not answer.hypervisors:
-                return found
-            found += answer.hypervisors
-            marker = f"&marker={answer.hypervisors[-1].id}"
+        path = f"/os-hypervisors/detail?limit={self._page}"
+        pages = self._session.pages(
+            COMPUTE, path, _Hypervisors, lambda answer: answer.hypervisors, version=HOSTS_VERSION
+        )
+        return [one async for page in pages for one in page]
 
     async def servers(self) -> AsyncIterator[list[Server | str]]:
         """Return all servers, page by page; of one whose cell does not answer only the id."""
-        marker = ""
-        while True:
-            path = f"/servers/detail?all_tenants=1&sort_key=uuid&sort_dir=asc&limit={self._page}{marker}"
-            answer = await self._session.get(COMPUTE, path, _Servers, version=SERVERS_VERSION)
-            if not answer.servers:
-                return
-            yield [_server_of(one) for one in answer.servers]
-            marker = f"&marker={answer.servers[-1].id}"
+        path = f"/servers/detail?all_tenants=1&sort_key=uuid&sort_dir=asc&limit={self._page}"
+        pages = self._session.pages(
+            COMPUTE, path, _Servers, lambda answer: answer.servers, version=SERVERS_VERSION
+        )
+        async for page in pages:
+            yield [_server_of(one) for one in page]
 
     async def groups(self) -> list[tuple[str, list[str]]]:
         """Return the server groups of all projects: their names, and the ids of their members."""
-        found: list[tuple[str, list[str]]] = []
+        found: dict[str, tuple[str, list[str]]] = {}
         while True:
             path = f"/os-server-groups?all_projects=True&limit={GROUP_PAGE}&offset={len(found)}"
             answer = await self._session.get(COMPUTE, path, _Groups, version=HOSTS_VERSION)
-            if not answer.server_groups:
-                return found
-            found += [(one.name, one.members) for one in answer.server_groups]
+            fresh = {one.id: (one.name, one.members) for one in answer.server_groups if one.id not in found}
+            if not fresh:
+                return list(found.values())
+            found |= fresh
 
     async def read(self, mark: Mark, host: str) -> Standing:
         """Return how a host or a server is now; ``host`` is Nova's name of it, if it is one."""
@@ -185,28 +184,36 @@ class Nova:
         answers = await self._session.get(COMPUTE, path, _Services, version=HOSTS_VERSION, urgent=True)
         for service in answers.services:
             self._services[service.host] = service.id
-            if mark.kind is MarkKind.FORCED_DOWN:
-                return Standing(MARKED[mark.kind] if service.forced_down else HEALTHY[mark.kind])
-            return Standing(service.status, service.disabled_reason or "")
+            return _standing(mark.kind, service)
         raise RejectedError(f"Nova has no compute host {host}", reason=Reason.NOT_FOUND)
 
     async def write(self, mark: Mark, host: str, standing: Standing) -> None:
         """Set it."""
-        is_marked = standing.state == MARKED[mark.kind]
         if mark.kind is MarkKind.SERVER_ERROR:
             body: dict[str, object] = {"os-resetState": {"state": standing.state}}
-            path, method = f"/servers/{mark.resource_id}/action", "POST"
+            await self._session.act(
+                COMPUTE, f"/servers/{mark.resource_id}/action", body, version=HOSTS_VERSION
+            )
+            return
+        if host not in self._services:
+            await self.read(mark, host)
+        is_marked = standing.state == MARKED[mark.kind]
+        if mark.kind is MarkKind.FORCED_DOWN:
+            body = {"forced_down": is_marked}
+        elif is_marked:
+            body = {"status": "disabled", "disabled_reason": standing.reason[:255]}
         else:
-            if host not in self._services:
-                await self.read(mark, host)
-            path, method = f"/os-services/{self._services[host]}", "PUT"
-            if mark.kind is MarkKind.FORCED_DOWN:
-                body = {"forced_down": is_marked}
-            elif is_marked:
-                body = {"status": "disabled", "disabled_reason": standing.reason[:255]}
-            else:
-                body = {"status": "enabled"}
-        await self._session.change(COMPUTE, method, path, body, version=HOSTS_VERSION)
+            body = {"status": "enabled"}
+        path = f"/os-services/{self._services[host]}"
+        answer = await self._session.put(COMPUTE, path, body, _OneService, version=HOSTS_VERSION)
+        if (now := _standing(mark.kind, answer.service).state) != standing.state:
+            raise TransientError(f"Nova took it, and has it {now} all the same")
+
+
+def _standing(kind: MarkKind, service: _Service) -> Standing:
+    if kind is MarkKind.FORCED_DOWN:
+        return Standing(MARKED[kind] if service.forced_down else HEALTHY[kind])
+    return Standing(service.status, service.disabled_reason or "")
 
 
 def _host(service: _Service, machine: _Hypervisor | None, aggregates: list[str]) -> Host:

@@ -6,8 +6,10 @@ Nothing is repeated here but the login that a request was missing: whoever asks 
 import asyncio
 import os
 import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from threading import Lock
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -18,10 +20,28 @@ from doctor.model.errors import PermanentError, Reason, RejectedError, Transient
 
 log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
-
 COMPUTE, NETWORK, VOLUME = "compute", "network", "block-storage"
 REST = 10.0  # seconds for which a service that does not answer is left alone at most
+LONGEST_WISH = 60.0  # seconds for which one is left alone that wishes it
+
+
+class Thing(Protocol):
+    """What listings are made of."""
+
+    @property
+    def id(self) -> str:
+        """Return what the next page begins behind."""
+        ...
+
+
+T = TypeVar("T")
+Item = TypeVar("Item", bound=Thing)
+
+
+class _Answer(NamedTuple):
+    status: int
+    content: bytes
+    retry_after: float | None  # seconds
 
 
 class CloudSession:
@@ -32,6 +52,8 @@ class CloudSession:
         self._readers = ThreadPoolExecutor(settings.readers, f"{settings.cloud}-read")
         self._writers = ThreadPoolExecutor(settings.writers, f"{settings.cloud}-write")
         self._session: Any = None
+        self._login_lock = Lock()
+        self._overrides: dict[str, str | None] = {}
         self._region: str | None = None
         self._interface = settings.interface or "public"
         self._breakers = {kind: Breaker(longest_rest=REST) for kind in (COMPUTE, NETWORK, VOLUME)}
@@ -47,17 +69,40 @@ class CloudSession:
             PermanentError: Doctor may not, or the cloud has no such service.
         """
         pool = self._writers if urgent else self._readers
-        content = await self._ask(pool, service, "GET", path, None, version)
-        try:
-            return msgspec.json.decode(content, type=answer)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise TransientError(f"{service} answered what it should not: {error}") from None
+        return _read(service, await self._ask(pool, service, "GET", path, None, version), answer)
 
-    async def change(
-        self, service: str, method: str, path: str, body: Any, *, version: str | None = None
-    ) -> None:
-        """Change something; raises as `get` does."""
-        await self._ask(self._writers, service, method, path, body, version)
+    async def pages(
+        self,
+        service: str,
+        path: str,
+        answer: type[T],
+        items: Callable[[T], Sequence[Item]],
+        *,
+        version: str | None = None,
+    ) -> AsyncIterator[Sequence[Item]]:
+        """Ask for everything that a path lists, page by page; raises as `get` does."""
+        marker = ""
+        while True:
+            found = items(await self.get(service, path + marker, answer, version=version))
+            if not found:
+                return
+            behind = f"&marker={found[-1].id}"
+            if behind == marker:
+                raise TransientError(f"{service} answered the same page twice")
+            yield found
+            marker = behind
+
+    async def put(
+        self, service: str, path: str, body: Any, answer: type[T], *, version: str | None = None
+    ) -> T:
+        """Set something, and return what the service says that it is now; raises as `get` does."""
+        return _read(service, await self._ask(self._writers, service, "PUT", path, body, version), answer)
+
+    async def act(self, service: str, path: str, body: Any, *, version: str | None = None) -> None:
+        """Let a service do something to which it says no more than that it will; raises as `get` does."""
+        content = await self._ask(self._writers, service, "POST", path, body, version)
+        if content:
+            raise TransientError(f"{service} answered what it should not: {_message(content)}")
 
     async def close(self) -> None:
         """Let go of the threads; one that still waits for an answer ends by itself."""
@@ -90,7 +135,9 @@ class CloudSession:
             raise
         if status == 429 or status >= 500:
             breaker.failed(time.monotonic())
-            raise TransientError(f"{service} answered {status}{retry_after}: {_message(content)}")
+            if retry_after is not None:
+                breaker.spare(time.monotonic(), min(retry_after, LONGEST_WISH))
+            raise TransientError(f"{service} answered {status}: {_message(content)}")
         breaker.succeeded()
         if status < 400:
             return content
@@ -100,9 +147,7 @@ class CloudSession:
             raise PermanentError(f"{service} answered {status}: {_message(content)}")
         raise RejectedError(f"{service} answered {status}: {_message(content)}", reason=Reason.CONFLICT)
 
-    def _send(
-        self, service: str, method: str, path: str, body: Any, version: str | None
-    ) -> tuple[int, bytes, str]:
+    def _send(self, service: str, method: str, path: str, body: Any, version: str | None) -> _Answer:
         """Make one request, in a thread."""
         from keystoneauth1 import exceptions
 
@@ -110,7 +155,8 @@ class CloudSession:
         if version:
             headers["OpenStack-API-Version"] = f"{service} {version}"
         try:
-            answer = self._login().request(
+            session = self._login()
+            answer = session.request(
                 path,
                 method,
                 json=body,
@@ -120,6 +166,7 @@ class CloudSession:
                     "interface": self._interface,
                     "region_name": self._region,
                 },
+                endpoint_override=self._overrides[service],
                 raise_exc=False,
                 redirect=False,
                 connect_retries=0,
@@ -133,26 +180,48 @@ class CloudSession:
             raise PermanentError(f"Keystone refuses the login of {self._settings.cloud}: {error}") from None
         except (exceptions.ClientException, OSError) as error:
             raise TransientError(str(error)) from error
-        delay = answer.headers.get("Retry-After")
-        return answer.status_code, answer.content, f", try again in {delay} s" if delay else ""
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            # The library takes what Keystone says for granted, and keeps it: a login that is none has to be forgotten.
+            self._session = None
+            raise TransientError(f"Keystone answered what it should not: {error!r}") from error
+        return _Answer(answer.status_code, answer.content, _seconds(answer.headers.get("Retry-After")))
 
     def _login(self) -> Any:
         """Return the session of keystoneauth; it logs in with the first request, and anew when it has to."""
-        if self._session is None:
-            from openstack.config import OpenStackConfig  # half a second, which only clouds need
-            from openstack.exceptions import ConfigException
+        with self._login_lock:
+            return self._session or self._opened()
 
-            file = self._settings.clouds_file or os.environ.get("OS_CLIENT_CONFIG_FILE")
-            wanted: dict[str, Any] = {"region_name": self._settings.region} if self._settings.region else {}
-            try:
-                config = OpenStackConfig(config_files=[str(file)] if file else None, load_envvars=False)
-                region = config.get_one(cloud=self._settings.cloud, **wanted)
-                self._interface = self._settings.interface or str(region.get_interface() or "public")
-                self._region = region.get_region_name() or None
-                self._session = region.get_session()
-            except ConfigException as error:
-                raise PermanentError(f"clouds.yaml: {error}") from None
-        return self._session
+    def _opened(self) -> Any:
+        """Read clouds.yaml; no network is needed for this."""
+        from openstack.config import OpenStackConfig  # half a second, which only clouds need
+        from openstack.exceptions import ConfigException
+
+        file = self._settings.clouds_file or os.environ.get("OS_CLIENT_CONFIG_FILE")
+        wanted: dict[str, Any] = {"region_name": self._settings.region} if self._settings.region else {}
+        try:
+            config = OpenStackConfig(config_files=[str(file)] if file else None, load_envvars=False)
+            region = config.get_one(cloud=self._settings.cloud, **wanted)
+            self._interface = self._settings.interface or str(region.get_interface() or "public")
+            self._region = region.get_region_name() or None
+            self._overrides = {kind: region.get_endpoint(kind) for kind in self._breakers}
+            session = region.get_session()
+        except ConfigException as error:
+            raise PermanentError(f"clouds.yaml: {error}") from None
+        session.timeout = self._settings.timeout  # of the login; each request brings its own
+        self._session = session
+        return session
+
+
+def _read(service: str, content: bytes, answer: type[T]) -> T:
+    try:
+        return msgspec.json.decode(content, type=answer)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise TransientError(f"{service} answered what it should not: {error}") from None
+
+
+def _seconds(wish: str | None) -> float | None:
+    """Return for how long a service wishes to be left alone; a date, which none of them gives, is no wish."""
+    return float(wish) if wish is not None and wish.isdecimal() and wish.isascii() else None
 
 
 class _Fault(msgspec.Struct):
