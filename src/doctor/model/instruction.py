@@ -43,14 +43,20 @@ class TaskState(StrEnum):
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """One resource of an instruction. ``reason`` says why it waits, failed or was refused.
 
+    ``detail`` is what the controller said of it, for the Administrator only: it may name hosts.
+
     ``host`` is where it was when that was last decided. ``seen`` is what the controller had seen of it before the first
-    command, None as long as none may have been given: by it a successor knows whether the command arrived.
+    command, None as long as none may have been given: by it a successor knows whether the command arrived. ``command`` is
+    what the controller ``cloud`` is asked for, which is not always the action.
     """
 
     resource_id: str
     state: TaskState
     reason: str = ""
+    detail: str = ""
     host: str | None = None
+    cloud: str | None = None
+    command: Action | None = None
     seen: str | None = None
     begun: datetime | None = None
     ended: datetime | None = None
@@ -59,7 +65,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 class Instruction(msgspec.Struct, frozen=True, kw_only=True):
     """An instruction of a project, or of the Administrator (``project`` None), with a task for each resource.
 
-    ``deadline`` is until when each task must have begun. ``fault_key`` is the fault whose notification it answers.
+    ``deadline`` is until when each task must have begun. ``notification_id``, ``subscription_id`` and ``fault_key`` are of
+    the notification that it answers.
     """
 
     instruction_id: str
@@ -68,6 +75,7 @@ class Instruction(msgspec.Struct, frozen=True, kw_only=True):
     action: Action
     parameters: dict[str, Any] = {}
     notification_id: str | None = None
+    subscription_id: str | None = None
     fault_key: str = ""
     created: datetime
     deadline: datetime

@@ -5,7 +5,7 @@ from collections import defaultdict
 
 from msgspec.structs import replace
 
-from doctor.model.errors import DoctorError, Reason, RejectedError
+from doctor.model.errors import DoctorError, Reason, RejectedError, TransientError
 from doctor.model.instruction import Action, Command, Progress, Stage
 from doctor.model.map_news import MapDelta, MapNews, MapStatus, Phase
 from doctor.model.marking import HEALTHY, Mark, Standing
@@ -17,7 +17,7 @@ class FakeCloud:
     """A controller whose cloud is this object. ``log`` has what was asked of it, in order.
 
     ``told`` are the commands that it has taken, ``takes`` is how many seconds each needs to be done, ``cannot`` which
-    actions come to nothing. It moves machines to any other of its hosts; a cold migration halts until it is told again.
+    actions come to nothing, ``answers_lost`` how many of the next commands are taken without an answer. It moves machines to any other of its hosts; a cold migration halts until it is told again.
     """
 
     def __init__(self, name: str = "cloud", content: MapDelta | None = None) -> None:
@@ -29,6 +29,7 @@ class FakeCloud:
         self.fails_after_writing = False
         self.told: list[Command] = []
         self.takes = 0.0
+        self.answers_lost = 0
         self.cannot: set[Action] = set()
         self._done: dict[str, list[tuple[Action, Stage]]] = {}
         self._map = ResourceMap()
@@ -43,6 +44,13 @@ class FakeCloud:
         if isinstance(news, MapDelta):
             self._map.apply(news)
         self._news.put_nowait(news)
+
+    @property
+    def content(self) -> MapDelta:
+        """Return all that there is."""
+        return MapDelta(
+            physical=tuple(self._map.physical.values()), virtual=tuple(self._map.virtual.values())
+        )
 
     def fail(self, mark: Mark, *errors: DoctorError) -> None:
         """Let what is asked of this mark fail, each time with the next of the errors."""
@@ -84,11 +92,11 @@ class FakeCloud:
 
     async def tell(self, command: Command) -> None:
         """Take it, and do it in its time."""
-        if self.fails_after_writing:
-            self._take(command)
         await self._face()
-        if not self.fails_after_writing:
-            self._take(command)
+        self._take(command)
+        if self.answers_lost:
+            self.answers_lost -= 1
+            raise TransientError("no answer")
 
     def _take(self, command: Command) -> None:
         if self._map.get(command.resource_id) is None:
