@@ -295,6 +295,18 @@ async def test_no_more_of_a_group_are_away_than_it_can_bear() -> None:
         assert one.clock.monotonic() - began >= 30
 
 
+async def test_a_controller_works_on_so_many_machines_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("doctor.flows.instruction.MOST_RUNNING", 2)
+    async with commanded() as one:
+        one.cloud.takes = 10.0
+        made = await one.ask(A.REBOOT, *(f"vm-{n}" for n in range(1, 6)), seconds=600)
+        await asyncio.sleep(1)
+        states = [each.state for each in one.instructions.get(ADMIN, made.instruction_id).tasks]
+        assert (states.count(S.RUNNING), states.count(S.QUEUED)) == (2, 3)
+        assert (await one.over(made)).is_acknowledged
+        assert len(told(one)) == 5
+
+
 async def test_what_has_not_begun_can_be_given_up() -> None:
     async with commanded() as one:
         await one.lose("compute-1", "ping")

@@ -59,6 +59,7 @@ MOST_RUNNING = 16  # machines that one controller works on side by side
 AT_ONCE = 0.0
 SOONEST = 0.05  # seconds between two looks at what a controller is doing
 LOOK_AGAIN = 0.5
+GATHERS = 0.1  # seconds in which those that end are looked at together
 SWEEP_EVERY = 5.0  # seconds after which who waits looks whether he missed a word
 CONFLICT_PATIENCE = timedelta(
     seconds=30
@@ -137,6 +138,7 @@ class InstructionFlow:
         self._errands: dict[Key, asyncio.Task[None]] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._news = asyncio.Event()
+        self._soon: asyncio.TimerHandle | None = None
         self._attempts: dict[Key, int] = {}
         situation.on_restored(self._resume)
 
@@ -259,6 +261,15 @@ class InstructionFlow:
         """Let all that wait look again: something is otherwise than it was."""
         news, self._news = self._news, asyncio.Event()
         news.set()
+
+    def _ring_soon(self) -> None:
+        """Ring once for all that end in a moment: hundreds may wait, and each looks."""
+        if self._soon is None:
+            self._soon = asyncio.get_running_loop().call_later(GATHERS, self._ring_now)
+
+    def _ring_now(self) -> None:
+        self._soon = None
+        self.ring()
 
     # --- taking ---
 
@@ -384,6 +395,8 @@ class InstructionFlow:
                 await asyncio.Event().wait()
             finally:
                 self._tasks = None
+                if self._soon is not None:
+                    self._soon.cancel()
 
     def _resume(self) -> None:
         """Take up all that is open: after a start, or when the store was read again."""
@@ -417,7 +430,7 @@ class InstructionFlow:
         finally:
             self._errands.pop(key, None)
             self._attempts.pop(key, None)
-            self.ring()  # somebody may have waited for this one
+            self._ring_soon()  # somebody may have waited for this one
 
     async def _step(self, key: Key) -> float:
         """Do the next thing; return after how many seconds to look again."""
@@ -454,9 +467,9 @@ class InstructionFlow:
     def _gate(self, instruction: Instruction, task: Task) -> Go | Wait | Over:
         """Ask whether a task may begin; a controller works on so many machines at once and no more."""
         decided = gate(instruction, task, self._facts(task), self._clock.now())
-        busy = sum(one.cloud == task.cloud for one in self._situation.instructions.running.values())
-        if isinstance(decided, Go) and busy >= MOST_RUNNING:
-            return Wait(TaskState.QUEUED, f"{busy} machines are under way: it comes after them")
+        is_busy = self._situation.instructions.busy(task.cloud) >= MOST_RUNNING
+        if is_busy and decided == Go():
+            return Wait(TaskState.QUEUED, "others are under way: it comes after them")
         return decided
 
     async def _begin(self, instruction: Instruction, task: Task) -> float:

@@ -23,7 +23,7 @@ class InstructionRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=Tru
     """
 
     action: Action
-    virtual_resource_id: Annotated[list[Name], msgspec.Meta(min_length=1, max_length=1000)]
+    virtual_resource_id: Annotated[list[Name], msgspec.Meta(min_length=1, max_length=100)]
     parameters: dict[str, Any] = {}
     notification_id: Name | None = None
     deadline: Duration | None = None
