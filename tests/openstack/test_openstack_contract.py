@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from doctor.drivers.controllers.openstack import make
+from doctor.model.instruction import Action
 from doctor.model.marking import MarkKind
 from doctor.model.resource_map import ResourceMap
 from doctor.testing.contracts.controller import ControllerContract, ControllerRig
@@ -19,6 +20,12 @@ class Rig(ControllerRig):
 
     def markable(self) -> dict[MarkKind, str]:
         return self._things
+
+    def commandable(self) -> dict[Action, str]:
+        server = self._things[MarkKind.SERVER_ERROR]
+        return dict.fromkeys(
+            (Action.STOP, Action.START, Action.REBOOT, Action.REBUILD, Action.LIVE_MIGRATE), server
+        )
 
     async def begin(self) -> None:
         async def all_known() -> bool:

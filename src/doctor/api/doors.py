@@ -23,6 +23,7 @@ from doctor.api.faults import FaultsDoor
 from doctor.api.fences import FencesDoor
 from doctor.api.fencing import FencingDoor
 from doctor.api.identification import challenge_of, make_identify
+from doctor.api.instructions import InstructionsDoor
 from doctor.api.notifications import NotificationsDoor
 from doctor.api.openapi import openapi_document
 from doctor.api.operation import Answer, Call, Operation, operation, operations_of
@@ -51,6 +52,7 @@ from doctor.flows.fence_readiness import FenceReadiness
 from doctor.flows.fences import Fences
 from doctor.flows.fencing_desk import FencingDesk
 from doctor.flows.grants import GrantFlow
+from doctor.flows.instruction import InstructionFlow
 from doctor.flows.marking import MarkingFlow
 from doctor.flows.overlay import Overlay
 from doctor.flows.policy import PolicyFlow
@@ -178,6 +180,7 @@ def all_operations() -> tuple[Operation, ...]:
         EscalationsDoor,
         AgeingDoor,
         SilencesDoor,
+        InstructionsDoor,
         VantagesDoor,
         VirtualResourcesDoor,
         PhysicalResourcesDoor,
@@ -219,6 +222,7 @@ def make_doors(
     fencing_desk: FencingDesk,
     marks: MarkingFlow,
     overlay: Overlay,
+    instructions: InstructionFlow,
     clock: Clock,
     levels: Levels = SHIPPED,
     anonymous_from: Sequence[IPv4Network | IPv6Network],
@@ -249,6 +253,7 @@ def make_doors(
             EscalationsDoor(EscalationFlow(situation, faults)),
             AgeingDoor(ageing),
             SilencesDoor(situation, silences, clock),
+            InstructionsDoor(instructions),
             VantagesDoor(faults.lookout),
             VirtualResourcesDoor(situation),
             PhysicalResourcesDoor(situation),

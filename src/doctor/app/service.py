@@ -9,6 +9,7 @@ import ssl
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
+from datetime import timedelta
 
 import msgspec
 import structlog
@@ -91,6 +92,8 @@ class Service:
         snapshot = await situation.load((*((admin,) if admin else ()), *channels))
         if snapshot.resource_map is not None:
             situation.resources = _kept_map(snapshot.resource_map, by_clouds=bool(parts.controllers))
+        if parts.hand_map is not None:
+            parts.hand_map.start()
         await parts.policies.start(situation, self._settings.policy)
         parts.fence_readiness.start(snapshot)
         await _make_admin_token(parts)
@@ -140,6 +143,8 @@ class Service:
                 tasks.create_task(parts.marks.run(), name="marks"),
                 tasks.create_task(parts.cloud.run(), name="clouds"),
                 tasks.create_task(parts.isolation.run(), name="isolation"),
+                tasks.create_task(parts.instructions.run(), name="instructions"),
+                *([tasks.create_task(parts.hand_map.run(), name="map by hand")] if parts.hand_map else []),
                 tasks.create_task(self._prune(parts), name="retention"),
                 *(
                     tasks.create_task(_watch(monitor, parts), name=f"monitor {monitor.name}")
@@ -161,6 +166,8 @@ class Service:
             await asyncio.sleep(PRUNE_EVERY)
             with suppress(StoreError):
                 await parts.ageing.forget()
+                kept_for = timedelta(days=self._settings.retention.days)
+                await parts.instructions.forget(parts.clock.now() - kept_for)
 
 
 class _Server(uvicorn.Server):

@@ -16,9 +16,11 @@ import yaml
 
 from doctor.app.fencing import FencingSettings, anchored
 from doctor.drivers.identities.keystone import KeystoneSettings
+from doctor.flows.instruction import InstructionRules
 from doctor.flows.silence import SilenceLimits
 from doctor.flows.subscription import SubscriptionLimits
 from doctor.model.errors import Flaw, RejectedError
+from doctor.model.instruction import Action
 from doctor.model.marking import ForceDown
 from doctor.profiler.availability import SHIPPED, Levels, ServiceAvailabilityLevel
 
@@ -120,6 +122,30 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         return SilenceLimits(timedelta(hours=self.silence_hours), self.silences_per_project)
 
 
+class InstructionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What owners may have done to their machines.
+
+    ``forbidden`` are actions that are refused to everybody; ``begin_within`` is the seconds that one has to begin unless it
+    says otherwise; ``longest_wait`` is the most that it may say; ``per_project`` is of how many machines of a project
+    something is still to be done at most.
+    """
+
+    forbidden: list[Action] = []
+    begin_within: Annotated[float, msgspec.Meta(gt=0, le=604_800)] = 600
+    longest_wait: Annotated[float, msgspec.Meta(gt=0, le=604_800)] = 86_400
+    per_project: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1000
+
+    @property
+    def rules(self) -> InstructionRules:
+        """Return them as the flow takes them."""
+        return InstructionRules(
+            frozenset(self.forbidden),
+            timedelta(seconds=self.begin_within),
+            timedelta(seconds=self.longest_wait),
+            self.per_project,
+        )
+
+
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is written to standard error, and how."""
 
@@ -143,6 +169,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     endpoints: dict[str, Any] = {}
     fencing: FencingSettings = FencingSettings()
     service_availability_levels: dict[str, LevelSettings] = {}
+    instructions: InstructionSettings = InstructionSettings()
     limits: LimitSettings = LimitSettings()
     retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()

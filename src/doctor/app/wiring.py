@@ -12,6 +12,7 @@ from doctor.app.settings import Settings
 from doctor.drivers.channels.guard import Guard, parse_endpoint_settings
 from doctor.drivers.channels.switch import SwitchChannel
 from doctor.drivers.channels.webhook import WebhookChannel, WebhookSettings
+from doctor.drivers.controllers.embedded import EmbeddedController
 from doctor.drivers.identities.keystone import Keystone, KeystoneSettings
 from doctor.drivers.stores.sqlite import SqliteStore
 from doctor.flows.acknowledgement import AcknowledgementFlow
@@ -25,7 +26,9 @@ from doctor.flows.fence_readiness import FenceReadiness
 from doctor.flows.fences import Fences
 from doctor.flows.fencing_desk import FencingDesk
 from doctor.flows.grants import GrantFlow
+from doctor.flows.hand_map import HandMap
 from doctor.flows.heartbeat import Heartbeats
+from doctor.flows.instruction import InstructionFlow
 from doctor.flows.isolation import IsolationFlow
 from doctor.flows.marking import MarkingFlow
 from doctor.flows.outage import OutageFlow
@@ -41,9 +44,11 @@ from doctor.flows.tokens import TokenFlow
 from doctor.inspector.catalogue import default_catalogue
 from doctor.kit.clock import Clock, SystemClock
 from doctor.model.errors import Flaw, PermanentError, RejectedError
+from doctor.model.fault import ResourceState
 from doctor.model.fencing import Vantage
 from doctor.model.marking import ForceDown
 from doctor.model.notification import Delivery, DeliveryState, StoredNotification
+from doctor.model.resource import PhysicalResource
 from doctor.model.subscription import Endpoint, Subscription
 from doctor.ports.channel import Channel, FixedChannel
 from doctor.ports.controller import Controller
@@ -86,6 +91,8 @@ class Parts(NamedTuple):
     controllers: list[Controller]
     marks: MarkingFlow
     cloud: CloudFlow
+    hand_map: HandMap | None
+    instructions: InstructionFlow
     monitors: list[Monitor]
     doors: App
 
@@ -137,6 +144,23 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     faults.on_heard(isolation.heard)
     faults.on_isolated(marks.isolated)
     overlay = Overlay(situation, faults)
+    hand_map = _hand_map(situation, faults, delivery, clock) if not clouds else None
+    commanded: dict[str | None, Controller] = {}
+    commanded.update(clouds if hand_map is None else ((None, hand_map.controller),))
+    instructions = InstructionFlow(
+        situation,
+        commanded,
+        isolation,
+        faults,
+        delivery,
+        timelines,
+        clock,
+        settings.instructions.rules,
+        public_url=(settings.public_url or "").rstrip("/"),
+    )
+    isolation.unfinished = instructions.unfinished
+    faults.on_settled(lambda transitions: instructions.ring())
+    faults.on_isolated(lambda host: instructions.ring())
     cloud = CloudFlow(situation, clouds, faults, marks, delivery, clock, overlay)
     subscriptions = SubscriptionFlow(
         situation, delivery, acknowledgements, channel, clock, settings.limits.of_subscriptions
@@ -169,6 +193,7 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         fencing_desk=FencingDesk(situation, isolation, clock),
         marks=marks,
         overlay=overlay,
+        instructions=instructions,
         clock=clock,
         levels=settings.levels,
         anonymous_from=settings.anonymous_networks,
@@ -202,8 +227,20 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         controllers=list(clouds.values()),
         marks=marks,
         cloud=cloud,
+        hand_map=hand_map,
+        instructions=instructions,
         doors=doors,
     )
+
+
+def _hand_map(situation: Situation, faults: FaultFlow, delivery: DeliveryFlow, clock: Clock) -> HandMap:
+    """Return what keeps a map that is loaded by hand, with the embedded controller, which starts machines on hosts that serve."""
+
+    def is_well(host: PhysicalResource) -> bool:
+        return situation.book.state_of(host.id) is ResourceState.NORMAL
+
+    controller = EmbeddedController(lambda: situation.resources, is_well)
+    return HandMap(situation, faults, delivery, controller, clock)
 
 
 def administrator(settings: Settings, channel: Channel, clock: Clock) -> Subscription | None:

@@ -39,6 +39,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Tell and be told": {
         "event": ("doctor.cli.event:event", "Report what a monitor saw."),
         "subscription": ("doctor.cli.subscription:subscription", "Who is told of what, and where."),
+        "instruction": (
+            "doctor.cli.instruction:instruction",
+            "What is to be done to machines, and what has become of it.",
+        ),
         "notification": ("doctor.cli.notification:notification", "What was told; follow it live."),
     },
     "Administer": {

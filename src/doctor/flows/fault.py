@@ -29,7 +29,7 @@ from doctor.flows.lookout import Lookout
 from doctor.flows.memory import Expected, Key
 from doctor.flows.notices import Notices
 from doctor.flows.settlement import Settlement
-from doctor.flows.situation import ISOLATION_MEMO, Situation
+from doctor.flows.situation import ISOLATION_MEMO, MOVED_MEMO, Situation
 from doctor.flows.step import Step
 from doctor.flows.zones import ZoneWatch
 from doctor.inspector import diagnosis, measurement
@@ -505,6 +505,7 @@ class FaultFlow:
             situation.resources = resources
             step = Step(self._clock.now())
             step.change.resource_map = document
+            step.change.memos += [Memo(kind=MOVED_MEMO, key=one, record=None) for one in situation.moved]
             try:
                 self._settlement.correct(before, pool, step)
                 self._conclusions.review(None, step)
@@ -519,6 +520,7 @@ class FaultFlow:
                 lambda: situation.use(resources),
                 lambda: situation.use(before),
             )
+            situation.moved = {}
             self._tell(step)
 
     async def change_map(self, delta: MapDelta) -> None:

@@ -45,7 +45,7 @@ from doctor.model.checkpoint import Checkpoint
 from doctor.model.errors import StoreError
 from doctor.model.fence_job import FenceDecision, FenceJob, FenceState, Says, Statement
 from doctor.model.fencing import Seen, Supply, Switched
-from doctor.model.resource import Isolation
+from doctor.model.resource import Isolation, PhysicalResource
 from doctor.ports.store import Change, FenceChange
 
 log = structlog.get_logger(__name__)
@@ -178,6 +178,14 @@ class IsolationFlow:
                 "this Doctor does not act: it has not started yet, or another one has since"
             )
         return self._epoch
+
+    def proven(self, host: str) -> Isolation:
+        """Return how the isolation of a host stands by Doctor's own proof, whatever was told of it or said by others."""
+        return isolation_of(self._jobs.get(host)) or Isolation.NOT_REQUIRED
+
+    def can_isolate(self, host: PhysicalResource) -> bool:
+        """Tell whether somebody has said how a host is cut off."""
+        return self.lookup.can_isolate(host)
 
     # --- an episode: the way of one host ---
 

@@ -28,6 +28,7 @@ from doctor.model.capacity import Pool
 from doctor.model.errors import StoreError
 from doctor.model.fence_job import Statement, ZoneSetting
 from doctor.model.identity import Token
+from doctor.model.instruction import Instruction
 from doctor.model.map_news import MapStatus, Phase
 from doctor.model.marking import Mark, MarkRecord
 from doctor.model.resource import Isolation
@@ -39,6 +40,7 @@ from doctor.notifier.message import Describer, Outlooks
 from doctor.notifier.restraint import Restraint
 from doctor.notifier.silences import Coverage, Silences
 from doctor.ports.store import Change, Snapshot, Store, StoredPolicy
+from doctor.recovery.book import InstructionBook
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +58,8 @@ OPEN_MEMO = "unacknowledged"  # the kind of notifications that wait for an ackno
 ISOLATION_MEMO = "isolation"  # the kind of how far the isolation of faulty hosts got, by resource_id
 STATEMENT_MEMO = "statement"  # the kind of what was said of the life of hosts, by host and reporter
 FENCE_ZONE_MEMO = "fence_zone"  # the kind of what Doctor may do in zones, by zone; of all by no name
+INSTRUCTION_MEMO = "instruction"  # the kind of instructions, by instruction_id
+MOVED_MEMO = "moved"  # the kind of what commands have changed in a map that is loaded by hand, by resource_id
 MEND_EVERY = 0.5
 
 
@@ -97,6 +101,8 @@ class Situation:
         self.memory = Memory()
         self.zones = ZoneBook(self.fault_key)
         self.fence_book = FenceBook()
+        self.instructions = InstructionBook()
+        self.moved: dict[str, bytes] = {}
         self.tokens: dict[str, Token] = {}
         self.secret = b""
         self.restraints: dict[str, Restraint] = {}
@@ -293,6 +299,10 @@ class Situation:
         self._recall_tellings(snapshot)
         self.zones = zone_book(snapshot.memos, self.fault_key)
         self.fence_book = _fence_book(snapshot)
+        self.instructions = InstructionBook(
+            _decoded(one, Instruction) for one in snapshot.memos.get(INSTRUCTION_MEMO, {}).values()
+        )
+        self.moved = dict(snapshot.memos.get(MOVED_MEMO, {}))
         self.intake = Intake()
         ids = snapshot.event_ids.hex()
         for start in range(0, len(ids), 32):

@@ -8,6 +8,7 @@ import msgspec
 
 from doctor.model.alarm import AlarmState
 from doctor.model.fault import Outcome, ResourceState
+from doctor.model.instruction import Action, TaskState
 from doctor.model.resource import HostStatus, Isolation, MaintenanceState
 
 
@@ -21,6 +22,7 @@ class NotificationType(StrEnum):
     ALARM_LIST_REBUILT = "alarm_list_rebuilt"
     CORRECTION = "correction"
     VIM = "vim"
+    INSTRUCTION_RESULT = "instruction_result"
     HEARTBEAT = "heartbeat"
 
 
@@ -118,6 +120,23 @@ class VimInfo(msgspec.Struct, frozen=True, kw_only=True):
     cleared_time: datetime | None
 
 
+class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an instruction for one resource."""
+
+    virtual_resource_id: str
+    state: TaskState
+    reason: str | None
+
+
+class InstructionResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an instruction: the ACK (all of it was done) or the NACK [D 3.3.6]."""
+
+    instruction_id: str
+    action: Action
+    acknowledged: bool
+    results: tuple[TaskResult, ...]
+
+
 class Notification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """FaultNotification [D 5.5.1].
 
@@ -135,6 +154,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     virtual_resource_info: tuple[VirtualResourceInfo, ...] = ()
     capacity: tuple[dict[str, Any], ...] = ()
     vim: VimInfo | None = None
+    instruction: InstructionResult | None = None
     reason: str = ""
     links: dict[str, str] = {}
 

@@ -70,12 +70,23 @@ class PhysicalResource(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     vim_state: str | None = None
 
 
+class Constraints(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What the owner of a machine wants nobody to do to it while it serves [HA 5.3].
+
+    ``tolerated_interruption`` is in seconds; ``max_out`` is how many of its group may be away at once. None is no limit.
+    """
+
+    live_migration: bool = True
+    tolerated_interruption: float | None = None
+    max_out: int | None = None
+
+
 class VirtualResource(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A machine, network, volume ... ``owner`` is the project it belongs to; ``group`` is a name of that owner's.
 
     ``vcpus`` and ``memory_mb`` are what it takes of its host, ``needs`` what not every host has (pinned CPUs ...);
-    ``user`` made it, ``recovery`` is what its owner wishes for it. ``cloud`` and ``vim_state`` are as of a
-    `PhysicalResource`.
+    ``user`` made it, ``recovery`` is what its owner wishes for it, ``constraints`` what he does not want. ``cloud`` and
+    ``vim_state`` are as of a `PhysicalResource`.
     """
 
     id: str
@@ -90,6 +101,7 @@ class VirtualResource(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     name: str | None = None
     user: str | None = None
     recovery: str | None = None
+    constraints: Constraints | None = None
     needs: tuple[str, ...] = ()
     cloud: str | None = None
     vim_state: str | None = None

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from doctor.model.instruction import Command, Progress
 from doctor.model.map_news import MapNews
 from doctor.model.marking import Mark, Standing
 from doctor.model.resource_map import ResourceMap
@@ -42,6 +43,30 @@ class Controller(Protocol):
         Raises:
             RejectedError: there is no such resource (NOT_FOUND), or it cannot be set as it is now (CONFLICT).
             TransientError: it may have been set or not; try again.
+            PermanentError: Doctor may not.
+        """
+        ...
+
+    async def look(self, command: Command) -> Progress:
+        """Return what has become of a command since what ``command.since`` names; None: nothing of it is asked for yet.
+
+        A machine that is gone is a command to terminate that has succeeded.
+
+        Raises:
+            RejectedError: there is no such machine (any more).
+            TransientError: it cannot be said for now.
+        """
+        ...
+
+    async def tell(self, command: Command) -> None:
+        """Give a command; it returns when that is taken, and `look` says the rest. One that has halted goes on to its end.
+
+        Whoever evacuates has made sure that the host is off: here only what the cloud itself asks for is looked at.
+
+        Raises:
+            RejectedError: there is no such machine (NOT_FOUND), it cannot be done as things are now (CONFLICT), or not at
+                all.
+            TransientError: it may have been taken or not: `look`.
             PermanentError: Doctor may not.
         """
         ...

@@ -12,7 +12,7 @@ from doctor.drivers.controllers.openstack.announcements import (
 from doctor.drivers.controllers.openstack.inventory import Inventory
 from doctor.drivers.controllers.openstack.resources import Host, Naming, Port, Server
 from doctor.model.map_news import MapDelta
-from doctor.model.resource import Relation, VirtualResource
+from doctor.model.resource import Constraints, Relation, VirtualResource
 from doctor.model.resource_map import ResourceMap
 
 HOSTS = [
@@ -266,6 +266,18 @@ def test_wishes_of_owners_are_read_from_metadata_and_tags() -> None:
     known.read(replace(VM, tags=tags, metadata={"doctor:sal": "1A", "doctor:recovery": "rebuild", "x": "y"}))
     one = known.vm()
     assert (one.role, one.sal, one.recovery) == ("ACT", "1A", "rebuild")
+
+
+def test_constraints_of_owners_are_read_from_metadata_and_tags() -> None:
+    known = Known()
+    known.read(VM)
+    assert known.vm().constraints is None
+    tags = ("doctor:live_migration=forbidden", "doctor:tolerated_interruption=2.5")
+    known.read(replace(VM, tags=tags, metadata={"doctor:max_out": "1"}))
+    constraints = Constraints(live_migration=False, tolerated_interruption=2.5, max_out=1)
+    assert known.vm().constraints == constraints
+    known.read(replace(VM, metadata={"doctor:max_out": "two", "doctor:tolerated_interruption": "-1"}))
+    assert known.vm().constraints is None
 
 
 def test_the_group_is_the_server_group_unless_the_owner_says_otherwise() -> None:

@@ -4,12 +4,14 @@ from sys import intern
 from typing import Annotated, Any
 
 import msgspec
+from msgspec.structs import asdict
 
 from doctor.model.errors import Flaw, RejectedError
 from doctor.model.resource import (
     HOST,
     VIRTUAL_MACHINE,
     VIRTUAL_RESOURCE_TYPES,
+    Constraints,
     PhysicalResource,
     Relation,
     VirtualResource,
@@ -36,10 +38,20 @@ class PhysicalResourceIn(msgspec.Struct, forbid_unknown_fields=True, gc=False, k
     metadata: dict[str, Any] = {}
 
 
+class ConstraintsIn(msgspec.Struct, forbid_unknown_fields=True, gc=False, kw_only=True):
+    """What is not to be done to a machine that serves: no live migration, no interruption of more than so many seconds,
+    no more of its group away at once than ``max_out``.
+    """
+
+    live_migration: bool = True
+    tolerated_interruption: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    max_out: Annotated[int, msgspec.Meta(ge=0, le=10**6)] | None = None
+
+
 class VirtualResourceIn(msgspec.Struct, forbid_unknown_fields=True, gc=False, kw_only=True):
     """A machine, network, volume ... of the map, with its owner (project).
 
-    ``vcpus`` and ``memory_mb`` are what it takes of its host, for the capacity.
+    ``vcpus`` and ``memory_mb`` are what it takes of its host, for the capacity. ``constraints`` are for instructions.
     """
 
     id: Name
@@ -51,6 +63,7 @@ class VirtualResourceIn(msgspec.Struct, forbid_unknown_fields=True, gc=False, kw
     sal: int | Name | None = None
     vcpus: Annotated[int, msgspec.Meta(ge=0, le=10**12)] | None = None
     memory_mb: Annotated[int, msgspec.Meta(ge=0, le=10**12)] | None = None
+    constraints: ConstraintsIn | None = None
 
 
 class RelationIn(
@@ -160,4 +173,5 @@ def _virtual(given: VirtualResourceIn) -> VirtualResource:
         sal=given.sal,
         vcpus=given.vcpus,
         memory_mb=given.memory_mb,
+        constraints=None if given.constraints is None else Constraints(**asdict(given.constraints)),
     )

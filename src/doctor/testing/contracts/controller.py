@@ -15,6 +15,7 @@ import pytest
 
 from doctor.model.errors import Reason, RejectedError
 from doctor.model.event import RawEvent
+from doctor.model.instruction import Action, Command, Progress, Stage
 from doctor.model.map_news import MapDelta, MapNews, MapStatus, Phase
 from doctor.model.marking import HEALTHY, MARKED, Mark, MarkKind, Standing
 from doctor.model.resource_map import ResourceMap
@@ -36,6 +37,10 @@ class ControllerRig(ABC):
     @abstractmethod
     def markable(self) -> dict[MarkKind, str]:
         """Return a resource for each kind of mark that this controller knows; all of them are well."""
+
+    @abstractmethod
+    def commandable(self) -> dict[Action, str]:
+        """Return a machine for each action that can be tried: on a host that works, with another one beside it."""
 
     @abstractmethod
     async def begin(self) -> None:
@@ -67,6 +72,12 @@ class Told:
             case RawEvent():
                 self.events.append(news)
 
+    async def is_elsewhere(self, resource_id: str, before: str | None) -> None:
+        """Wait until a machine is told to be on another host."""
+        async with asyncio.timeout(PATIENCE):
+            while self.resources.virtual[resource_id].host == before:  # noqa: ASYNC110 - a map has no bell
+                await asyncio.sleep(0.05)
+
 
 @asynccontextmanager
 async def watching(rig: ControllerRig) -> AsyncIterator[Told]:
@@ -84,6 +95,22 @@ async def watching(rig: ControllerRig) -> AsyncIterator[Told]:
         for task in (watch, begin):
             task.cancel()
         await asyncio.gather(watch, begin, return_exceptions=True)
+
+
+MOVES = (Action.EVACUATE, Action.MIGRATE, Action.LIVE_MIGRATE)
+
+
+async def carry_out(controller: Controller, command: Command) -> Progress:
+    """Give a command as the flow of instructions does: ask first, tell, ask until it is over."""
+    async with asyncio.timeout(PATIENCE):
+        command = command._replace(since=(await controller.look(command)).seen)
+        while True:
+            progress = await controller.look(command)
+            if progress.stage in (Stage.SUCCEEDED, Stage.FAILED):
+                return progress
+            if progress.stage in (Stage.UNTOUCHED, Stage.HALTED):
+                await controller.tell(command)
+            await asyncio.sleep(0.01)
 
 
 class ControllerContract:
@@ -146,3 +173,43 @@ class ControllerContract:
                     with pytest.raises(RejectedError) as refused:
                         await ask
                     assert refused.value.reason is Reason.NOT_FOUND
+
+    async def test_what_is_commanded_is_done(self, rig: ControllerRig) -> None:
+        """And what was moved is on another host then."""
+        async with watching(rig) as told:
+            for action, resource_id in rig.commandable().items():
+                before = told.resources.virtual[resource_id].host
+                progress = await carry_out(rig.controller, Command(action, resource_id, before, {}))
+                assert progress.stage is Stage.SUCCEEDED, f"{action}: {progress.detail}"
+                if action in MOVES:
+                    await told.is_elsewhere(resource_id, before)
+
+    async def test_to_look_does_nothing(self, rig: ControllerRig) -> None:
+        """Before the first command, what was ever done to a machine is none of it."""
+        async with watching(rig) as told:
+            for action, resource_id in rig.commandable().items():
+                host = told.resources.virtual[resource_id].host
+                first = await rig.controller.look(Command(action, resource_id, host, {}))
+                assert first.stage is Stage.UNTOUCHED
+                assert await rig.controller.look(Command(action, resource_id, host, {})) == first
+
+    async def test_the_same_command_later_is_another_one(self, rig: ControllerRig) -> None:
+        """What a machine went through before does not count."""
+        async with watching(rig) as told:
+            resource_id = rig.commandable().get(Action.REBOOT)
+            if resource_id is not None:
+                command = Command(Action.REBOOT, resource_id, told.resources.virtual[resource_id].host, {})
+                assert (await carry_out(rig.controller, command)).stage is Stage.SUCCEEDED
+                again = command._replace(since=(await rig.controller.look(command)).seen)
+                assert (await rig.controller.look(again)).stage is Stage.UNTOUCHED
+                assert (await carry_out(rig.controller, command)).stage is Stage.SUCCEEDED
+
+    async def test_a_machine_that_is_gone_is_terminated_and_nothing_else(self, rig: ControllerRig) -> None:
+        """Whatever else is asked for cannot be done to it any more."""
+        async with watching(rig):
+            gone = Command(Action.TERMINATE, NOWHERE, None, {}, since="")
+            assert (await rig.controller.look(gone)).stage is Stage.SUCCEEDED
+            for ask in (rig.controller.look, rig.controller.tell):
+                with pytest.raises(RejectedError) as refused:
+                    await ask(gone._replace(action=Action.REBOOT))
+                assert refused.value.reason is Reason.NOT_FOUND

@@ -283,6 +283,20 @@ class StoreContract:
         snapshot = await reopen(store)
         assert snapshot.memos == {"silence": {"1": b"second"}, "group": {"1": b""}}
 
+    async def test_nothing_of_a_change_is_kept_in_an_office_that_is_lost(self, store: Store) -> None:
+        """[I-14] By this an instruction begins: the record of who was overtaken is refused whole."""
+        began = Change(memos=[Memo(kind="instruction", key="1", record=b"running")])
+        await store.commit(Change(fencing=FenceChange(epoch=1, takes_office=True)))
+        await store.commit(Change(memos=[Memo(kind="instruction", key="1", record=b"queued")]))
+        await store.commit(Change(fencing=FenceChange(epoch=2, takes_office=True)))
+        began.fencing = FenceChange(epoch=1)
+        with pytest.raises(StoreError):
+            await store.commit(began)
+        assert (await reopen(store)).memos == {"instruction": {"1": b"queued"}}
+        began.fencing = FenceChange(epoch=2)
+        await store.commit(began)
+        assert (await reopen(store)).memos == {"instruction": {"1": b"running"}}
+
     async def test_the_last_record_of_a_fault_counts(self, store: Store) -> None:
         """Open faults come back in the order of their first record."""
         await store.commit(Change(faults=[record("f-1"), record("f-2")]))

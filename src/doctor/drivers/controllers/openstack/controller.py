@@ -25,11 +25,13 @@ from doctor.drivers.controllers.openstack.inventory import Inventory
 from doctor.drivers.controllers.openstack.neutron import Neutron
 from doctor.drivers.controllers.openstack.nova import Nova
 from doctor.drivers.controllers.openstack.resources import Naming, groups_by_member
+from doctor.drivers.controllers.openstack.servers import Servers
 from doctor.drivers.controllers.openstack.session import CloudSession
 from doctor.drivers.controllers.openstack.settings import OpenStackSettings
 from doctor.kit import retry
 from doctor.kit.clock import Clock, SystemClock
 from doctor.model.errors import DoctorError, PermanentError, TransientError
+from doctor.model.instruction import Command, Progress
 from doctor.model.map_news import Entry, MapDelta, MapStatus, Phase
 from doctor.model.marking import Mark, MarkKind, Standing
 from doctor.model.resource import HOST
@@ -54,6 +56,7 @@ class OpenStackController:
         self._clock = clock or SystemClock()
         self._session = CloudSession(settings)
         self._nova = Nova(self._session, settings.page)
+        self._servers = Servers(self._session)
         self._neutron = Neutron(self._session, settings.page)
         self._cinder = Cinder(self._session, settings.page)
         self._naming = Naming(self.name, settings.host_prefix)
@@ -94,12 +97,24 @@ class OpenStackController:
             case _:
                 await self._nova.write(mark, self._host(mark), standing)
 
+    async def look(self, command: Command) -> Progress:
+        """Return what Nova has made of a command."""
+        return await self._servers.look(self._in_words_of_nova(command))
+
+    async def tell(self, command: Command) -> None:
+        """Give a command to Nova."""
+        await self._servers.tell(self._in_words_of_nova(command))
+
     async def close(self) -> None:
         """Let go of the threads."""
         await self._session.close()
 
     def _host(self, mark: Mark) -> str:
         return mark.resource_id.removeprefix(self._settings.host_prefix)
+
+    def _in_words_of_nova(self, command: Command) -> Command:
+        host = command.host and command.host.removeprefix(self._settings.host_prefix)
+        return command._replace(host=host)
 
     # --- listening ---
 

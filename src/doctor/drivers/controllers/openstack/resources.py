@@ -4,6 +4,7 @@ The same thing comes in two shapes, in an answer of the API and in a notificatio
 What an owner wishes of Doctor stands in the metadata of his server (``doctor:role`` ...), or in its tags.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from sys import intern
 from typing import Any
@@ -11,10 +12,19 @@ from typing import Any
 import msgspec
 
 from doctor.model.map_news import Entry
-from doctor.model.resource import HOST, VIRTUAL_MACHINE, PhysicalResource, Relation, VirtualResource
+from doctor.model.resource import (
+    HOST,
+    VIRTUAL_MACHINE,
+    Constraints,
+    PhysicalResource,
+    Relation,
+    VirtualResource,
+)
 
 NIC, NETWORK, STORAGE = "virtual NIC", "virtual network", "virtual storage"
 WISH = "doctor:"
+FORBIDDEN = ("forbidden", "no", "false", "never")
+NUMBER = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 
 # What a flavor asks for that not every host has, and in which of its extra specs it says so.
 NEEDS = (
@@ -136,6 +146,7 @@ class Naming:
                 role=_interned((wishes.get("role") or "").upper()),
                 sal=int(sal) if sal and sal.isdigit() else _interned(sal),
                 recovery=_interned(wishes.get("recovery")),
+                constraints=constraints_of(wishes),
                 vcpus=server.vcpus,
                 memory_mb=server.memory_mb,
                 needs=needs_of(server.extra_specs),
@@ -194,6 +205,19 @@ def wishes_of(server: Server) -> dict[str, str]:
         if key.startswith(WISH):
             found[key.removeprefix(WISH).strip()] = value.strip()
     return {name: value[:255] for name, value in found.items() if value}
+
+
+def constraints_of(wishes: Mapping[str, str]) -> Constraints | None:
+    """Return what the owner does not want: ``doctor:live_migration: forbidden``, ``doctor:tolerated_interruption: 5``
+    (seconds), ``doctor:max_out: 1``; what is no number counts as not said.
+    """
+    interruption, most = wishes.get("tolerated_interruption", ""), wishes.get("max_out", "")
+    found = Constraints(
+        live_migration=wishes.get("live_migration", "").lower() not in FORBIDDEN,
+        tolerated_interruption=float(interruption) if NUMBER.fullmatch(interruption) else None,
+        max_out=int(most) if NUMBER.fullmatch(most) and most.isdigit() else None,
+    )
+    return None if found == Constraints() else found
 
 
 def needs_of(extra_specs: Mapping[str, str]) -> tuple[str, ...]:

@@ -104,6 +104,12 @@ class CloudSession:
         if content:
             raise TransientError(f"{service} answered what it should not: {_message(content)}")
 
+    async def change(
+        self, service: str, method: str, path: str, body: Any, *, version: str | None = None
+    ) -> None:
+        """Change something of which the next look tells what became of it; raises as `get` does."""
+        await self._ask(self._writers, service, method, path, body, version)
+
     async def close(self) -> None:
         """Let go of the threads; one that still waits for an answer ends by itself."""
         for pool in (self._readers, self._writers):

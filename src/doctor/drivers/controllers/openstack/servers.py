@@ -1,0 +1,219 @@
+"""Nova: what is done to servers on the order of their owners, and how it is found out what has become of it.
+
+Nova writes each action that it takes into the list of the server's actions before it answers, newest first, each by the
+id of its request. What was the newest before a command tells afterwards whether the command arrived, whoever asks. How it
+ended is read from the server: Nova sets ``task_state`` together with the action, and takes it away at the end.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from doctor.drivers.controllers.openstack.session import COMPUTE, CloudSession
+from doctor.model.errors import Reason, RejectedError
+from doctor.model.instruction import Action, Command, Progress, Stage
+
+# Evacuations and live migrations that the scheduler checks, without `force`; before 2.95, from which on Nova leaves what
+# it has evacuated stopped.
+VERSION = "2.69"
+NOTHING = "-"  # what the newest action is called where there is none
+
+_NAMES = {
+    Action.EVACUATE: "evacuate",
+    Action.MIGRATE: "migrate",
+    Action.LIVE_MIGRATE: "live-migration",
+    Action.REBUILD: "rebuild",
+    Action.REBOOT: "reboot",
+    Action.STOP: "stop",
+    Action.START: "start",
+    Action.TERMINATE: "delete",
+}
+_MOVES = (Action.EVACUATE, Action.MIGRATE, Action.LIVE_MIGRATE)
+_SETTLED = {
+    Action.STOP: "stopped",
+    Action.START: "active",
+}  # how it is afterwards; if it is so already it is done
+
+
+class _Fault(msgspec.Struct):
+    message: str = ""
+
+
+class _Image(msgspec.Struct):
+    id: str
+
+
+class _Server(
+    msgspec.Struct,
+    rename={
+        "host": "OS-EXT-SRV-ATTR:host",
+        "vm_state": "OS-EXT-STS:vm_state",
+        "task_state": "OS-EXT-STS:task_state",
+    },
+):
+    id: str
+    name: str = ""
+    host: str | None = None
+    vm_state: str | None = None
+    task_state: str | None = None
+    metadata: dict[str, str] = {}
+    image: _Image | str = ""
+    fault: _Fault | None = None
+
+
+class _OneServer(msgspec.Struct):
+    server: _Server
+
+
+class _Action(msgspec.Struct):
+    action: str
+    request_id: str
+    message: str | None = None
+
+
+class _Actions(msgspec.Struct, rename={"actions": "instanceActions"}):
+    actions: list[_Action]
+
+
+class _Service(msgspec.Struct):
+    state: str = "up"
+    forced_down: bool = False
+
+
+class _Services(msgspec.Struct):
+    services: list[_Service]
+
+
+class Servers:
+    """The servers of one region, as they can be commanded."""
+
+    def __init__(self, session: CloudSession) -> None:
+        self._session = session
+
+    async def look(self, command: Command) -> Progress:
+        """Return what has become of a command. It names the host as Nova does."""
+        try:
+            server = await self._server(command)
+            actions = await self._actions(command)
+        except RejectedError as error:
+            if command.action is Action.TERMINATE and error.reason is Reason.NOT_FOUND:
+                return Progress(Stage.SUCCEEDED)
+            raise
+        seen = actions[0].request_id if actions else NOTHING
+        if command.since is None:
+            return Progress(Stage.UNTOUCHED, seen)
+        if command.action is Action.UPDATE:
+            return Progress(Stage.SUCCEEDED if _is_updated(server, command) else Stage.UNTOUCHED, seen)
+        return _progress(command, server, _taken(command, actions), seen)
+
+    async def tell(self, command: Command) -> None:
+        """Give the command that comes next."""
+        match command.action:
+            case Action.EVACUATE:
+                await self._check_down(command)
+                await self._act(command, {"evacuate": {}})
+            case Action.MIGRATE:
+                is_halted = (
+                    await self.look(command)
+                ).stage is Stage.HALTED  # not by a resize of the owner's own
+                await self._act(command, {"confirmResize": None} if is_halted else {"migrate": None})
+            case Action.LIVE_MIGRATE:
+                await self._act(command, {"os-migrateLive": {"host": None, "block_migration": "auto"}})
+            case Action.REBUILD:
+                await self._act(command, {"rebuild": {"imageRef": await self._image(command)}})
+            case Action.REBOOT:
+                await self._act(command, {"reboot": {"type": command.parameters.get("type", "soft").upper()}})
+            case Action.STOP:
+                await self._act(command, {"os-stop": None})
+            case Action.START:
+                await self._act(command, {"os-start": None})
+            case Action.TERMINATE:
+                await self._session.change(COMPUTE, "DELETE", _path(command), None, version=VERSION)
+            case Action.UPDATE:
+                await self._update(command)
+            case Action.LEAVE | Action.SWITCHED_OVER | Action.REPAIR:
+                raise RejectedError(f"Nova knows no {command.action}")
+
+    async def _act(self, command: Command, body: Mapping[str, Any]) -> None:
+        await self._session.change(COMPUTE, "POST", f"{_path(command)}/action", body, version=VERSION)
+
+    async def _update(self, command: Command) -> None:
+        if "name" in command.parameters:
+            body: dict[str, Any] = {"server": {"name": command.parameters["name"]}}
+            await self._session.change(COMPUTE, "PUT", _path(command), body, version=VERSION)
+        if "metadata" in command.parameters:
+            body = {"metadata": command.parameters["metadata"]}
+            await self._session.change(COMPUTE, "POST", f"{_path(command)}/metadata", body, version=VERSION)
+
+    async def _check_down(self, command: Command) -> None:
+        """See that Nova takes the host for down: else it refuses, and in words that help nobody.
+
+        Doctor forces the host down when it is isolated, beside this: it takes a moment.
+        """
+        path = f"/os-services?binary=nova-compute&host={command.host}"
+        answer = await self._session.get(COMPUTE, path, _Services, version=VERSION, urgent=True)
+        if any(one.state == "up" and not one.forced_down for one in answer.services):
+            raise RejectedError(
+                f"Nova still takes nova-compute on {command.host} for alive: it has to be forced down first",
+                reason=Reason.CONFLICT,
+            )
+
+    async def _image(self, command: Command) -> str:
+        wanted = command.parameters.get("image")
+        if wanted:
+            return str(wanted)
+        image = (await self._server(command)).image
+        if isinstance(image, str):
+            raise RejectedError("it starts from a volume: say from which image it is to be rebuilt")
+        return image.id
+
+    async def _server(self, command: Command) -> _Server:
+        answer = await self._session.get(COMPUTE, _path(command), _OneServer, version=VERSION, urgent=True)
+        return answer.server
+
+    async def _actions(self, command: Command) -> list[_Action]:
+        path = f"{_path(command)}/os-instance-actions"
+        return (await self._session.get(COMPUTE, path, _Actions, version=VERSION, urgent=True)).actions
+
+
+def _path(command: Command) -> str:
+    return f"/servers/{command.resource_id}"
+
+
+def _taken(command: Command, actions: list[_Action]) -> _Action | None:
+    """Return the newest action of this kind since the command was first to be given."""
+    for action in actions:
+        if action.request_id == command.since:
+            return None
+        if action.action == _NAMES[command.action]:
+            return action
+    return None
+
+
+def _progress(command: Command, server: _Server, taken: _Action | None, seen: str) -> Progress:
+    action = command.action
+    settled = _SETTLED.get(action)
+    if taken is None:
+        is_so = server.task_state is None and settled is not None and server.vm_state == settled
+        return Progress(Stage.SUCCEEDED if is_so else Stage.UNTOUCHED, seen)
+    if server.task_state is not None:
+        return Progress(Stage.RUNNING, seen, server.task_state)
+    if action is Action.TERMINATE and server.vm_state != "error":
+        return Progress(Stage.RUNNING, seen, "being deleted")
+    if action is Action.MIGRATE and server.vm_state == "resized":
+        return Progress(Stage.HALTED, seen)
+    if action in _MOVES:
+        is_done = server.host != command.host and server.vm_state != "error"
+    else:
+        is_done = server.vm_state in ((settled,) if settled else ("active", "stopped")) and not taken.message
+    if is_done:
+        return Progress(Stage.SUCCEEDED, seen)
+    why = server.fault.message if server.fault is not None else ""
+    return Progress(Stage.FAILED, seen, why or taken.message or f"it is {server.vm_state} afterwards")
+
+
+def _is_updated(server: _Server, command: Command) -> bool:
+    wanted = command.parameters.get("metadata", {})
+    has_name = server.name == command.parameters.get("name", server.name)
+    return has_name and all(server.metadata.get(key) == text for key, text in wanted.items())

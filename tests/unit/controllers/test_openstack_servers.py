@@ -1,0 +1,186 @@
+"""What is asked of Nova for each command, and what is read from its answers; the real Nova is in tests/openstack."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from doctor.drivers.controllers.openstack.servers import NOTHING, VERSION, Servers
+from doctor.model.errors import Reason, RejectedError
+from doctor.model.instruction import Action, Command, Progress, Stage
+
+A, S = Action, Stage
+
+
+class Nova:
+    """Stands for the session with a Nova that has one server: answers as it does, and keeps what it was told."""
+
+    def __init__(self, **server: Any) -> None:
+        self.server: dict[str, Any] | None = {
+            "id": "vm-1",
+            "name": "vm",
+            "OS-EXT-SRV-ATTR:host": "compute-1",
+            "OS-EXT-STS:vm_state": server.pop("vm_state", "active"),
+            "OS-EXT-STS:task_state": server.pop("task_state", None),
+            "image": {"id": "cirros"},
+            **server,
+        }
+        self.actions: list[dict[str, Any]] = [{"action": "create", "request_id": "req-0", "message": None}]
+        self.service = {"state": "down", "forced_down": True}
+        self.told: list[tuple[str, str, Any]] = []
+
+    async def get(self, service: str, path: str, answer: Any, *, version: str, urgent: bool) -> Any:
+        assert (service, version) == ("compute", VERSION)
+        if path.startswith("/os-services"):
+            document: Any = {"services": [self.service]}
+        elif self.server is None:
+            raise RejectedError("no such server", reason=Reason.NOT_FOUND)
+        elif path.endswith("/os-instance-actions"):
+            document = {"instanceActions": self.actions}
+        else:
+            document = {"server": self.server}
+        return msgspec.convert(document, answer)
+
+    async def change(self, service: str, method: str, path: str, body: Any, *, version: str) -> None:
+        assert (service, version) == ("compute", VERSION)
+        self.told.append((method, path.removeprefix("/servers/vm-1"), body))
+
+    def has_done(self, action: str, message: str | None = None) -> None:
+        request_id = f"req-{len(self.actions)}"
+        self.actions.insert(0, {"action": action, "request_id": request_id, "message": message})
+
+
+def servers(nova: Nova) -> Servers:
+    return Servers(nova)  # type: ignore[arg-type]  # of a session it uses these two methods
+
+
+def command(action: Action, since: str | None = "req-0", **parameters: Any) -> Command:
+    return Command(action, "vm-1", "compute-1", parameters, since)
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        pytest.param(command(A.EVACUATE), ("POST", "/action", {"evacuate": {}}), id="evacuate"),
+        pytest.param(command(A.MIGRATE), ("POST", "/action", {"migrate": None}), id="migrate"),
+        pytest.param(
+            command(A.LIVE_MIGRATE),
+            ("POST", "/action", {"os-migrateLive": {"host": None, "block_migration": "auto"}}),
+            id="live-migrate",
+        ),
+        pytest.param(
+            command(A.REBUILD), ("POST", "/action", {"rebuild": {"imageRef": "cirros"}}), id="rebuild"
+        ),
+        pytest.param(
+            command(A.REBUILD, image="newer"),
+            ("POST", "/action", {"rebuild": {"imageRef": "newer"}}),
+            id="rebuild-newer",
+        ),
+        pytest.param(command(A.REBOOT), ("POST", "/action", {"reboot": {"type": "SOFT"}}), id="reboot"),
+        pytest.param(
+            command(A.REBOOT, type="hard"),
+            ("POST", "/action", {"reboot": {"type": "HARD"}}),
+            id="reboot-hard",
+        ),
+        pytest.param(command(A.STOP), ("POST", "/action", {"os-stop": None}), id="stop"),
+        pytest.param(command(A.START), ("POST", "/action", {"os-start": None}), id="start"),
+        pytest.param(command(A.TERMINATE), ("DELETE", "", None), id="terminate"),
+        pytest.param(
+            command(A.UPDATE, metadata={"a": "b"}),
+            ("POST", "/metadata", {"metadata": {"a": "b"}}),
+            id="update",
+        ),
+    ],
+)
+async def test_what_nova_is_told(given: Command, sent: tuple[str, str, Any]) -> None:
+    nova = Nova()
+    await servers(nova).tell(given)
+    assert nova.told == [sent]
+
+
+async def test_a_machine_is_not_evacuated_before_nova_takes_its_host_for_down() -> None:
+    nova = Nova()
+    nova.service = {"state": "up", "forced_down": False}
+    with pytest.raises(RejectedError, match="forced down first") as refused:
+        await servers(nova).tell(command(A.EVACUATE))
+    assert (refused.value.reason, nova.told) == (Reason.CONFLICT, [])
+
+
+async def test_what_starts_from_a_volume_cannot_be_rebuilt_without_an_image() -> None:
+    with pytest.raises(RejectedError, match="from which image"):
+        await servers(Nova(image="")).tell(command(A.REBUILD))
+
+
+MOVED = {"OS-EXT-SRV-ATTR:host": "compute-2"}
+
+
+@pytest.mark.parametrize(
+    ("action", "server", "stage"),
+    [
+        pytest.param(A.EVACUATE, {"task_state": "rebuilding"}, S.RUNNING, id="evacuating"),
+        pytest.param(A.EVACUATE, MOVED, S.SUCCEEDED, id="evacuated"),
+        pytest.param(A.EVACUATE, {"vm_state": "error"}, S.FAILED, id="no-host-took-it"),
+        pytest.param(A.EVACUATE, MOVED | {"vm_state": "error"}, S.FAILED, id="it-did-not-start-there"),
+        pytest.param(A.EVACUATE, MOVED | {"task_state": "spawning"}, S.RUNNING, id="not-quite-there"),
+        pytest.param(A.MIGRATE, MOVED | {"vm_state": "resized"}, S.HALTED, id="migrated-to-be-confirmed"),
+        pytest.param(A.MIGRATE, MOVED, S.SUCCEEDED, id="migrated"),
+        pytest.param(A.LIVE_MIGRATE, {}, S.FAILED, id="it-stayed"),
+        pytest.param(A.STOP, {"vm_state": "stopped"}, S.SUCCEEDED, id="stopped"),
+        pytest.param(A.STOP, {}, S.FAILED, id="it-did-not-stop"),
+        pytest.param(A.REBOOT, {}, S.SUCCEEDED, id="rebooted"),
+        pytest.param(A.REBUILD, {"vm_state": "stopped"}, S.SUCCEEDED, id="rebuilt-and-stopped-as-before"),
+        pytest.param(A.TERMINATE, {"task_state": "deleting"}, S.RUNNING, id="deleting"),
+        pytest.param(A.TERMINATE, {"vm_state": "error"}, S.FAILED, id="not-deleted"),
+    ],
+)
+async def test_what_has_become_of_a_command(action: Action, server: dict[str, Any], stage: Stage) -> None:
+    nova = Nova(**server)
+    names = {A.LIVE_MIGRATE: "live-migration", A.TERMINATE: "delete"}
+    nova.has_done(names.get(action, action.value))
+    assert (await servers(nova).look(command(action))).stage is stage
+
+
+async def test_why_it_failed_is_in_the_words_of_nova() -> None:
+    nova = Nova(vm_state="error", fault={"message": "No valid host was found."})
+    nova.has_done("evacuate", "Error")
+    failed = Progress(S.FAILED, "req-1", "No valid host was found.")
+    assert await servers(nova).look(command(A.EVACUATE)) == failed
+
+
+async def test_what_was_done_before_the_command_does_not_count() -> None:
+    nova = Nova(**MOVED)
+    nova.has_done("evacuate")
+    nova.has_done("reboot")
+    assert (await servers(nova).look(command(A.EVACUATE, since="req-2"))).stage is S.UNTOUCHED
+    assert (await servers(nova).look(command(A.EVACUATE, since=None))) == Progress(S.UNTOUCHED, "req-2")
+    nova.actions = []
+    assert (await servers(nova).look(command(A.EVACUATE, since=None))).seen == NOTHING
+
+
+async def test_a_resize_of_the_owner_is_not_confirmed_for_him() -> None:
+    nova = Nova(vm_state="resized")
+    nova.has_done("resize")
+    await servers(nova).tell(command(A.MIGRATE, since="req-1"))
+    nova.has_done("migrate")
+    await servers(nova).tell(command(A.MIGRATE, since="req-1"))
+    assert [body for _, _, body in nova.told] == [{"migrate": None}, {"confirmResize": None}]
+
+
+@pytest.mark.parametrize(("action", "state"), [(A.STOP, "stopped"), (A.START, "active")])
+async def test_what_is_so_already_need_not_be_done(action: Action, state: str) -> None:
+    assert (await servers(Nova(vm_state=state)).look(command(action))).stage is S.SUCCEEDED
+
+
+async def test_an_update_is_seen_in_the_server() -> None:
+    nova, given = Nova(), command(A.UPDATE, name="new", metadata={"doctor:role": "ACT"})
+    assert (await servers(nova).look(given)).stage is S.UNTOUCHED
+    nova = Nova(name="new", metadata={"doctor:role": "ACT", "other": "x"})
+    assert (await servers(nova).look(given)).stage is S.SUCCEEDED
+
+
+async def test_what_is_gone_is_terminated() -> None:
+    nova = Nova()
+    nova.server = None
+    assert (await servers(nova).look(command(A.TERMINATE))).stage is S.SUCCEEDED
+    with pytest.raises(RejectedError):
+        await servers(nova).look(command(A.STOP))

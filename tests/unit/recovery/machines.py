@@ -1,0 +1,53 @@
+"""A machine and its host as the deciders of instructions see them."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from doctor.model.fault import ResourceState
+from doctor.model.instruction import Action, Instruction, Task, TaskState
+from doctor.model.resource import Constraints, Isolation, VirtualResource
+from doctor.recovery.rules import Facts
+
+NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+VM = VirtualResource(id="vm-1", host="compute-1", owner="red", group="core")
+
+
+def facts(**given: Any) -> Facts:
+    """Return what is known of a machine that serves; ``constraints`` and ``host`` are its own."""
+    constraints: Constraints | None = given.pop("constraints", None)
+    host: str = given.pop("host", "compute-1")
+    usual: dict[str, Any] = {
+        "machine": VirtualResource(
+            id=VM.id, host=host, owner=VM.owner, group=VM.group, constraints=constraints
+        ),
+        "state": ResourceState.NORMAL,
+        "host_state": ResourceState.NORMAL,
+        "isolation": Isolation.NOT_REQUIRED,
+        "can_isolate": True,
+        "has_controller": True,
+    }
+    return Facts(**{**usual, **given})
+
+
+def dead(isolation: Isolation = Isolation.PENDING, **given: Any) -> Facts:
+    """Return what is known of a machine whose host is down."""
+    return facts(state=ResourceState.ERROR, host_state=ResourceState.DOWN, **{"isolation": isolation} | given)
+
+
+def instruction(action: Action, *tasks: Task, **given: Any) -> Instruction:
+    """Return an instruction with a minute to begin."""
+    return Instruction(
+        instruction_id="instruction-1",
+        project="red",
+        user="vnfm",
+        action=action,
+        created=NOON,
+        deadline=NOON + timedelta(minutes=1),
+        tasks=tasks or (task(),),
+        **given,
+    )
+
+
+def task(state: TaskState = TaskState.QUEUED, **given: Any) -> Task:
+    """Return the task of the machine."""
+    return Task(**{"resource_id": "vm-1", "state": state, "host": "compute-1"} | given)

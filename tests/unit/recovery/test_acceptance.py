@@ -1,0 +1,83 @@
+"""What is refused, and with which words: a table of machines and actions."""
+
+from typing import Any
+
+import pytest
+
+from doctor.model.instruction import Action
+from doctor.model.resource import Constraints, Isolation, VirtualResource
+from doctor.recovery.acceptance import flaws, objection
+from doctor.recovery.rules import Facts, in_effect
+from tests.unit.recovery.machines import dead, facts
+
+A = Action
+NO_LIVE = Constraints(live_migration=False)
+SHORT = Constraints(tolerated_interruption=5.0)
+NOBODY = Constraints(max_out=0)
+
+
+@pytest.mark.parametrize(
+    ("action", "known", "says"),
+    [
+        pytest.param(A.EVACUATE, dead(), "", id="evacuate-from-a-dead-host"),
+        pytest.param(A.EVACUATE, facts(), "migrate it", id="evacuate-from-a-working-host"),
+        pytest.param(A.EVACUATE, dead(can_isolate=False), "has not set up a fence", id="no-fence"),
+        pytest.param(A.EVACUATE, dead(Isolation.ISOLATED, can_isolate=False), "", id="fence-was-taken-away"),
+        pytest.param(
+            A.REBUILD, dead(can_isolate=False), "has not set up a fence", id="rebuild-without-fence"
+        ),
+        pytest.param(A.TERMINATE, dead(can_isolate=False), "has not set up a fence", id="free-without-fence"),
+        pytest.param(A.UPDATE, dead(can_isolate=False), "", id="update-harms-nobody"),
+        pytest.param(A.MIGRATE, facts(), "", id="migrate"),
+        pytest.param(A.MIGRATE, dead(), "evacuate it", id="migrate-from-a-dead-host"),
+        pytest.param(A.START, dead(), "evacuate it", id="start-on-a-dead-host"),
+        pytest.param(A.LIVE_MIGRATE, facts(constraints=NO_LIVE), "forbid live migration", id="no-live"),
+        pytest.param(A.MIGRATE, facts(constraints=NO_LIVE), "", id="but-cold"),
+        pytest.param(A.LIVE_MIGRATE, facts(constraints=SHORT), "", id="short-enough"),
+        pytest.param(A.MIGRATE, facts(constraints=SHORT), "30 s or more", id="too-long"),
+        pytest.param(A.REBOOT, facts(constraints=SHORT), "tolerate 5 s", id="reboot-too-long"),
+        pytest.param(A.STOP, facts(constraints=SHORT), "", id="whoever-stops-it-means-it"),
+        pytest.param(A.EVACUATE, dead(constraints=SHORT), "", id="it-is-interrupted-already"),
+        pytest.param(A.LIVE_MIGRATE, facts(constraints=NOBODY), "none of its group", id="none-may-be-away"),
+        pytest.param(A.STOP, facts(has_controller=False), "no controller", id="no-controller"),
+        pytest.param(A.STOP, facts(occupied_by="other"), "instruction other", id="occupied"),
+        pytest.param(A.LEAVE, dead(occupied_by="other", has_controller=False), "", id="a-word-always"),
+    ],
+)
+def test_what_is_refused(action: Action, known: Facts, says: str) -> None:
+    refused = objection(action, known, {})
+    assert says in refused
+    assert bool(refused) is bool(says)
+
+
+def test_only_machines_can_be_told_to_do_something() -> None:
+    port = facts()._replace(machine=VirtualResource(id="port-1", type="virtual NIC", owner="red"))
+    assert "virtual NIC" in objection(A.REBOOT, port, {})
+    assert objection(A.REPAIR, port, {}) == ""
+
+
+def test_what_the_operator_forbids_is_refused_to_everybody() -> None:
+    assert "does not allow reboot" in objection(A.REBOOT, facts(), {}, forbidden={A.REBOOT})
+
+
+def test_a_rebuild_on_a_dead_host_is_an_evacuation_from_the_image_it_has() -> None:
+    assert (in_effect(A.REBUILD, dead()), in_effect(A.REBUILD, facts())) == (A.EVACUATE, A.REBUILD)
+    assert "evacuate it first" in objection(A.REBUILD, dead(), {"image": "newer"})
+    assert objection(A.REBUILD, facts(), {"image": "newer"}) == ""
+
+
+@pytest.mark.parametrize(
+    ("action", "parameters", "wrong"),
+    [
+        pytest.param(A.REBOOT, {"type": "hard"}, [], id="reboot-hard"),
+        pytest.param(A.REBOOT, {"type": "warm"}, ["/parameters/type"], id="no-such-reboot"),
+        pytest.param(A.EVACUATE, {"host": "compute-2"}, ["/parameters/host"], id="no-host-can-be-chosen"),
+        pytest.param(A.UPDATE, {}, ["/parameters"], id="update-of-nothing"),
+        pytest.param(A.UPDATE, {"name": "new", "metadata": {"doctor:role": "ACT"}}, [], id="update"),
+        pytest.param(A.UPDATE, {"name": 1}, ["/parameters/name"], id="no-name"),
+        pytest.param(A.UPDATE, {"metadata": {}}, ["/parameters/metadata"], id="no-metadata"),
+        pytest.param(A.UPDATE, {"metadata": {"a": 1}}, ["/parameters/metadata/a"], id="no-text"),
+    ],
+)
+def test_parameters_are_looked_at(action: Action, parameters: dict[str, Any], wrong: list[str]) -> None:
+    assert [flaw.pointer for flaw in flaws(action, parameters)] == wrong
