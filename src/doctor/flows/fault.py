@@ -32,8 +32,9 @@ from doctor.flows.settlement import Settlement
 from doctor.flows.situation import ISOLATION_MEMO, MOVED_MEMO, Situation
 from doctor.flows.step import Step
 from doctor.flows.zones import ZoneWatch
-from doctor.inspector import diagnosis, measurement
+from doctor.inspector import diagnosis
 from doctor.inspector.escalation import Move
+from doctor.inspector.measurement import Readings
 from doctor.inspector.prediction import PREFIX
 from doctor.inspector.selection import Clear, Foretold, Ignored, Raise, TakenBack, Unnamed
 from doctor.inspector.vantage import MONITOR_ISOLATED
@@ -235,10 +236,8 @@ class FaultFlow:
         elif record is not None:
             self._repeat(record, verdict, event, event_id, step)
         elif folded is None:
-            before = self._judgement.first_read(verdict.rule, resource_id)
-            if self._judgement.believes(
-                event, verdict, resource_id, step.now, step.change
-            ) and not self._judgement.folds(key, step.now, step.change, event, event_id):
+            before = self._judgement.believed(event, verdict, resource_id, step.now, step.change)
+            if before is not None and not self._judgement.folds(key, step.now, step.change, event, event_id):
                 self._begin(event, event_id, verdict, resource_id, step, before=before)
 
     def _begin(
@@ -249,14 +248,10 @@ class FaultFlow:
         resource_id: str,
         step: Step,
         more: dict[str, Any] | None = None,
-        before: measurement.Readings | None = None,
+        before: Readings | None = None,
     ) -> None:
         """Begin a fault, and what follows from it; ``before`` is what was read when it was first in doubt."""
         situation = self._situation
-        if verdict.thresholds:
-            more = measurement.measured(verdict.thresholds, verdict.details or {}, before or {}) | (
-                more or {}
-            )
         fault = diagnosis.fault_of(
             verdict,
             event,
@@ -265,6 +260,7 @@ class FaultFlow:
             fault_key=situation.fault_key(event_id, resource_id, verdict.rule.fault_type),
             raised_by=event_id,
             now=step.now,
+            before=before,
             more=more,
         )
         self._settlement.open(fault, step)
@@ -287,11 +283,7 @@ class FaultFlow:
     def _change(
         self, record: AlarmedFault, verdict: Raise, step: Step, more: dict[str, Any] | None = None
     ) -> None:
-        fault = record.fault
-        if verdict.thresholds:
-            before = measurement.last_read(fault.details)
-            more = measurement.measured(verdict.thresholds, verdict.details or {}, before) | (more or {})
-        self._settlement.change(record, diagnosis.moved(fault, verdict, now=step.now, more=more), step)
+        self._settlement.change(record, diagnosis.moved(record.fault, verdict, now=step.now, more=more), step)
 
     def _clear(self, name: str, fault_type: str, step: Step) -> None:
         """End a fault and its alarms; one that is not open stays so.

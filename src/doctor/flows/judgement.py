@@ -11,13 +11,14 @@ from datetime import datetime
 from doctor.flows.agenda import Agenda
 from doctor.flows.memory import Expected, Folded, Key
 from doctor.flows.situation import Situation
-from doctor.inspector import confirmation, damping, measurement
+from doctor.inspector import confirmation, damping
+from doctor.inspector.measurement import Readings, readings
 from doctor.inspector.selection import Raise
 from doctor.inspector.suspicion import STORM
 from doctor.kit.clock import Clock
 from doctor.kit.ids import SEPARATOR
 from doctor.model.event import RawEvent
-from doctor.model.policy import Absence, FaultRule, Storm, Subject
+from doctor.model.policy import Absence, Storm, Subject
 from doctor.ports.store import Change
 
 MOST_FLAPPING = 10_000
@@ -70,28 +71,24 @@ class Judgement:
         key = (domain, STORM)
         self._agenda.at(now + (storm or Storm()).calm, _plan("lull", key), lambda _: self._on_lull(key))
 
-    def believes(
+    def believed(
         self, event: RawEvent, raised: Raise, resource_id: str, now: datetime, change: Change
-    ) -> bool:
-        """Tell whether enough was said for a fault that is not open yet."""
+    ) -> Readings | None:
+        """Return what was read when a fault that is not open yet was first in doubt; None as long as it is."""
         rule = raised.rule
         patience = rule.patience
         if patience is None:
-            return True
+            return {}
         memory = self._situation.memory
         key = (rule.name, resource_id)
-        read = measurement.readings(raised.thresholds, raised.details or {})
-        waiting = confirmation.heard(memory.waiting.get(key), patience, event.source, now, read)
+        read = readings(raised.thresholds, raised.details or {})
+        before = memory.waiting.get(key)
+        waiting = confirmation.heard(before, patience, event.source, now, read)
         if confirmation.is_believed(waiting, patience, now):
             memory.wait(key, None, change)
-            return True
+            return {} if before is None else before.readings
         memory.wait(key, waiting, change)
-        return False
-
-    def first_read(self, rule: FaultRule, resource_id: str) -> measurement.Readings:
-        """Return the numbers that the first event of a doubt had."""
-        waiting = self._situation.memory.waiting.get((rule.name, resource_id))
-        return {} if waiting is None else waiting.readings
+        return None
 
     def contradicts(self, event: RawEvent, raised: Raise | None, change: Change) -> None:
         """Take back what this source had said for other faults than the one that the event raises."""

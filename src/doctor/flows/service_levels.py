@@ -23,7 +23,7 @@ from doctor.kit.ids import SEPARATOR
 from doctor.model.alarm import Alarm, Transition
 from doctor.model.event import RawEvent
 from doctor.model.resource import VIRTUAL_MACHINE, VNF, vnf_named, vnf_of
-from doctor.notifier.message import MEASURED
+from doctor.notifier.message import PROMISE
 from doctor.profiler.availability import Levels, Outage
 from doctor.profiler.promises import Kept, Promise, Standing, looked_at
 
@@ -184,7 +184,7 @@ def _said_of(situation: Situation) -> Iterator[tuple[tuple[str, Promise], Kept]]
     """Return what was said of which promises, as far as it is not that they are kept."""
     for record in situation.book:
         details = record.fault.details
-        promise = PROMISES.get(str(details.get(MEASURED)))
+        promise = PROMISES.get(str(details.get(PROMISE)))
         if promise is not None:
             kept = Kept.AT_RISK if details.get("kept") == Kept.AT_RISK else Kept.NO
             yield (record.fault.resource_id, promise), kept
@@ -193,7 +193,7 @@ def _said_of(situation: Situation) -> Iterator[tuple[tuple[str, Promise], Kept]]
 def _event(resource_id: str, standing: Standing, now: datetime) -> RawEvent:
     event_type = f"service.level.{standing.promise}"
     status = "up" if standing.kept is Kept.YES else "down"
-    said = {MEASURED: standing.promise, "kept": standing.kept, "status": status, **standing.details}
+    said = {PROMISE: standing.promise, "kept": standing.kept, "status": status, **standing.details}
     return RawEvent(
         time=now,
         type=event_type,

@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from doctor.inspector.measurement import Readings, last_read, measured
 from doctor.inspector.selection import Raise
 from doctor.kit.numbers import storable
 from doctor.model.event import RawEvent
@@ -29,11 +30,13 @@ def fault_of(
     fault_key: str,
     raised_by: str,
     now: datetime,
+    before: Readings | None = None,
     more: Details | None = None,
 ) -> Fault:
     """Return the fault that an event raises; ``found`` is what the map knows of the resource.
 
-    ``more`` is added to the details of the event.
+    ``before`` is what was read when the fault was first in doubt. ``more`` is added to the details of the event, beside
+    what was measured.
     """
     rule = verdict.rule
     details = event.details if verdict.details is None else verdict.details
@@ -51,7 +54,7 @@ def fault_of(
         raised_by=raised_by,
         event_time=event.time,
         raised_time=now,
-        details=storable(details | more if more else details),
+        details=storable(details | _added(verdict, before, more)),
     )
 
 
@@ -61,13 +64,17 @@ def has_moved(fault: Fault, verdict: Raise) -> bool:
 
 
 def moved(fault: Fault, verdict: Raise, *, now: datetime, more: Details | None = None) -> Fault:
-    """Return an open fault as it is now; ``more`` is added to its details."""
+    """Return an open fault as it is now; ``more`` is added to its details, beside what was measured."""
     return replace(
         fault,
-        details=fault.details | more if more else fault.details,
+        details=fault.details | _added(verdict, last_read(fault.details), more),
         severity=verdict.severity,
         state=verdict.rule.state,
         rule=verdict.rule.name,
         changed_time=now,
         transition=fault.transition + 1,
     )
+
+
+def _added(verdict: Raise, before: Readings | None, more: Details | None) -> Details:
+    return measured(verdict.thresholds, verdict.details or {}, before or {}) | (more or {})

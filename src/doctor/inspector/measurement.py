@@ -4,7 +4,7 @@ In come the ranges that a rule or its grade looks at, the details of the event, 
 was first in doubt or last told; out goes what `fault_details.measured` says of them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from doctor.inspector.condition import Details, look_up, steps
@@ -40,12 +40,14 @@ def readings(asked: Iterable[Threshold], details: Details) -> dict[str, float | 
     return {detail: number for detail, number in read.items() if number is not None}
 
 
-def measured(asked: Iterable[Threshold], details: Details, before: Readings) -> dict[str, Any]:
+def measured(asked: Sequence[Threshold], details: Details, before: Readings) -> dict[str, Any]:
     """Return what is added to the details of a fault; nothing where nothing was measured.
 
     A trend needs an earlier reading: of the first event of a fault that was in doubt, or of the fault before it got
     worse or better.
     """
+    if not asked:
+        return {}
     now = readings(asked, details)
     found = [_shown(one, now[one.detail], before.get(one.detail)) for one in asked if one.detail in now]
     return {MEASURED: found} if found else {}

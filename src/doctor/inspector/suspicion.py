@@ -6,7 +6,7 @@ suspected of the resources above it. A suspicion takes nothing further down and 
 its own, and those that led to it hang under it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from math import ceil
 from typing import NamedTuple
@@ -67,7 +67,7 @@ def judged(
             found = resources.get(supplier)
             if found is not None and found.type == rule.supplier_type:
                 dependents = below(supplier, rule.kind, resources)
-                least = max(rule.at_least, ceil(rule.share * len(dependents)))
+                least = _least(rule.at_least, rule.share, dependents)
                 test = _Test(suspected_type(found.type), rule.name, rule.severity, least, rule.within)
                 known = book.open_fault(supplier, test.fault_type)
                 failing = _failing(dependents, book, known)
@@ -83,7 +83,7 @@ def _storms(
     recent: list[Fault] | None = None
     for domain in resources.domains_of(host):
         hosts = resources.hosts_by_domain[domain]
-        least = max(storm.hosts, ceil(storm.share * len(hosts)))
+        least = _least(storm.hosts, storm.share, hosts)
         test = _Test(DOMAIN_FAULT, STORM, Severity.CRITICAL, least, storm.within)
         known = book.open_fault(domain, DOMAIN_FAULT)
         if known is not None:
@@ -108,9 +108,7 @@ def is_borne_out(
         if suspected_type(rule.supplier_type) == fault.fault_type:
             dependents = below(fault.resource_id, rule.kind, resources)
             failing = _failing(dependents, book, record)
-            if len({one.resource_id for one in failing}) >= max(
-                rule.at_least, ceil(rule.share * len(dependents))
-            ):
+            if _count(failing) >= _least(rule.at_least, rule.share, dependents):
                 return True
     return False
 
@@ -125,10 +123,10 @@ def is_suspicion(fault: Fault) -> bool:
 def is_calm(domain: str, book: AlarmBook, resources: ResourceMap, storm: Storm) -> bool:
     """Tell whether fewer hosts of a domain have failed than make a storm."""
     hosts = resources.hosts_by_domain.get(domain, frozenset())
-    least = max(storm.hosts, ceil(storm.share * len(hosts)))
+    least = _least(storm.hosts, storm.share, hosts)
     known = book.open_fault(domain, DOMAIN_FAULT)
     failing = _failing(_troubled(hosts, book), book, known)
-    return len({fault.resource_id for fault in failing}) < least
+    return _count(failing) < least
 
 
 def fault_of(
@@ -163,6 +161,14 @@ def fault_of(
         is_confined=True,
         explains=found.symptoms,
     )
+
+
+def _least(number: int, share: float, dependents: Collection[str]) -> int:
+    return max(number, ceil(share * len(dependents)))
+
+
+def _count(faults: Iterable[Fault]) -> int:
+    return len({fault.resource_id for fault in faults})
 
 
 def _failing(names: Iterable[str], book: AlarmBook, known: AlarmedFault | None) -> list[Fault]:
@@ -202,7 +208,7 @@ def _verdict(
 ) -> Iterator[Suspected | Relieved]:
     if known is not None:
         symptoms = frozenset(known.fault.explains)
-        if len({fault.resource_id for fault in failing}) < test.least:
+        if _count(failing) < test.least:
             yield Relieved(known)
         elif new := tuple(fault.fault_key for fault in failing if fault.fault_key not in symptoms):
             yield Suspected(
@@ -212,6 +218,6 @@ def _verdict(
     if any(record.fault.state.is_out for record in book.on(supplier)):
         return  # it is known why
     recent = [fault for fault in failing if now - fault.raised_time <= test.within]
-    if len({fault.resource_id for fault in recent}) >= test.least:
+    if _count(recent) >= test.least:
         keys = tuple(fault.fault_key for fault in recent)
         yield Suspected(supplier, test.fault_type, test.severity, test.rule, keys)

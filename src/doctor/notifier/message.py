@@ -44,13 +44,13 @@ MEANING = (
 _SERVICE = re.compile(r"[a-z][a-z0-9]*([-_ ][a-z0-9]+){0,4}")  # nova-compute, not nova-compute@host.example
 _GAP = "\x1fhere\x1f"  # no id has control characters
 _GAP_WRITTEN = encode(_GAP)
-MEASURED = (
-    "measured"  # the detail by which a fault is known that Doctor has measured: the promise that it is about
+PROMISE = (
+    "promise"  # the detail by which a fault is known that is about a promise of a service availability level
 )
 FIGURES = frozenset(
     {
         *(
-            MEASURED,
+            PROMISE,
             "kept",
             "sal",
             "target",
@@ -509,7 +509,7 @@ _HOST_STATUS = {
 
 def _figures(fault: Fault, alarm: Alarm) -> dict[str, Any]:
     """Return what Doctor has measured of somebody's own VNF: it says nothing of what is below it."""
-    if MEASURED not in fault.details or alarm.project is None or alarm.resource_id != fault.resource_id:
+    if PROMISE not in fault.details or alarm.project is None or alarm.resource_id != fault.resource_id:
         return {}
     return {name: value for name, value in fault.details.items() if name in FIGURES}
 

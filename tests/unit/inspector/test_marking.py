@@ -45,7 +45,7 @@ def virtual(kind: str, **more: object) -> VirtualResource:
 MACHINE, NIC, DISK = virtual("virtual machine"), virtual("virtual NIC"), virtual("virtual storage")
 
 
-@pytest.mark.requirement("C8", "C9")
+@pytest.mark.requirement("C8", "C9", "F11")
 @pytest.mark.parametrize(
     ("resource", "state", "isolation", "force_down", "kinds"),
     [

@@ -14,7 +14,7 @@ from doctor.model.alarm import Alarm, AlarmedFault, Transition
 from doctor.model.alarm_book import AlarmBook
 from doctor.model.fault import Fault, ResourceState, Severity
 from doctor.model.notification import Notification, NotificationType
-from doctor.model.resource import PhysicalResource, VirtualResource
+from doctor.model.resource import Isolation, PhysicalResource, VirtualResource
 from doctor.model.resource_map import ResourceMap
 from doctor.model.subscription import Subscription
 from doctor.notifier.message import (
@@ -202,17 +202,19 @@ def test_a_resource_that_no_map_knows_is_described_as_far_as_it_goes() -> None:
 
 @pytest.mark.requirement("F18", "F20", "G31")
 @pytest.mark.parametrize(
-    ("state", "status"),
+    ("state", "isolation", "status"),
     [
-        (ResourceState.NORMAL, "UP"),
-        (ResourceState.MAINTENANCE, "MAINTENANCE"),
-        (ResourceState.ERROR, "UNKNOWN"),
-        (ResourceState.DOWN, "UNKNOWN"),
+        (ResourceState.NORMAL, Isolation.NOT_REQUIRED, "UP"),
+        (ResourceState.MAINTENANCE, Isolation.NOT_REQUIRED, "MAINTENANCE"),
+        (ResourceState.ERROR, Isolation.NOT_REQUIRED, "UNKNOWN"),
+        (ResourceState.DOWN, Isolation.PENDING, "UNKNOWN"),
+        (ResourceState.DOWN, Isolation.FAILED, "UNKNOWN"),
+        (ResourceState.DOWN, Isolation.ISOLATED, "DOWN"),
     ],
 )
-def test_what_an_owner_may_know_of_the_host(state: ResourceState, status: str) -> None:
+def test_what_an_owner_may_know_of_the_host(state: ResourceState, isolation: Isolation, status: str) -> None:
     """[design 3] A dead host is UNKNOWN until it is isolated."""
-    assert host_status(state) == status
+    assert host_status(state, isolation) == status
 
 
 @given(st.text(), st.text(), st.binary(min_size=1, max_size=64), st.text(min_size=1), st.text(min_size=1))
