@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from doctor.fencing.audit import Audit, Break
 from doctor.fencing.book import EVERYWHERE
 from doctor.fencing.brakes import Ruling
 from doctor.fencing.evidence import Judgement
@@ -17,7 +18,7 @@ from doctor.fencing.vouching import flaws_of, is_enough
 from doctor.flows.isolation import IsolationFlow, LostOfficeError
 from doctor.flows.situation import FENCE_ZONE_MEMO, Situation
 from doctor.kit.clock import Clock
-from doctor.model.errors import Flaw, Reason, RejectedError, TransientError
+from doctor.model.errors import Flaw, Reason, RejectedError, StoreError, TransientError
 from doctor.model.fence_job import FenceDecision, FenceJob, FenceState, Word, ZoneMode, ZoneSetting
 from doctor.ports.store import Change, Memo
 
@@ -94,6 +95,27 @@ class FencingDesk:
         asked = job if job is not None and job.state not in RESTING else self._imagined(host)
         lookup = self._isolation.lookup
         return Explanation(host, job, lookup.judgement(host, now), self._isolation.ruling(asked))
+
+    async def audit(self, noted: str = "") -> Audit:
+        """Read the whole log and see whether all of it is as it was written; a page at a time, for others have haste.
+
+        Raises:
+            StoreError: the store cannot be read at all.
+        """
+        await self._situation.ready()
+        audit, store = Audit(), self._situation.store
+        try:
+            async with self._isolation.writing:
+                end, page = self._situation.fence_book.digest, await store.fence_decisions()
+            while page:
+                for _, decision in page:
+                    audit.take(decision)
+                page = await store.fence_decisions(before=page[-1][0])
+        except StoreError as error:
+            audit.broken = Break(None, str(error))
+        else:
+            audit.finish(end, noted)
+        return audit
 
     def _imagined(self, host: str) -> FenceJob:
         now, before = self._clock.now(), self._situation.fence_book.jobs.get(host)

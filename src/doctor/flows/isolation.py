@@ -100,7 +100,7 @@ class IsolationFlow:
         self._bell = asyncio.Event()
         self._bells: dict[str, asyncio.Event] = {}
         self._deciding = asyncio.Lock()
-        self._writing = asyncio.Lock()
+        self.writing = asyncio.Lock()  # a step and its decision are being kept
         self._noted: dict[str, tuple[str, ...]] = {}
         self._looked: dict[str, float] = {}
 
@@ -560,7 +560,7 @@ class IsolationFlow:
         authorises: bool = False,
     ) -> None:
         """Keep a step with the decision behind it, and tell what it changes, in one transaction."""
-        async with self._writing:
+        async with self.writing:
             book = self._situation.fence_book
             known = book.jobs.get(job.host)
             if job.revision != (1 if known is None else known.revision + 1):
@@ -597,7 +597,7 @@ class IsolationFlow:
 
     async def note_setting(self, change: Change, decision: FenceDecision) -> None:
         """Keep what a person has set, with the decision behind it."""
-        async with self._writing:
+        async with self.writing:
             decided = chained(
                 replace(decision, epoch=self.office, time=self._clock.now()),
                 self._situation.fence_book.digest,
