@@ -18,7 +18,7 @@ import structlog
 from msgspec.structs import replace
 
 from doctor.fencing.audit import chained
-from doctor.fencing.brakes import AGAIN, Ruling, rule
+from doctor.fencing.brakes import AGAIN, BRAKES, Ruling, rule
 from doctor.fencing.confirmation import Confirmed, Contradicted, Unconfirmed, Wait, confirmation
 from doctor.fencing.evidence import Judgement
 from doctor.fencing.levels import is_taken, trouble_of
@@ -42,7 +42,7 @@ from doctor.kit.clock import Clock
 from doctor.kit.deadline import Deadline
 from doctor.model.alarm import Transition
 from doctor.model.checkpoint import Checkpoint
-from doctor.model.errors import StoreError
+from doctor.model.errors import StoreError, TransientError
 from doctor.model.fence_job import FenceDecision, FenceJob, FenceState, Says, Statement
 from doctor.model.fencing import Seen, Supply, Switched
 from doctor.model.resource import Isolation, PhysicalResource
@@ -63,7 +63,7 @@ PATIENT = frozenset(("mode", "hold", "storm", "cause", "self check", "start-up")
 Unfinished = Callable[[str], Sequence[str]]
 
 
-class LostOfficeError(Exception):
+class LostOfficeError(TransientError):
     """Another Doctor has taken office, or somebody else has moved the job on: what was decided is void."""
 
 
@@ -288,11 +288,10 @@ class IsolationFlow:
         await self.move(job, trigger, "it is not down any more")
         return AT_ONCE
 
-    def ruling(self, job: FenceJob, only: Iterable[str] | None = None) -> Ruling:
+    def ruling(self, job: FenceJob, only: Iterable[str] = BRAKES) -> Ruling:
         """Ask the brakes of a host."""
         up_for = timedelta(seconds=self._clock.monotonic() - self._began)
-        scene = self.lookup.scene(job, self._clock.now(), up_for)
-        return rule(scene, self.limits) if only is None else rule(scene, self.limits, only=only)
+        return rule(self.lookup.scene(job, self._clock.now(), up_for), self.limits, only=only)
 
     async def _authorise(self, job: FenceJob, ruling: Ruling) -> None:
         judgement = self.lookup.judgement(job.host, self._clock.now())
