@@ -27,12 +27,7 @@ SEEN_OFF = re.compile(r"\boff\b", re.IGNORECASE)
 STAMP = re.compile(r"^[\d :,.-]{19,} ")
 ACTION = re.compile(r"<action name=\"(\w+)\"")
 LOGIN = re.compile(r"login|authenti|password|denied", re.IGNORECASE)
-SECRETS = (
-    "passw",
-    "community",
-    "secret",
-    "token",
-)  # what names of options have in them whose values are secret
+SECRETS = ("passw", "community", "secret", "token")  # in names of options whose values are secret
 MOST_WAIT = 30  # seconds that an agent is given for each of its own steps, at most
 VANTAGES = {Cut.POWER: Vantage.OUT_OF_BAND, Cut.NETWORK: Vantage.SWITCH_PORT, Cut.STORAGE: Vantage.STORAGE}
 

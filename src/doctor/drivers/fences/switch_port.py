@@ -23,11 +23,8 @@ PORT = re.compile(r"[!-~]([ -~]{0,126}[!-~])?")
 DESCRIPTION, NAME, ALIAS = "1.3.6.1.2.1.2.2.1.2", "1.3.6.1.2.1.31.1.1.1.1", "1.3.6.1.2.1.31.1.1.1.18"
 ADMIN, OPERATION = "1.3.6.1.2.1.2.2.1.7", "1.3.6.1.2.1.2.2.1.8"
 UP, DOWN = 1, 2
-CARRIES_NOTHING = {
-    2,
-    6,
-    7,
-}  # down, notPresent, lowerLayerDown; what is unknown or dormant may carry something
+# down, notPresent, lowerLayerDown; what is unknown or dormant may carry something
+CARRIES_NOTHING = {2, 6, 7}
 
 
 class SwitchPortFence(SnmpFence):
