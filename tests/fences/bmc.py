@@ -7,13 +7,13 @@ every command that reached the chassis. A script ``switched``, if there is one, 
 import os
 import signal
 import socket
-import subprocess
-import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Self
 from uuid import UUID
 
 from doctor.testing.fence import Mode
+from tests.fences.rig import SimulatorRig
+from tests.fences.simulator import Simulator
 
 USER, PASSWORD = "doctor", "correct-horse"
 GUID = UUID("a1234567-89ab-cdef-a123-456789abcdef")
@@ -76,14 +76,12 @@ esac
 """
 
 
-class Bmc:
-    """One BMC on loopback, as a process."""
+class Bmc(Simulator):
+    """One BMC."""
 
     def __init__(self, folder: Path, guid: UUID = GUID) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self.port = free_udp_port()
-        self._process: subprocess.Popen[bytes] | None = None
-        folder.mkdir(parents=True, exist_ok=True)
         (folder / "mode").write_text("honest")
         (folder / "power").write_text("1\n")
         (folder / "commands").touch()
@@ -102,50 +100,17 @@ class Bmc:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         (self.folder / "state").mkdir(exist_ok=True)
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                ["ipmi_sim", "-c", "lan.conf", "-f", "bmc.emu", "-s", "state"],
-                cwd=self.folder,
-                stdin=subprocess.PIPE,  # it leaves when its standard input ends
-                stdout=log,
-                stderr=log,
-            )
-        self._wait()
-
-    def _wait(self) -> None:
-        end = time.monotonic() + 10
+        self._launch("ipmi_sim", "-c", "lan.conf", "-f", "bmc.emu", "-s", "state", cwd=self.folder)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
             asking.settimeout(0.05)
-            while time.monotonic() < end:
+
+            def answers() -> bool:
                 asking.sendto(AUTH_CAPABILITIES, ("127.0.0.1", self.port))
-                try:
-                    asking.recv(100)
-                except (TimeoutError, ConnectionRefusedError):
-                    time.sleep(0.01)
-                else:
-                    return
-        raise RuntimeError(f"ipmi_sim does not answer: {(self.folder / 'log').read_text()[-1000:]}")
+                with suppress(TimeoutError, ConnectionRefusedError):
+                    return bool(asking.recv(100))
+                return False
 
-    def stop(self) -> None:
-        """End it."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        self.stop()
-
-    # --- what a test says and sees ---
-
-    def restart(self) -> None:
-        """Start it anew: it knows no session any more."""
-        self.stop()
-        self.start()
+            self._wait(answers)
 
     def freeze(self) -> None:
         """Let it hang."""
@@ -176,10 +141,13 @@ class Bmc:
         """Press the button of the host."""
         (self.folder / "power").write_text(f"{int(on)}\n")
 
-    @property
-    def commands(self) -> list[str]:
-        """What the chassis was told, in order."""
-        return (self.folder / "commands").read_text().splitlines()
+
+class BmcRig(SimulatorRig):
+    """What asks a BMC, in whatever way."""
+
+    device: Bmc
+    secret = PASSWORD
+    harmless = frozenset({"power 0"})
 
 
 # Get Channel Authentication Capabilities, in an IPMI 1.5 packet without a session.

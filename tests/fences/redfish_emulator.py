@@ -11,26 +11,26 @@ import ssl
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from doctor.testing.fence import Mode
 from doctor.testing.running import free_port
+from tests.fences.simulator import Simulator
 
 USER, PASSWORD = "doctor", "correct-horse"
 UUID = "a1234567-89ab-cdef-a123-456789abcdef"
 ROOT = Path(__file__).parents[2]
 
 
-class RedfishEmulator:
-    """One service on loopback, with TLS and a password, as a process."""
+class RedfishEmulator(Simulator):
+    """One service, with TLS and a password."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self.port = free_port()
         self.url = f"https://127.0.0.1:{self.port}"
-        self._process: subprocess.Popen[bytes] | None = None
-        folder.mkdir(parents=True, exist_ok=True)
         self.reset()
         self.certificate = folder / "certificate.pem"
         command = "openssl req -x509 -nodes -days 2 -newkey ec -pkeyopt ec_paramgen_curve:P-256 "
@@ -50,40 +50,18 @@ class RedfishEmulator:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.fences.redfish_emulator", str(self.folder), str(self.port)],
-                cwd=ROOT,
-                env={**os.environ, "PYTHONWARNINGS": "ignore"},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        end = time.monotonic() + 20
-        while time.monotonic() < end and self._process.poll() is None:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-            except OSError:
-                time.sleep(0.02)
-            else:
-                return
-        raise RuntimeError(f"the emulator does not start: {(self.folder / 'log').read_text()[-2000:]}")
+        self._launch(
+            *(sys.executable, "-m", "tests.fences.redfish_emulator", str(self.folder), str(self.port)),
+            cwd=ROOT,
+            env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        )
 
-    def stop(self) -> None:
-        """End it."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        def answers() -> bool:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return True
+            return False
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        self.stop()
-
-    # --- what a test says and sees ---
+        self._wait(answers)
 
     def reset(self) -> None:
         """Be as new."""
@@ -112,11 +90,6 @@ class RedfishEmulator:
     def put(self, *, on: bool) -> None:
         """Press the button of the host."""
         (self.folder / "power").write_text("On" if on else "Off")
-
-    @property
-    def commands(self) -> list[str]:
-        """What the system was told, in order."""
-        return (self.folder / "commands").read_text().splitlines()
 
 
 def main(folder: Path, port: int) -> None:

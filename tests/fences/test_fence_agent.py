@@ -13,21 +13,19 @@ import pytest
 from doctor.drivers.fences.fence_agent import AgentFence, FenceAgentSettings, make
 from doctor.kit.secret import Secret
 from doctor.model.fencing import Cut, Doubt, NotSwitched, Seen, Supply, Switched, Unknown, Vantage
-from doctor.testing.contracts.fence import FenceContract, FenceRig, soon
-from doctor.testing.fence import Mode
-from tests.fences.bmc import PASSWORD, USER, Bmc
+from doctor.testing.contracts.fence import FenceContract, soon
+from tests.fences.bmc import PASSWORD, USER, Bmc, BmcRig
 
 
-class IpmilanRig(FenceRig):
+class IpmilanRig(BmcRig):
     """`fence_ipmilan`, which asks a BMC simulator by `ipmitool`."""
 
-    secret = PASSWORD
     locked_doubts = (Doubt.LOGIN, Doubt.REFUSED)  # the agent does not say why it has no status
     patience = 10.0
     short = 2.5
 
     def __init__(self, bmc: Bmc) -> None:
-        self.bmc = bmc
+        super().__init__(bmc)
         self.fence = AgentFence(
             FenceAgentSettings(
                 agent="fence_ipmilan",
@@ -42,21 +40,6 @@ class IpmilanRig(FenceRig):
             ),
             {"password": Secret(PASSWORD)},
         )
-
-    def is_on(self) -> bool:
-        return self.bmc.is_on
-
-    def put(self, *, on: bool) -> None:
-        self.bmc.put(on=on)
-
-    def behave(self, mode: Mode) -> None:
-        self.bmc.behave(mode)
-
-    def was_switched_on(self) -> bool:
-        return any(command != "power 0" for command in self.bmc.commands)
-
-    def restart(self) -> None:
-        self.bmc.restart()
 
 
 @pytest.mark.needs("ipmi_sim", "fence_agents", "ipmitool")

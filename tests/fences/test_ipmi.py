@@ -15,36 +15,20 @@ import pytest
 from doctor.drivers.fences.ipmi import IpmiFence, IpmiSettings, make
 from doctor.kit.secret import Secret
 from doctor.model.fencing import Doubt, Identified, Seen, Switched, Unknown
-from doctor.testing.contracts.fence import FenceContract, FenceRig, soon
+from doctor.testing.contracts.fence import FenceContract, soon
 from doctor.testing.fence import Mode
-from tests.fences.bmc import GUID, PASSWORD, USER, Bmc, free_udp_port
+from tests.fences.bmc import GUID, PASSWORD, USER, Bmc, BmcRig, free_udp_port
 
 pytestmark = pytest.mark.needs("ipmi_sim")
 
 
-class IpmiRig(FenceRig):
+class IpmiRig(BmcRig):
     wrong_plug = "1"
     names = (str(GUID),)
-    secret = PASSWORD
 
     def __init__(self, bmc: Bmc) -> None:
-        self.bmc = bmc
+        super().__init__(bmc)
         self.fence = fence_of(bmc.port)
-
-    def is_on(self) -> bool:
-        return self.bmc.is_on
-
-    def put(self, *, on: bool) -> None:
-        self.bmc.put(on=on)
-
-    def behave(self, mode: Mode) -> None:
-        self.bmc.behave(mode)
-
-    def was_switched_on(self) -> bool:
-        return any(command != "power 0" for command in self.bmc.commands)
-
-    def restart(self) -> None:
-        self.bmc.restart()
 
 
 def fence_of(port: int, user: str = USER, password: str = PASSWORD) -> IpmiFence:
@@ -79,8 +63,8 @@ async def test_a_kept_session_is_used_again_and_a_fresh_one_is_new(rig: IpmiRig)
     """A login less when it matters, but never when it confirms."""
     for _ in range(3):
         assert isinstance(await rig.fence.status("", soon(5)), Seen)
-    rig.bmc.set_password("changed")
-    rig.bmc.restart()
+    rig.device.set_password("changed")
+    rig.device.restart()
     fresh = await rig.fence.status("", soon(5), fresh=True)
     assert isinstance(fresh, Unknown)
     assert fresh.doubt is Doubt.LOGIN
@@ -96,7 +80,7 @@ async def test_a_lying_bmc_is_believed_by_the_driver_alone(rig: IpmiRig) -> None
 
 async def test_a_bmc_that_loses_packets_is_asked_again(rig: IpmiRig) -> None:
     """Each packet is lost with a probability of 15 %, on either way."""
-    with lossy(rig.bmc.port) as port:
+    with lossy(rig.device.port) as port:
         fence = fence_of(port)
         outcome = await fence.off("", soon(15))
         await fence.close()
@@ -105,7 +89,7 @@ async def test_a_bmc_that_loses_packets_is_asked_again(rig: IpmiRig) -> None:
 
 
 async def test_a_user_that_is_unknown_is_not_let_in(rig: IpmiRig) -> None:
-    fence = fence_of(rig.bmc.port, user="stranger")
+    fence = fence_of(rig.device.port, user="stranger")
     reading = await fence.status("", soon(5))
     await fence.close()
     assert isinstance(reading, Unknown)

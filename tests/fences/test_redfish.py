@@ -14,34 +14,24 @@ import pytest
 from doctor.drivers.fences.redfish import RedfishFence, RedfishSettings, make
 from doctor.kit.secret import Secret
 from doctor.model.fencing import Doubt, Switched, Unknown
-from doctor.testing.contracts.fence import FenceContract, FenceRig, soon
-from doctor.testing.fence import Mode
+from doctor.testing.contracts.fence import FenceContract, soon
 from doctor.testing.running import free_port
 from tests.fences.redfish_emulator import PASSWORD, USER, UUID, RedfishEmulator
+from tests.fences.rig import SimulatorRig
 
 
-class RedfishRig(FenceRig):
+class RedfishRig(SimulatorRig):
+    device: RedfishEmulator
     wrong_plug = "../Managers/1"
     names = (UUID,)
     secret = PASSWORD
+    harmless = frozenset({"ForceOff"})
     patience = 8.0
     short = 1.5
 
     def __init__(self, emulator: RedfishEmulator) -> None:
-        self.emulator = emulator
+        super().__init__(emulator)
         self.fence = fence_of(emulator.url, emulator.certificate)
-
-    def is_on(self) -> bool:
-        return self.emulator.is_on
-
-    def put(self, *, on: bool) -> None:
-        self.emulator.put(on=on)
-
-    def behave(self, mode: Mode) -> None:
-        self.emulator.behave(mode)
-
-    def was_switched_on(self) -> bool:
-        return any(command != "ForceOff" for command in self.emulator.commands)
 
 
 def fence_of(url: str, ca: Path | None = None) -> RedfishFence:
@@ -81,7 +71,7 @@ async def test_a_service_with_several_systems_has_plugs(rig: RedfishRig) -> None
 
 async def test_a_certificate_of_nobody_is_not_trusted(rig: RedfishRig) -> None:
     """The password does not go to whoever sits at the address."""
-    fence = fence_of(rig.emulator.url)
+    fence = fence_of(rig.device.url)
     outcome = await fence.off("", soon(8))
     await fence.close()
     assert isinstance(outcome, Unknown)

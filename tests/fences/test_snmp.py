@@ -12,20 +12,11 @@ from doctor.drivers.fences.snmp_pdu import MODELS, SnmpPduFence
 from doctor.drivers.fences.switch_port import SwitchPortFence
 from doctor.kit.secret import Secret
 from doctor.model.fencing import Cut, Doubt, Seen, Supply, Switched, Unknown, Vantage
-from doctor.testing.contracts.fence import FenceContract, FenceRig, soon
-from doctor.testing.fence import Mode
+from doctor.testing.contracts.fence import FenceContract, soon
 from tests.fences.bmc import free_udp_port
-from tests.fences.snmp_agent import (
-    ADMIN,
-    LABEL,
-    OUTLET,
-    OUTLET_CONTROL,
-    PASSWORD,
-    PORT,
-    PRIVACY,
-    USER,
-    SnmpAgent,
-)
+from tests.fences.rig import SimulatorRig
+from tests.fences.snmp_agent import PASSWORD, PRIVACY, USER, SnmpAgent
+from tests.fences.snmp_answers import ADMIN, LABEL, OUTLET, OUTLET_CONTROL, PORT
 
 needs_snmpd = pytest.mark.needs("snmpd")
 
@@ -38,30 +29,13 @@ V3: Credentials = {
 }
 
 
-class SnmpRig(FenceRig):
+class SnmpRig(SimulatorRig):
     names = (LABEL,)
     secret = PASSWORD
     patience = 8.0
     short = 1.8
+    harmless = frozenset({f"{OUTLET_CONTROL} 2", f"{ADMIN} 2"})
     fence: SnmpPduFence | SwitchPortFence
-
-    def __init__(self, agent: SnmpAgent) -> None:
-        self.agent = agent
-
-    def is_on(self) -> bool:
-        return self.agent.is_on
-
-    def put(self, *, on: bool) -> None:
-        self.agent.put(on=on)
-
-    def behave(self, mode: Mode) -> None:
-        self.agent.behave(mode.name.lower())
-
-    def was_switched_on(self) -> bool:
-        return any(command not in (f"{OUTLET_CONTROL} 2", f"{ADMIN} 2") for command in self.agent.commands)
-
-    def restart(self) -> None:
-        self.agent.restart()
 
 
 class PduRig(SnmpRig):

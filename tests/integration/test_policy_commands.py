@@ -18,7 +18,7 @@ class Shell:
 
     def __init__(self, doctor: RunningDoctor, folder: Path) -> None:
         self.folder = folder
-        self.log = doctor.log
+        self.doctor = doctor
         self._environment = {"DOCTOR_URL": doctor.url, "DOCTOR_TOKEN": doctor.token, "PATH": "/usr/bin:/bin"}
         self._environment |= {"PYTHONPATH": ":".join(sys.path)}
 
@@ -69,7 +69,7 @@ def test_a_policy_is_changed_step_by_step_and_taken_back(shell: Shell) -> None:
     ]
 
     # What would it have done? None of it is logged, since nothing of it happens.
-    logged = shell.log.read_text().count("fault.raised")
+    logged = shell.doctor.log.read_text().count("fault.raised")
     assert logged == 2
     tried = shell.run("policy", "dry-run", "policy.yaml", "--since", "1h")
     assert tried.returncode == 1, tried.stderr
@@ -78,7 +78,7 @@ def test_a_policy_is_changed_step_by_step_and_taken_back(shell: Shell) -> None:
     assert tried.stdout.splitlines()[-1] == "2 differences: 2 changed"
     same = shell.run("policy", "dry-run", "-", stdin=shipped)
     assert (same.returncode, same.stdout.splitlines()[-1]) == (0, "both policies do the same")
-    assert shell.log.read_text().count("fault.raised") == logged
+    assert shell.doctor.log.read_text().count("fault.raised") == logged
 
     # Into force, and back.
     assert shell.run("policy", "apply", "policy.yaml", "--expect", "0").stderr == "version 1 is in force\n"

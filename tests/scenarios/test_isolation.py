@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 
 from doctor.drivers.stores.memory import MemoryStore
-from doctor.fencing.audit import first_break
 from doctor.fencing.limits import Limits
 from doctor.flows.isolation import LostOfficeError
 from doctor.model.checkpoint import Checkpoint
@@ -62,7 +61,7 @@ async def test_every_step_is_in_the_log_with_its_evidence() -> None:
             "reads_off",
             "confirm",
         ]
-        assert first_break(decisions) is None
+        assert (await one.desk.audit()).broken is None
         authorised = decisions[2]
         assert {each.statement.reporter for each in authorised.evidence if each.vantage} == {"ping", "peers"}
         assert all(check.passes for check in authorised.checks)

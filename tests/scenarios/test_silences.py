@@ -21,10 +21,15 @@ from tests.scenarios.test_alarms import ADMIN, BLUE, GRADED, RED, history, milde
 EVERYBODY = Audience.EVERYBODY
 
 
-def everybody_listens(story: Scenario) -> None:
-    story.at(0.0).subscribe("noc", project=None, asked=FAULTS)
-    story.at(0.0).subscribe("vnfm-red", project="red")
-    story.at(0.0).subscribe("vnfm-blue", project="blue")
+def told(*projects: str | None) -> Scenario:
+    """Begin a story in which these listen: ``vnfm-red`` for red, ``noc`` for the Administrator (None)."""
+    story = Scenario(small_nfvi(), policy=GRADED)
+    for project in projects:
+        if project is None:
+            story.at(0.0).subscribe("noc", project=None, asked=FAULTS)
+        else:
+            story.at(0.0).subscribe(f"vnfm-{project}", project=project)
+    return story
 
 
 def said(items: list[HistoryItem]) -> list[tuple[Any, ...]]:
@@ -36,8 +41,7 @@ def said(items: list[HistoryItem]) -> list[tuple[Any, ...]]:
 
 def test_the_administrators_planned_work_is_not_told_to_himself_and_owners_are_told() -> None:
     """[I-27] What follows from the fault is quiet for him too; it is the owners' as ever."""
-    story = Scenario(small_nfvi(), policy=GRADED)
-    everybody_listens(story)
+    story = told(None, "red", "blue")
     story.at(1.0).silence("compute-1", until=100.0)
     story.at(2.0).push(host_down("compute-1"))
     story.at(3.0).push(host_up("compute-1"))
@@ -49,8 +53,7 @@ def test_the_administrators_planned_work_is_not_told_to_himself_and_owners_are_t
 
 
 def test_with_everybody_the_owners_hear_nothing_either() -> None:
-    story = Scenario(small_nfvi(), policy=GRADED)
-    everybody_listens(story)
+    story = told(None, "red", "blue")
     story.at(1.0).silence("compute-1", until=100.0, audience=EVERYBODY)
     story.at(2.0).push(host_down("compute-1"))
     story.at(3.0).push(host_up("compute-1"))
@@ -62,8 +65,7 @@ def test_with_everybody_the_owners_hear_nothing_either() -> None:
 
 def test_an_owners_silence_is_for_his_own_telling_and_for_nobody_elses() -> None:
     """Even if it is for all he has: his neighbour on the host and the Administrator hear what they always hear."""
-    story = Scenario(small_nfvi(), policy=GRADED)
-    everybody_listens(story)
+    story = told(None, "red", "blue")
     story.at(1.0).silence(project="red", until=100.0, everything=True)
     story.at(2.0).push(host_down("compute-1"))
     story.at(3.0).push(host_up("compute-1"))
@@ -77,8 +79,7 @@ def test_an_owners_silence_is_for_his_own_telling_and_for_nobody_elses() -> None
 @pytest.mark.parametrize("name", ["vm-3", "compute-1", "vm-*", "*-1"])
 def test_an_owner_cannot_name_what_is_not_his(name: str) -> None:
     """What he names of others covers nothing, and he learns nothing by trying."""
-    story = Scenario(small_nfvi(), policy=GRADED)
-    story.at(0.0).subscribe("vnfm-blue", project="blue")
+    story = told("blue")
     story.at(1.0).silence(name, project="red", until=100.0, everything=True)
     story.at(2.0).push(host_down("compute-1"))
     story.want("vnfm-blue").between(2.0, 2.5).gets("vm-3 is error")
@@ -100,8 +101,7 @@ def test_an_owner_cannot_name_what_is_not_his(name: str) -> None:
     ],
 )
 def test_what_is_meant_can_be_said_in_many_ways(matcher: SilenceMatcher, is_quiet: bool) -> None:
-    story = Scenario(small_nfvi(), policy=GRADED)
-    story.at(0.0).subscribe("vnfm-red", project="red")
+    story = told("red")
     story.at(1.0).silence(until=100.0, audience=EVERYBODY, everything=True, matcher=matcher)
     story.at(2.0).push(host_down("compute-1"))
     if not is_quiet:
@@ -128,8 +128,7 @@ def test_planned_work_on_a_switch_covers_the_hosts_that_are_cut_off_by_it() -> N
 @pytest.mark.parametrize("end", ["its time", "its author"])
 def test_what_still_holds_when_the_silence_is_over_is_told_as_it_is_then(end: str) -> None:
     """[I-8] Once, with the last severity; what came and went stays untold."""
-    story = Scenario(small_nfvi(), policy=GRADED)
-    everybody_listens(story)
+    story = told(None, "red", "blue")
     story.at(1.0).silence("compute-*", until=100.0, audience=EVERYBODY)
     story.at(2.0).push(host_down("compute-1"))
     story.at(3.0).push(host_down("compute-2"))
@@ -155,8 +154,7 @@ def test_what_still_holds_when_the_silence_is_over_is_told_as_it_is_then(end: st
 
 
 def test_of_what_was_told_before_the_end_is_told_at_once_and_a_change_when_it_is_over() -> None:
-    story = Scenario(small_nfvi(), policy=GRADED)
-    story.at(0.0).subscribe("vnfm-red", project="red")
+    story = told("red")
     story.at(1.0).push(host_down("compute-1"), host_down("compute-2"))
     story.at(2.0).silence("vm-?", project="red", until=100.0, everything=True)
     story.at(3.0).push(milder())
@@ -169,8 +167,7 @@ def test_of_what_was_told_before_the_end_is_told_at_once_and_a_change_when_it_is
 
 
 def test_what_is_in_the_end_as_it_was_told_is_not_told_again() -> None:
-    story = Scenario(small_nfvi(), policy=GRADED)
-    story.at(0.0).subscribe("vnfm-red", project="red")
+    story = told("red")
     story.at(1.0).push(host_down("compute-1"))
     story.at(2.0).silence("vm-1", project="red", until=100.0)
     story.at(3.0).push(milder())
@@ -180,8 +177,7 @@ def test_what_is_in_the_end_as_it_was_told_is_not_told_again() -> None:
 
 
 def test_where_two_silences_meet_the_last_one_counts() -> None:
-    story = Scenario(small_nfvi(), policy=GRADED)
-    story.at(0.0).subscribe("vnfm-red", project="red")
+    story = told("red")
     story.at(1.0).silence("vm-1", project="red", until=50.0)
     story.at(1.0).silence("compute-1", until=100.0, audience=EVERYBODY, name="work")
     story.at(2.0).push(host_down("compute-1"))
@@ -192,8 +188,7 @@ def test_where_two_silences_meet_the_last_one_counts() -> None:
 
 def test_a_silence_in_the_future_begins_and_ends_in_time_though_doctor_was_away() -> None:
     """[I-26 in spirit] Planned for 50 to 100; Doctor dies before it begins and again before it ends."""
-    story = Scenario(small_nfvi(), policy=GRADED)
-    story.at(0.0).subscribe("vnfm-red", project="red")
+    story = told("red")
     story.at(1.0).silence("vm-*", project="red", start=50.0, until=100.0, everything=True)
     story.at(2.0).push(host_down("compute-1"))
     story.at(10.0).crash()
@@ -207,8 +202,7 @@ def test_a_silence_in_the_future_begins_and_ends_in_time_though_doctor_was_away(
 
 
 def test_a_silence_ends_to_the_second_when_nothing_else_happens() -> None:
-    story = Scenario(small_nfvi(), policy=GRADED)
-    story.at(0.0).subscribe("vnfm-red", project="red")
+    story = told("red")
     story.at(1.0).silence("vm-1", project="red", start=5.0, until=3600.0)
     story.at(6.0).push(host_down("compute-1"))
     story.want("vnfm-red").between(3600.0, 3600.1).gets("vm-1 is error")
@@ -228,8 +222,7 @@ def test_a_silence_that_could_not_end_ends_a_little_later() -> None:
 
 
 def test_another_end_is_another_end() -> None:
-    story = Scenario(small_nfvi(), policy=GRADED)
-    story.at(0.0).subscribe("vnfm-red", project="red")
+    story = told("red")
     story.at(1.0).silence("vm-1", project="red", until=20.0)
     story.at(2.0).push(host_down("compute-1"))
 
@@ -249,8 +242,7 @@ def test_another_end_is_another_end() -> None:
 
 
 def test_an_alarm_that_comes_back_into_a_silence_waits_for_its_end() -> None:
-    story = Scenario(small_nfvi(), policy=GRADED)
-    story.at(0.0).subscribe("vnfm-red", project="red")
+    story = told("red")
     story.at(1.0).push(host_down("compute-1"))
     story.at(2.0).act(AlarmAction.SHELVE, "vm-1", project="red", until=50.0)
     story.at(3.0).push(milder())
@@ -261,14 +253,38 @@ def test_an_alarm_that_comes_back_into_a_silence_waits_for_its_end() -> None:
 
 
 def test_an_alarm_that_is_shelved_when_the_silence_ends_waits_until_it_is_back() -> None:
-    story = Scenario(small_nfvi(), policy=GRADED)
-    story.at(0.0).subscribe("vnfm-red", project="red")
+    story = told("red")
     story.at(1.0).push(host_down("compute-1"))
     story.at(2.0).silence("vm-1", project="red", until=50.0)
     story.at(3.0).push(milder())
     story.at(4.0).act(AlarmAction.SHELVE, "vm-1", project="red", until=100.0)
     story.want("vnfm-red").between(1.0, 1.5).gets("vm-1 is error")
     story.want("vnfm-red").between(100.0, 100.5).gets_change("vm-1 is error (minor)")
+    story.play(until=200.0)
+
+
+def test_of_his_own_alarms_that_are_shelved_the_administrator_hears_no_change_either() -> None:
+    """What is physical is his: the silence ends, and the alarm of the host waits until it is back."""
+    story = told(None)
+    story.at(1.0).push(host_down("compute-1"))
+    story.at(2.0).silence("compute-1", until=50.0)
+    story.at(3.0).push(milder())
+    story.at(4.0).act(AlarmAction.SHELVE, "compute-1", until=100.0)
+    story.want("noc").between(1.0, 1.5).gets("compute-1 is down", "vm-1 is error", "vm-3 is error")
+    story.want("noc").between(50.0, 50.5).gets_change("vm-1 is error (minor)", "vm-3 is error (minor)")
+    story.want("noc").between(100.0, 100.5).gets_change("compute-1 is down (minor)")
+    story.play(until=200.0)
+
+
+def test_an_alarm_that_was_never_told_is_new_though_it_was_shelved_meanwhile() -> None:
+    story = told(None)
+    story.at(1.0).silence("compute-1", until=100.0)
+    story.at(2.0).push(host_down("compute-1"))
+    story.at(3.0).act(AlarmAction.SHELVE, "compute-1", until=50.0)
+    story.at(4.0).push(milder())
+    story.want("noc").between(100.0, 100.5).gets(
+        "compute-1 is down (minor)", "vm-1 is error (minor)", "vm-3 is error (minor)"
+    )
     story.play(until=200.0)
 
 
@@ -312,8 +328,7 @@ def test_a_silence_hides_nothing_from_what_is_decided() -> None:
 @pytest.mark.requirement("G29")
 def test_history_says_by_whose_silence_somebody_was_not_told_and_why() -> None:
     """Of an alarm that came and went, too. Owners do not read what the Administrator wrote."""
-    story = Scenario(small_nfvi(), policy=GRADED)
-    everybody_listens(story)
+    story = told(None, "red", "blue")
     story.at(1.0).silence("compute-1", until=100.0, audience=EVERYBODY, name="alice")
     story.at(2.0).silence("vm-1", project="red", until=200.0, name="ann")
     story.at(3.0).push(host_down("compute-1"))
@@ -336,8 +351,7 @@ def test_history_says_by_whose_silence_somebody_was_not_told_and_why() -> None:
 
 
 def test_history_says_what_was_told_when_the_silence_was_over() -> None:
-    story = Scenario(small_nfvi(), policy=GRADED)
-    story.at(0.0).subscribe("vnfm-red", project="red")
+    story = told("red")
     story.at(1.0).silence("vm-1", project="red", until=50.0, name="ann")
     story.at(2.0).push(host_down("compute-1"))
     story.at(60.0).silence("vm-1", project="red", until=100.0, name="ann")
@@ -359,8 +373,7 @@ def test_history_says_what_was_told_when_the_silence_was_over() -> None:
 
 def test_what_is_withheld_is_counted() -> None:
     """Notifications as many as would have gone out, also after a restart."""
-    story = Scenario(small_nfvi(), policy=GRADED)
-    everybody_listens(story)
+    story = told(None, "red", "blue")
     story.at(0.0).subscribe("vnfm-red-2", project="red")
     story.at(1.0).silence("compute-1", until=100.0, audience=EVERYBODY)
     story.at(2.0).push(host_down("compute-1"))
@@ -382,8 +395,7 @@ def test_what_is_withheld_is_counted() -> None:
 
 
 def test_silences_that_are_long_over_are_forgotten_and_what_they_said_stays_with_the_alarm() -> None:
-    story = Scenario(small_nfvi(), policy=GRADED)
-    story.at(0.0).subscribe("vnfm-red", project="red")
+    story = told("red")
     story.at(1.0).silence("vm-1", project="red", until=50.0, name="ann")
     story.at(1.0).silence("vm-2", project="red", until=86_400.0, name="eve")
     story.at(2.0).push(host_down("compute-1"))
@@ -404,7 +416,7 @@ def test_silences_that_are_long_over_are_forgotten_and_what_they_said_stays_with
 
 
 def test_a_project_has_only_so_many_silences() -> None:
-    story = Scenario(small_nfvi(), policy=GRADED)
+    story = told()
     story.at(1.0).silence("vm-1", project="red", until=50.0)
 
     async def more() -> None:
@@ -442,7 +454,7 @@ def test_a_project_has_only_so_many_silences() -> None:
 
 
 def test_whose_a_silence_is_not_cannot_see_change_or_end_it() -> None:
-    story = Scenario(small_nfvi(), policy=GRADED)
+    story = told()
     story.at(1.0).silence("vm-1", project="red", until=50.0, name="red")
     story.at(1.0).silence("compute-1", until=50.0, name="admin")
 

@@ -12,6 +12,7 @@ from doctor.api.paging import Page, PageQuery, page_of, position_in
 from doctor.api.roles import ADMINISTRATORS, OVERSEERS
 from doctor.api.sorting import Key, Order, microseconds, sorted_page
 from doctor.api.wire.alarm import Person, person
+from doctor.fencing.audit import Audit
 from doctor.fencing.machine import isolation_of
 from doctor.fencing.readiness import Readiness
 from doctor.flows.fence_readiness import FenceReadiness
@@ -150,6 +151,29 @@ class DecisionOut(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
 
 
+class BreakOut(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the log is broken. Without a ``time`` no single decision can be named; ``host`` is null for those of zones."""
+
+    what: str
+    time: datetime | None
+    host: str | None
+    decision: str | None
+
+
+class AuditOut(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the log is as it was written: how many decisions were read, from when to when, and the first break.
+
+    ``digest`` is its end. Whoever keeps that elsewhere can ask later whether the log still leads to it.
+    """
+
+    whole: bool
+    records: int
+    first_time: datetime | None
+    last_time: datetime | None
+    digest: str
+    broken: BreakOut | None
+
+
 class ConfirmIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """A person says that a host is off: ``host`` is its name, typed; ``by`` is the person."""
 
@@ -177,6 +201,14 @@ class DecisionsQuery(PageQuery, frozen=True, kw_only=True):
     """Of which host, null for all."""
 
     host: Described | None = None
+
+
+class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """What the log has to lead to."""
+
+    noted: Annotated[
+        str, msgspec.Meta(max_length=64, description="A digest with which the log ended once.")
+    ] = ""
 
 
 _KEYS: dict[str, Callable[[FenceJob], Key]] = {
@@ -342,6 +374,14 @@ class FencingDoor:
         )
         return Answer(page_of(rows, query.limit, lambda row: _decision(row[1]), lambda row: row[0]))
 
+    @operation("GET", "/v1/fence-decisions/audit", tag="Fencing", roles=OVERSEERS)
+    async def audit_fence_decisions(self, call: Call[None, AuditQuery]) -> Answer[AuditOut]:
+        """Read the whole log of decisions and see whether any was changed or taken out since it was written.
+
+        Who can write to the store could write all of it anew: only a digest that was `noted` elsewhere shows that.
+        """
+        return Answer(_audit(await self._desk.audit(call.query.noted)))
+
     def _fencing(self) -> FencingOut:
         return FencingOut(
             hold=_set_by(self._desk.hold), zones=[self._zone(zone) for zone in self._desk.zones]
@@ -409,6 +449,26 @@ def _statement(weighed: Weighed) -> StatementOut:
 
 def _check(check: Check) -> CheckOut:
     return CheckOut(brake=check.brake, passes=check.passes, detail=check.detail)
+
+
+def _audit(audit: Audit) -> AuditOut:
+    broken = audit.broken
+    at = None if broken is None else broken.decision
+    return AuditOut(
+        whole=broken is None,
+        records=audit.records,
+        first_time=audit.first,
+        last_time=audit.last,
+        digest=audit.digest,
+        broken=None
+        if broken is None
+        else BreakOut(
+            what=broken.what,
+            time=None if at is None else at.time,
+            host=None if at is None else at.host or None,
+            decision=None if at is None else at.decision,
+        ),
+    )
 
 
 def _decision(one: FenceDecision) -> DecisionOut:

@@ -12,6 +12,7 @@ from doctor.cli.connection import REFUSED, connected
 from doctor.cli.output import age, json_option, print_json, print_list, print_table, remark
 
 TEST_TIMEOUT = 60.0
+AUDIT_TIMEOUT = 600.0
 BAD = {"unready", "degraded"}
 
 
@@ -271,15 +272,27 @@ def _print_isolation(found: Mapping[str, Any], as_json: bool) -> None:
 @fencing.command(name="log")
 @click.argument("host", required=False)
 @click.option("--limit", default=30, show_default=True, help="How many, the newest first.")
+@click.option("--verify", is_flag=True, help="See whether the log is as it was written.")
+@click.option("--noted", metavar="DIGEST", help="With --verify: where the log ended once, kept elsewhere.")
 @json_option
-def log_(host: str | None, limit: int, as_json: bool) -> None:
+def log_(host: str | None, limit: int, verify: bool, noted: str | None, as_json: bool) -> None:
     """Show what was decided, and on which evidence (Administrator).
+
+    With --verify all of it is read, and it ends with 1 when a decision was changed or taken out.
 
     \b
     Examples:
       doctor fencing log
       doctor fencing log compute-1 --json
+      doctor fencing log --verify
     """
+    if verify:
+        if host is not None:
+            raise click.UsageError("the log is verified as a whole: leave HOST out")
+        _verify(noted, as_json)
+        return
+    if noted is not None:
+        raise click.UsageError("--noted goes with --verify")
     with connected() as doctor:
         found = list(islice(doctor.items("/v1/fence-decisions", host=host), limit))
     if as_json:
@@ -302,6 +315,25 @@ def log_(host: str | None, limit: int, as_json: bool) -> None:
             ],
             keep=("time", "host", "decision"),
         )
+
+
+def _verify(noted: str | None, as_json: bool) -> None:
+    with connected(AUDIT_TIMEOUT) as doctor:
+        found = doctor.get("/v1/fence-decisions/audit", noted=noted)
+    count, broken = _count(found["records"], "decision"), found["broken"]
+    if as_json:
+        print_json(found)
+    elif broken is not None:
+        where = " ".join(broken[name] for name in ("time", "decision", "host") if broken[name])
+        remark(f"the log is broken{' at ' if where else ''}{where}: {broken['what']}")
+        remark(f"{count} read")
+    elif not found["records"]:
+        remark("the log is whole: nothing was ever decided")
+    else:
+        remark(f"the log is whole: {count} from {found['first_time']} to {found['last_time']}")
+        remark(f"keep its end elsewhere, for --noted: {found['digest']}")
+    if broken is not None:
+        sys.exit(REFUSED)
 
 
 @fencing.command()

@@ -63,14 +63,11 @@ class Fences:
 
         Of any_of, the others are given up as soon as one reads off. That is not yet a confirmation.
         """
-
-        async def take(step: Step) -> SwitchOutcome:
-            refusal = await self._mistaken(step, deadline)
-            if isinstance(refusal, NotFenced):
-                return NotSwitched(refusal.doubt, refusal.detail)
-            return refusal or await self.devices[step.device].off(step.plug, deadline)
-
-        return await _side_by_side(level, take, lambda outcome: isinstance(outcome, Switched))
+        return await _side_by_side(
+            level,
+            lambda step: self._switch(step, Supply.OFF, deadline),
+            lambda outcome: isinstance(outcome, Switched),
+        )
 
     async def confirm(self, level: Level, deadline: Deadline) -> FenceOutcome:
         """Read, in new sessions and twice, whether what the devices of a level cut is off.
@@ -84,14 +81,9 @@ class Fences:
 
     async def restore(self, level: Level, deadline: Deadline) -> tuple[SwitchOutcome, ...]:
         """Give back what a level cuts, with all of its devices: nobody knows which of them it was."""
-
-        async def take(step: Step) -> SwitchOutcome:
-            refusal = await self._mistaken(step, deadline)
-            if isinstance(refusal, NotFenced):
-                return NotSwitched(refusal.doubt, refusal.detail)
-            return refusal or await self.devices[step.device].on(step.plug, deadline)
-
-        return await _side_by_side(level, take, lambda _: False)
+        return await _side_by_side(
+            level, lambda step: self._switch(step, Supply.ON, deadline), lambda _: False
+        )
 
     async def look(self, plan: FencePlan, deadline: Deadline) -> list[Sighting]:
         """Read what the devices of a host say of its power, and switch nothing; people are not asked."""
@@ -115,6 +107,13 @@ class Fences:
     async def close(self) -> None:
         """Let go of all devices."""
         await asyncio.gather(*(device.close() for device in self.devices.values()))
+
+    async def _switch(self, step: Step, wanted: Supply, deadline: Deadline) -> SwitchOutcome:
+        refusal = await self._mistaken(step, deadline)
+        if isinstance(refusal, NotFenced):
+            return NotSwitched(refusal.doubt, refusal.detail)
+        device = self.devices[step.device]
+        return refusal or await (device.off if wanted is Supply.OFF else device.on)(step.plug, deadline)
 
     async def _mistaken(self, step: Step, deadline: Deadline) -> NotFenced | Unknown | None:
         """Say why this may not be the right machine; None where it is, or where nobody said how to know it [I-16]."""

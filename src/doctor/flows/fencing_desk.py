@@ -9,15 +9,16 @@ from typing import NamedTuple
 
 import msgspec
 
+from doctor.fencing.audit import Audit, Break
 from doctor.fencing.book import EVERYWHERE
 from doctor.fencing.brakes import Ruling
 from doctor.fencing.evidence import Judgement
 from doctor.fencing.machine import RESTING, TRANSITIONS, Trigger, may_return_at
 from doctor.fencing.vouching import flaws_of, is_enough
-from doctor.flows.isolation import IsolationFlow, LostOfficeError
+from doctor.flows.isolation import IsolationFlow
 from doctor.flows.situation import FENCE_ZONE_MEMO, Situation
 from doctor.kit.clock import Clock
-from doctor.model.errors import Flaw, Reason, RejectedError, TransientError
+from doctor.model.errors import Flaw, Reason, RejectedError, StoreError
 from doctor.model.fence_job import FenceDecision, FenceJob, FenceState, Word, ZoneMode, ZoneSetting
 from doctor.ports.store import Change, Memo
 
@@ -95,6 +96,27 @@ class FencingDesk:
         lookup = self._isolation.lookup
         return Explanation(host, job, lookup.judgement(host, now), self._isolation.ruling(asked))
 
+    async def audit(self, noted: str = "") -> Audit:
+        """Read the whole log and see whether all of it is as it was written; a page at a time, for others have haste.
+
+        Raises:
+            StoreError: the store cannot be read at all.
+        """
+        await self._situation.ready()
+        audit, store = Audit(), self._situation.store
+        try:
+            async with self._isolation.writing:
+                end, page = self._situation.fence_book.digest, await store.fence_decisions()
+            while page:
+                for _, decision in page:
+                    audit.take(decision)
+                page = await store.fence_decisions(before=page[-1][0])
+        except StoreError as error:
+            audit.broken = Break(None, str(error))
+        else:
+            audit.finish(end, noted)
+        return audit
+
     def _imagined(self, host: str) -> FenceJob:
         now, before = self._clock.now(), self._situation.fence_book.jobs.get(host)
         return FenceJob(
@@ -125,7 +147,7 @@ class FencingDesk:
 
         Raises:
             RejectedError: no host is in such a zone.
-            StoreError: it was not kept.
+            TransientError: it was not kept, or another Doctor acts.
         """
         self.zone(zone)
         await self._set(zone, mode, user, reason, f"{mode} {zone}")
@@ -135,7 +157,7 @@ class FencingDesk:
         """Pull the hold switch or release it; it stays so through restarts.
 
         Raises:
-            StoreError: it was not kept.
+            TransientError: it was not kept, or another Doctor acts.
         """
         mode = ZoneMode.HOLD if is_on else ZoneMode.ARMED
         await self._set(EVERYWHERE, mode, user, reason, "hold" if is_on else "release")
@@ -155,10 +177,7 @@ class FencingDesk:
             reason=reason,
             user=user,
         )
-        try:
-            await self._isolation.note_setting(Change(memos=[memo]), decided)
-        except LostOfficeError as error:
-            raise TransientError(str(error)) from None
+        await self._isolation.note_setting(Change(memos=[memo]), decided)
         self._situation.fence_book.zones[zone] = setting
         self._isolation.touch([job.host for job in self._situation.fence_book.active])
 
@@ -167,7 +186,7 @@ class FencingDesk:
 
         Raises:
             RejectedError: it is not enough, or the host is not one to vouch for; each flaw says what is missing.
-            StoreError: it was not kept.
+            TransientError: it was not kept, or another Doctor acts.
         """
         host = self._host(name)
         job = await self._job_to_vouch_for(host)
@@ -181,7 +200,7 @@ class FencingDesk:
         says = f"{word.by} says that it is off: {word.reason}"
         if is_enough(words, limits):
             return await self._move(job, Trigger.VOUCH, says, user=word.by, words=words)
-        return await self._note_word(job, says, word.by, words)
+        return await self._isolation.note(job, "vouch", says, user=word.by, words=words)
 
     async def _job_to_vouch_for(self, host: str) -> FenceJob:
         job = self._situation.fence_book.jobs.get(host)
@@ -191,10 +210,7 @@ class FencingDesk:
                 raise RejectedError(
                     f"{host} is not down: there is nothing to confirm", reason=Reason.CONFLICT
                 )
-            try:
-                return await self._isolation.suspect(host, failure.fault.fault_key)
-            except LostOfficeError as error:
-                raise TransientError(str(error)) from None
+            return await self._isolation.suspect(host, failure.fault.fault_key)
         self._check(job, Trigger.VOUCH, "cannot be confirmed by a person")
         return job
 
@@ -203,7 +219,7 @@ class FencingDesk:
 
         Raises:
             RejectedError: it does not wait for a person.
-            StoreError: it was not kept.
+            TransientError: it was not kept, or another Doctor acts.
         """
         job = self._job(name)
         self._check(job, Trigger.RETRY, "does not wait to be tried again")
@@ -218,7 +234,7 @@ class FencingDesk:
 
         Raises:
             RejectedError: it is not isolated, its machines are still on their way elsewhere, or the switch is on hold.
-            StoreError: it was not kept.
+            TransientError: it was not kept, or another Doctor acts.
         """
         job = self._job(name)
         self._check(job, Trigger.RETURN, "is not isolated")
@@ -244,15 +260,6 @@ class FencingDesk:
     async def _move(
         self, job: FenceJob, trigger: Trigger, reason: str, *, user: str, words: tuple[Word, ...] = ()
     ) -> FenceJob:
-        try:
-            after = await self._isolation.move(job, trigger, reason, user=user, words=words)
-        except LostOfficeError as error:
-            raise TransientError(str(error)) from None
+        after = await self._isolation.move(job, trigger, reason, user=user, words=words)
         self._isolation.touch([job.host])
         return after
-
-    async def _note_word(self, job: FenceJob, reason: str, user: str, words: tuple[Word, ...]) -> FenceJob:
-        try:
-            return await self._isolation.note(job, "vouch", reason, user=user, words=words)
-        except LostOfficeError as error:
-            raise TransientError(str(error)) from None

@@ -88,17 +88,15 @@ class Hush:
                 yield Late(record, news, occasion_of(entry))
 
     def owe(self, record: AlarmedFault, alarm: Alarm, known: Standing, draft: Draft) -> bool:
-        """Tell whether a silence says when the owner of an open alarm hears how it is; ``known`` is what he knows."""
+        """Tell whether a silence says when he whose an open alarm is hears how it is; ``known`` is what he knows."""
+        side = side_of(alarm.project)
         before = self._situation.unheard.get(record.fault.fault_key, NOTHING)
-        if alarm.alarm_id in before.owners:
+        if alarm.alarm_id in before.of(side):
             return True
-        if not self.keeps(record, alarm, side_of(alarm.project), draft):
+        if not self.keeps(record, alarm, side, draft):
             return False
-        after = (
-            replace(before, owners={**before.owners, alarm.alarm_id: known})
-            if alarm.project
-            else replace(before, administrator={**before.administrator, alarm.alarm_id: known})
-        )
+        owed = {**before.of(side), alarm.alarm_id: known}
+        after = replace(before, owners=owed) if side is Side.OWNER else replace(before, administrator=owed)
         self._remember(record, before, after, draft)
         return True
 

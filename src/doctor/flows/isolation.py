@@ -18,7 +18,7 @@ import structlog
 from msgspec.structs import replace
 
 from doctor.fencing.audit import chained
-from doctor.fencing.brakes import AGAIN, Ruling, rule
+from doctor.fencing.brakes import AGAIN, BRAKES, Ruling, rule
 from doctor.fencing.confirmation import Confirmed, Contradicted, Unconfirmed, Wait, confirmation
 from doctor.fencing.evidence import Judgement
 from doctor.fencing.levels import is_taken, trouble_of
@@ -42,7 +42,7 @@ from doctor.kit.clock import Clock
 from doctor.kit.deadline import Deadline
 from doctor.model.alarm import Transition
 from doctor.model.checkpoint import Checkpoint
-from doctor.model.errors import StoreError
+from doctor.model.errors import StoreError, TransientError
 from doctor.model.fence_job import FenceDecision, FenceJob, FenceState, Says, Statement
 from doctor.model.fencing import Seen, Supply, Switched
 from doctor.model.resource import Isolation, PhysicalResource
@@ -63,7 +63,7 @@ PATIENT = frozenset(("mode", "hold", "storm", "cause", "self check", "start-up")
 Unfinished = Callable[[str], Sequence[str]]
 
 
-class LostOfficeError(Exception):
+class LostOfficeError(TransientError):
     """Another Doctor has taken office, or somebody else has moved the job on: what was decided is void."""
 
 
@@ -100,7 +100,7 @@ class IsolationFlow:
         self._bell = asyncio.Event()
         self._bells: dict[str, asyncio.Event] = {}
         self._deciding = asyncio.Lock()
-        self._writing = asyncio.Lock()
+        self.writing = asyncio.Lock()  # a step and its decision are being kept
         self._noted: dict[str, tuple[str, ...]] = {}
         self._looked: dict[str, float] = {}
 
@@ -288,11 +288,10 @@ class IsolationFlow:
         await self.move(job, trigger, "it is not down any more")
         return AT_ONCE
 
-    def ruling(self, job: FenceJob, only: Iterable[str] | None = None) -> Ruling:
+    def ruling(self, job: FenceJob, only: Iterable[str] = BRAKES) -> Ruling:
         """Ask the brakes of a host."""
         up_for = timedelta(seconds=self._clock.monotonic() - self._began)
-        scene = self.lookup.scene(job, self._clock.now(), up_for)
-        return rule(scene, self.limits) if only is None else rule(scene, self.limits, only=only)
+        return rule(self.lookup.scene(job, self._clock.now(), up_for), self.limits, only=only)
 
     async def _authorise(self, job: FenceJob, ruling: Ruling) -> None:
         judgement = self.lookup.judgement(job.host, self._clock.now())
@@ -560,7 +559,7 @@ class IsolationFlow:
         authorises: bool = False,
     ) -> None:
         """Keep a step with the decision behind it, and tell what it changes, in one transaction."""
-        async with self._writing:
+        async with self.writing:
             book = self._situation.fence_book
             known = book.jobs.get(job.host)
             if job.revision != (1 if known is None else known.revision + 1):
@@ -597,7 +596,7 @@ class IsolationFlow:
 
     async def note_setting(self, change: Change, decision: FenceDecision) -> None:
         """Keep what a person has set, with the decision behind it."""
-        async with self._writing:
+        async with self.writing:
             decided = chained(
                 replace(decision, epoch=self.office, time=self._clock.now()),
                 self._situation.fence_book.digest,

@@ -60,11 +60,6 @@ class Clear(msgspec.Struct, frozen=True, gc=False):
     faults: tuple[Ended, ...]
     raises: Raise | None = None
 
-    @property
-    def fault_types(self) -> tuple[str, ...]:
-        """Return the types of the faults that end, each once."""
-        return tuple(dict.fromkeys(ended.fault_type for ended in self.faults))
-
 
 class Foretold(msgspec.Struct, frozen=True, gc=False):
     """The event says that a fault will come; ``raises`` is how it would be raised if it had."""

@@ -51,9 +51,8 @@ def effort(name: str) -> int:
     return 1 + SEARCHING * (1 + max(map(len, pieces))) if pieces else 1
 
 
-_BRACKETS = re.compile(
-    r"\[!?\]?[^\]]*\]"
-)  # as fnmatch reads them: a ] right behind the [ is one of the letters
+# As fnmatch reads them: a ] right behind the [ is one of the letters.
+_BRACKETS = re.compile(r"\[!?\]?[^\]]*\]")
 
 
 class AnyOf:

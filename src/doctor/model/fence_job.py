@@ -32,7 +32,7 @@ class Says(StrEnum):
     ALIVE = "alive"
 
 
-class Statement(msgspec.Struct, frozen=True, kw_only=True):
+class Statement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What somebody said of a host last. ``reporter`` is who it really was: the name of a token, a monitor, a device.
 
     ``time`` is Doctor's own, of when it heard it [I-25]. ``since`` is when the reporter began to say so.
@@ -46,7 +46,7 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
-class Weighed(msgspec.Struct, frozen=True, kw_only=True):
+class Weighed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A statement and what it is worth: the class that it counts for, or why it does not count."""
 
     statement: Statement
@@ -108,7 +108,7 @@ class ZoneSetting(msgspec.Struct, frozen=True, kw_only=True):
     time: datetime
 
 
-class Check(msgspec.Struct, frozen=True, kw_only=True):
+class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One brake: whether it lets go, and why not."""
 
     brake: str
@@ -116,8 +116,12 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
-class FenceDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """What was decided of a host, or with ``state`` None of a zone, and what for: the audit log. ``previous`` and ``digest`` chain one to the next."""
+class FenceDecision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was decided of a host, or with ``state`` None of a zone, and what for: the audit log.
+
+    ``previous`` and ``digest`` chain one to the next. The digest is that of the record as it is written, here and in what
+    it consists of: a field that is added later needs a default, which is left out, or old digests hold no more.
+    """
 
     host: str
     generation: int

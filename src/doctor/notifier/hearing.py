@@ -85,18 +85,17 @@ def overdue(
 ) -> tuple[Heard, Unheard]:
     """Return what can be told at last of an open fault, and what still cannot.
 
-    Of ``shelved`` alarms owners do not hear changes: those stay until the alarm is back.
+    Of ``shelved`` alarms those whose they are do not hear changes: those stay until the alarm is back.
     """
-    owed = unheard.owners.keys() | unheard.administrator.keys()
-    alarms = {alarm.alarm_id: alarm for alarm in record.alarms.values() if alarm.alarm_id in owed}
+    alarms = {alarm.alarm_id: alarm for alarm in record.alarms.values()}
     told = {side: _Alarms() for side in Side}
     left: dict[Side, dict[str, Standing | None]] = {side: {} for side in Side}
-    for side, debts in ((Side.OWNER, unheard.owners), (Side.ADMINISTRATOR, unheard.administrator)):
-        for alarm_id, known in debts.items():
+    for side in Side:
+        for alarm_id, known in unheard.of(side).items():
             alarm = alarms.get(alarm_id)
             if alarm is None or standing_of(alarm) == known:
                 continue
-            is_aside = side is Side.OWNER and known is not None and alarm_id in shelved
+            is_aside = known is not None and alarm_id in shelved and side is side_of(alarm.project)
             if is_aside or coverage.of(alarm).by(side) is not None:
                 left[side][alarm_id] = known
             elif known is None:

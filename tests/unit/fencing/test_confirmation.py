@@ -1,4 +1,4 @@
-"""The rule by which a host counts as off, the word of people, the room for its machines, the chain of decisions."""
+"""The rule by which a host counts as off, the word of people, the room for its machines."""
 
 from datetime import timedelta
 from typing import Any
@@ -6,13 +6,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from doctor.fencing.audit import chained, first_break
 from doctor.fencing.confirmation import Confirmed, Contradicted, Unconfirmed, Wait, confirmation
 from doctor.fencing.evidence import Judgement
 from doctor.fencing.limits import Limits
 from doctor.fencing.room import shortage
 from doctor.fencing.vouching import flaws_of, is_enough
-from doctor.model.fence_job import FenceDecision, FenceJob, FenceState, Says, Statement, Word
+from doctor.model.fence_job import FenceJob, FenceState, Says, Statement, Word
 from doctor.model.fencing import Doubt, Fenced, NotFenced, Seen, Supply, Unknown, Vantage
 from doctor.model.resource import VirtualResource
 from doctor.testing.clock import START
@@ -136,26 +135,3 @@ def test_the_most_important_machines_have_to_fit(
     machines: tuple[VirtualResource, ...], missing: str | None
 ) -> None:
     assert shortage(machines, 8, 8000) == missing
-
-
-# --- the chain of decisions ---
-
-
-def test_a_decision_that_was_changed_or_taken_out_breaks_the_chain() -> None:
-    written: list[FenceDecision] = []
-    for number in range(3):
-        one = FenceDecision(
-            host="c1",
-            generation=1,
-            revision=number,
-            time=START,
-            decision="note",
-            state=FenceState.SUSPECT,
-            reason="",
-        )
-        written.append(chained(one, written[-1].digest if written else ""))
-    assert first_break(written) is None
-    assert first_break([]) is None
-    assert first_break((written[0], written[2])) == written[2]
-    forged = replace(written[1], reason="all was well")
-    assert first_break((written[0], forged, written[2])) == forged

@@ -299,7 +299,7 @@ def test_one_type_of_event_means_different_things_by_condition(
 def test_each_fault_clears_by_its_status(event_type: str, status: str) -> None:
     selected = SELECTOR.select(event(event_type, status=status, severity="critical"))
     assert isinstance(selected, Clear)
-    assert selected.fault_types == (CATALOGUE.rows[event_type].fault_type,)
+    assert {ended.fault_type for ended in selected.faults} == {CATALOGUE.rows[event_type].fault_type}
 
 
 @pytest.mark.parametrize("severity", ["cleared", "OKAY", "0"])

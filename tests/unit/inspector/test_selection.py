@@ -180,7 +180,7 @@ def test_an_event_ends_the_faults_of_all_rules_that_say_so() -> None:
         ("c-1", "one"),
         ("c-1", "other"),
     ]
-    assert selected.fault_types == ("fault of one", "else")
+    assert {ended.fault_type for ended in selected.faults} == {"fault of one", "else"}
     assert selected.raises is None
 
 
@@ -560,7 +560,8 @@ def as_plain(selected: Selected) -> object:
             return "raise", selected.rule.name, selected.severity, selected.rule.state, selected.resource
         case Clear():
             assert {ended.resource for ended in selected.faults} <= {"c-1", "c-2", ""}
-            return "clear", set(selected.fault_types), as_plain(selected.raises) if selected.raises else None
+            ended = {one.fault_type for one in selected.faults}
+            return "clear", ended, as_plain(selected.raises) if selected.raises else None
         case Ignored():
             return "ignored", selected.by
         case _:

@@ -13,24 +13,13 @@ from typing import Any
 import msgspec
 
 from doctor.drivers.fences import program
-from doctor.drivers.fences.switching import switch
-from doctor.kit.clock import Clock, SystemClock
+from doctor.drivers.fences.switching import SwitchingFence
+from doctor.kit.clock import Clock
 from doctor.kit.deadline import Deadline
 from doctor.kit.options import convert
 from doctor.kit.secret import Secret, read_secret
-from doctor.model.fencing import (
-    Cut,
-    Doubt,
-    Identity,
-    Reading,
-    Seen,
-    Supply,
-    SwitchOutcome,
-    Unknown,
-    Vantage,
-)
+from doctor.model.fencing import Cut, Doubt, Identity, Reading, Seen, Supply, Unknown, Vantage
 
-POLL_EVERY = 0.1
 OURS = {"action", "plug", "port", "method"}  # options that say what to do and to whom
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 PLUG = re.compile(r"[^\x00-\x1f\x7f=]{0,255}")
@@ -38,12 +27,7 @@ SEEN_OFF = re.compile(r"\boff\b", re.IGNORECASE)
 STAMP = re.compile(r"^[\d :,.-]{19,} ")
 ACTION = re.compile(r"<action name=\"(\w+)\"")
 LOGIN = re.compile(r"login|authenti|password|denied", re.IGNORECASE)
-SECRETS = (
-    "passw",
-    "community",
-    "secret",
-    "token",
-)  # what names of options have in them whose values are secret
+SECRETS = ("passw", "community", "secret", "token")  # in names of options whose values are secret
 MOST_WAIT = 30  # seconds that an agent is given for each of its own steps, at most
 VANTAGES = {Cut.POWER: Vantage.OUT_OF_BAND, Cut.NETWORK: Vantage.SWITCH_PORT, Cut.STORAGE: Vantage.STORAGE}
 
@@ -67,10 +51,11 @@ class FenceAgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     partial: bool | None = None
 
 
-class AgentFence:
+class AgentFence(SwitchingFence):
     """One agent with its options: a device as far as the agent makes it one."""
 
     kind = "fence_agent"
+    least = program.LEAST
 
     def __init__(
         self,
@@ -78,12 +63,12 @@ class AgentFence:
         secrets: Mapping[str, Secret] | None = None,
         clock: Clock | None = None,
     ) -> None:
+        super().__init__(clock)
         self.cuts = settings.cuts
         self.vantage = VANTAGES[settings.cuts]
         self.partial = settings.needs_plug if settings.partial is None else settings.partial
         self._settings = settings
         self._secrets = dict(secrets or {})
-        self._clock = clock or SystemClock()
         self._closed = False
 
     def check(self, plug: str) -> str | None:
@@ -119,30 +104,15 @@ class AgentFence:
             return Seen(Supply.OFF, self._clock.now())
         return self._complaint("status", finished)
 
-    async def off(self, plug: str, deadline: Deadline) -> SwitchOutcome:
-        """Cut the host off."""
-        return await self._switch(Supply.OFF, plug, deadline)
-
-    async def on(self, plug: str, deadline: Deadline) -> SwitchOutcome:
-        """Give it back."""
-        return await self._switch(Supply.ON, plug, deadline)
-
     async def close(self) -> None:
         """Start no more agents."""
         self._closed = True
 
-    async def _switch(self, wanted: Supply, plug: str, deadline: Deadline) -> SwitchOutcome:
-        async def order() -> Unknown | None:
-            # An agent that waits for what never comes must leave time to read what did.
-            finished = await self._ask(wanted.value, plug, deadline.within(deadline.left * 0.7))
-            if isinstance(finished, Unknown):
-                return finished
-            return None if finished.code == 0 else self._complaint(wanted.value, finished)
-
-        async def read() -> Reading:
-            return await self.status(plug, deadline)
-
-        return await switch(wanted, order, read, deadline, poll_every=POLL_EVERY, least=program.LEAST)
+    async def _order(self, wanted: Supply, plug: str, deadline: Deadline) -> Unknown | None:
+        finished = await self._ask(wanted.value, plug, deadline)
+        if isinstance(finished, Unknown):
+            return finished
+        return None if finished.code == 0 else self._complaint(wanted.value, finished)
 
     async def _ask(self, action: str, plug: str, deadline: Deadline) -> program.Finished | Unknown:
         if self._closed:

@@ -5,36 +5,23 @@ what confirms a fence is read in a session of its own. A power cycle does not oc
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import msgspec
 
-from doctor.drivers.fences.switching import switch
-from doctor.drivers.fences.worker import Closed, Leash, Worker
-from doctor.kit.clock import Clock, SystemClock
+from doctor.drivers.fences.switching import SwitchingFence
+from doctor.drivers.fences.worker import Kept, Leash, Worker
+from doctor.kit.clock import Clock
 from doctor.kit.deadline import Deadline
 from doctor.kit.options import convert
 from doctor.kit.secret import Secret, read_secret
-from doctor.model.fencing import (
-    Cut,
-    Doubt,
-    Identified,
-    Identity,
-    Reading,
-    Seen,
-    Supply,
-    SwitchOutcome,
-    Unknown,
-    Vantage,
-)
+from doctor.model.fencing import Cut, Doubt, Identified, Identity, Reading, Seen, Supply, Unknown, Vantage
 
 if TYPE_CHECKING:
     from doctor.drivers.fences.ipmi_session import IpmiSession
 
-POLL_EVERY = 0.03
 KEEP_ALIVE = 25.0  # seconds: BMCs forget sessions that are silent for a minute, some after 30 seconds
 PATIENCE_WITH_KEPT = 1.0  # seconds for which a kept session is tried, before a new one
 BAD_COMMAND = 0xC1
@@ -53,27 +40,21 @@ class IpmiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     password_file: Path
 
 
-@dataclass
-class _Kept:
-    """What the thread of a BMC keeps."""
-
-    session: "IpmiSession | None" = None
-
-
-class IpmiFence:
+class IpmiFence(SwitchingFence):
     """One BMC."""
 
     kind = "ipmi"
     cuts = Cut.POWER
     vantage = Vantage.OUT_OF_BAND
     partial = False
+    poll_every = 0.03
 
     def __init__(self, settings: IpmiSettings, password: Secret, clock: Clock | None = None) -> None:
+        super().__init__(clock)
         self._settings = settings
         self._password = password
-        self._clock = clock or SystemClock()
-        self._worker = Worker(
-            f"ipmi {settings.address}", _Kept, _leave, idle=_keep_alive, idle_every=KEEP_ALIVE
+        self._worker: Worker[IpmiSession] = Worker(
+            "ipmi", settings.address, "pyghmi", idle=_keep_alive, idle_every=KEEP_ALIVE
         )
 
     def check(self, plug: str) -> str | None:
@@ -114,48 +95,24 @@ class IpmiFence:
             return Unknown(Doubt.UNINTELLIGIBLE, f"a chassis status of {len(answer)} bytes")
         return Seen(Supply.ON if answer[0] & 1 else Supply.OFF, self._clock.now(), fresh=fresh)
 
-    async def off(self, plug: str, deadline: Deadline) -> SwitchOutcome:
-        """Switch the chassis off, hard."""
-        return await self._switch(Supply.OFF, plug, deadline)
-
-    async def on(self, plug: str, deadline: Deadline) -> SwitchOutcome:
-        """Switch it on."""
-        return await self._switch(Supply.ON, plug, deadline)
-
     async def close(self) -> None:
         """Log out."""
         await self._worker.close()
 
-    async def _switch(self, wanted: Supply, plug: str, deadline: Deadline) -> SwitchOutcome:
+    async def _order(self, wanted: Supply, plug: str, deadline: Deadline) -> Unknown | None:
         def command(session: "IpmiSession", leash: Leash) -> bytes:
             from doctor.drivers.fences.ipmi_session import CHASSIS, CHASSIS_CONTROL, POWER_DOWN, POWER_UP
 
             code = POWER_DOWN if wanted is Supply.OFF else POWER_UP
             return session.ask(CHASSIS, CHASSIS_CONTROL, leash, (code,))
 
-        async def order() -> Unknown | None:
-            answer = await self._do(command, deadline.within(deadline.left * 0.7))
-            return answer if isinstance(answer, Unknown) else None
-
-        async def read() -> Reading:
-            return await self.status(plug, deadline)
-
-        return await switch(wanted, order, read, deadline, poll_every=POLL_EVERY)
+        answer = await self._do(command, deadline)
+        return answer if isinstance(answer, Unknown) else None
 
     async def _do(self, ask: Talk, deadline: Deadline, *, fresh: bool = False) -> bytes | Unknown:
-        def work(kept: _Kept, leash: Leash) -> bytes | Unknown:
-            return self._talk(kept, ask, leash, fresh=fresh)
+        return await self._worker.do(lambda kept, leash: self._talk(kept, ask, leash, fresh=fresh), deadline)
 
-        try:
-            return await self._worker.do(work, deadline)
-        except TimeoutError as error:
-            return Unknown(Doubt.LATE, str(error) or "the BMC did not answer in time")
-        except Closed:
-            return Unknown(Doubt.CLOSED, "the device is closed")
-        except ImportError:
-            return Unknown(Doubt.NOT_INSTALLED, "pyghmi is missing: install doctor-nfvi[ipmi]")
-
-    def _talk(self, kept: _Kept, ask: Talk, leash: Leash, *, fresh: bool) -> bytes | Unknown:
+    def _talk(self, kept: "Kept[IpmiSession]", ask: Talk, leash: Leash, *, fresh: bool) -> bytes | Unknown:
         """Ask in the thread of this BMC: in the kept session if it still works, else in a new one."""
         from pyghmi.exceptions import IpmiException
 
@@ -192,7 +149,7 @@ class IpmiFence:
             return Unknown(Doubt.UNINTELLIGIBLE, f"the BMC answered nonsense ({type(error).__name__})")
         finally:
             if session is not None and (fresh or kept.session is not None):
-                session.leave()
+                session.close()
             elif session is not None:
                 kept.session = session
         return answer
@@ -213,7 +170,7 @@ def _no_login(error: Exception) -> Unknown:
     return Unknown(Doubt.REFUSED, f"no session with the BMC: {said}")
 
 
-def _keep_alive(kept: _Kept) -> None:
+def _keep_alive(kept: "Kept[IpmiSession]") -> None:
     """Say something harmless; a session that is lost is made anew by whoever needs one."""
     if kept.session is None:
         return
@@ -224,11 +181,6 @@ def _keep_alive(kept: _Kept) -> None:
     except Exception:
         kept.session.forget()
         kept.session = None
-
-
-def _leave(kept: _Kept) -> None:
-    if kept.session is not None:
-        kept.session.leave()
 
 
 def make(settings: Mapping[str, Any]) -> IpmiFence:

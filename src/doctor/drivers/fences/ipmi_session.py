@@ -24,7 +24,7 @@ POWER_DOWN, POWER_UP = 0x00, 0x01
 
 
 class IpmiSession(simplesession.Session):  # type: ignore[misc] # pyghmi has no types
-    """A login that lasts until it is left. What is not done in time is a TimeoutError."""
+    """A login that lasts until it is closed. What is not done in time is a TimeoutError."""
 
     def __init__(self, address: str, port: int, user: str, password: str, leash: Leash) -> None:
         self._leash = leash
@@ -50,7 +50,7 @@ class IpmiSession(simplesession.Session):  # type: ignore[misc] # pyghmi has no 
             raise IpmiException(answer["error"], code=answer.get("code", 0))
         return bytes(answer["data"])
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Log out, so that the BMC has a place for others again, and close the socket."""
         self._leash = Leash(GOOD_BYE)
         with suppress(Exception):  # else it will notice by itself

@@ -11,25 +11,13 @@ from typing import Any
 import msgspec
 
 from doctor.drivers.fences import program
-from doctor.drivers.fences.switching import switch
-from doctor.kit.clock import Clock, SystemClock
+from doctor.drivers.fences.switching import SwitchingFence
+from doctor.kit.clock import Clock
 from doctor.kit.deadline import Deadline
 from doctor.kit.options import convert
-from doctor.model.fencing import (
-    Cut,
-    Doubt,
-    Identified,
-    Identity,
-    Reading,
-    Seen,
-    Supply,
-    SwitchOutcome,
-    Unknown,
-    Vantage,
-)
+from doctor.model.fencing import Cut, Doubt, Identified, Identity, Reading, Seen, Supply, Unknown, Vantage
 
 VIRSH = "virsh"
-POLL_EVERY = 0.05
 DOMAIN = re.compile(r"[A-Za-z0-9_.+:@][A-Za-z0-9_.+:@-]{0,254}")
 URI = re.compile(r"[a-z]+(\+[a-z]+)?://[!-~]*")
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -44,7 +32,7 @@ class LibvirtSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     uri: str
 
 
-class LibvirtFence:
+class LibvirtFence(SwitchingFence):
     """The machines of one hypervisor. A plug is the name or UUID of a machine, by default that of the host.
 
     They should be persistent: one that vanishes when it is destroyed cannot be read as off afterwards.
@@ -54,10 +42,12 @@ class LibvirtFence:
     cuts = Cut.POWER
     vantage = Vantage.OUT_OF_BAND
     partial = False
+    poll_every = 0.05
+    least = program.LEAST
 
     def __init__(self, settings: LibvirtSettings, clock: Clock | None = None) -> None:
+        super().__init__(clock)
         self._uri = settings.uri
-        self._clock = clock or SystemClock()
         self._closed = False
 
     def check(self, plug: str) -> str | None:
@@ -82,27 +72,13 @@ class LibvirtFence:
             return Unknown(Doubt.UNINTELLIGIBLE, f"{said[:50]!r} is no state of a machine")
         return Seen(Supply.OFF if said == OFF else Supply.ON, self._clock.now())
 
-    async def off(self, plug: str, deadline: Deadline) -> SwitchOutcome:
-        """Pull the plug of the machine."""
-        return await self._switch(Supply.OFF, plug, deadline)
-
-    async def on(self, plug: str, deadline: Deadline) -> SwitchOutcome:
-        """Start it."""
-        return await self._switch(Supply.ON, plug, deadline)
-
     async def close(self) -> None:
         """Ask nothing more."""
         self._closed = True
 
-    async def _switch(self, wanted: Supply, plug: str, deadline: Deadline) -> SwitchOutcome:
-        async def order() -> Unknown | None:
-            said = await self._ask(ACTIONS[wanted], plug, deadline.within(deadline.left * 0.7))
-            return said if isinstance(said, Unknown) else None
-
-        async def read() -> Reading:
-            return await self.status(plug, deadline)
-
-        return await switch(wanted, order, read, deadline, poll_every=POLL_EVERY, least=program.LEAST)
+    async def _order(self, wanted: Supply, plug: str, deadline: Deadline) -> Unknown | None:
+        said = await self._ask(ACTIONS[wanted], plug, deadline)
+        return said if isinstance(said, Unknown) else None
 
     async def _ask(self, command: str, plug: str, deadline: Deadline) -> str | Unknown:
         """Return what virsh says, or why it says nothing."""

@@ -20,9 +20,8 @@ ENVIRONMENT = {"PATH": SEARCHED, "LC_ALL": "C.UTF-8"}
 MOST_OUTPUT = 64 * 1024  # bytes of each stream that are kept; the rest is read and thrown away
 GRACE = 0.2  # seconds, within the deadline, in which a program may end by itself when it is asked to
 LEAST = 2 * GRACE  # seconds: with less it is not worth to start one
-LAST_WORDS = (
-    0.2  # seconds for which the output of a program that has ended is waited for: a child may hold the pipe
-)
+# Seconds for which the output of a program that has ended is waited for: a child may hold the pipe.
+LAST_WORDS = 0.2
 
 
 class Finished(NamedTuple):

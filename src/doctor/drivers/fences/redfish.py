@@ -2,36 +2,23 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 import msgspec
 
-from doctor.drivers.fences.switching import switch
-from doctor.drivers.fences.worker import Closed, Leash, Worker
-from doctor.kit.clock import Clock, SystemClock
+from doctor.drivers.fences.switching import SwitchingFence
+from doctor.drivers.fences.worker import Kept, Leash, Worker
+from doctor.kit.clock import Clock
 from doctor.kit.deadline import Deadline
 from doctor.kit.options import convert
 from doctor.kit.secret import Secret, read_secret
-from doctor.model.fencing import (
-    Cut,
-    Doubt,
-    Identified,
-    Identity,
-    Reading,
-    Seen,
-    Supply,
-    SwitchOutcome,
-    Unknown,
-    Vantage,
-)
+from doctor.model.fencing import Cut, Doubt, Identified, Identity, Reading, Seen, Supply, Unknown, Vantage
 
 if TYPE_CHECKING:
     from doctor.drivers.fences.redfish_session import RedfishSession
 
-POLL_EVERY = 0.1
 SYSTEM = re.compile(r"[A-Za-z0-9._~-]{0,255}")
 OFF, KNOWN = "Off", {"On", "Off", "PoweringOn", "PoweringOff", "Paused"}
 RESETS = {Supply.OFF: "ForceOff", Supply.ON: "On"}
@@ -53,14 +40,7 @@ class RedfishSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     ca_file: Path | None = None
 
 
-@dataclass
-class _Kept:
-    """What the thread of a service keeps."""
-
-    session: "RedfishSession | None" = None
-
-
-class RedfishFence:
+class RedfishFence(SwitchingFence):
     """One service. A plug is the id of a system of it, and needless where there is only one."""
 
     kind = "redfish"
@@ -69,10 +49,10 @@ class RedfishFence:
     partial = False
 
     def __init__(self, settings: RedfishSettings, password: Secret, clock: Clock | None = None) -> None:
+        super().__init__(clock)
         self._settings = settings
         self._password = password
-        self._clock = clock or SystemClock()
-        self._worker = Worker(f"redfish {settings.url}", _Kept, _leave)
+        self._worker: Worker[RedfishSession] = Worker("redfish", settings.url, "sushy")
 
     def check(self, plug: str) -> str | None:
         """Say what is no id of a system."""
@@ -106,19 +86,11 @@ class RedfishFence:
             return Unknown(Doubt.UNINTELLIGIBLE, "it says nothing of the power")
         return Seen(Supply.OFF if state == OFF else Supply.ON, self._clock.now(), fresh=fresh)
 
-    async def off(self, plug: str, deadline: Deadline) -> SwitchOutcome:
-        """Switch the system off, hard."""
-        return await self._switch(Supply.OFF, plug, deadline)
-
-    async def on(self, plug: str, deadline: Deadline) -> SwitchOutcome:
-        """Switch it on."""
-        return await self._switch(Supply.ON, plug, deadline)
-
     async def close(self) -> None:
         """Close the connections."""
         await self._worker.close()
 
-    async def _switch(self, wanted: Supply, plug: str, deadline: Deadline) -> SwitchOutcome:
+    async def _order(self, wanted: Supply, plug: str, deadline: Deadline) -> Unknown | None:
         def command(session: "RedfishSession", leash: Leash) -> None:
             from sushy import ResetType
 
@@ -126,36 +98,19 @@ class RedfishFence:
             if wanted is Supply.ON or system.power_state is None or system.power_state.value != OFF:
                 system.reset_system(ResetType(RESETS[wanted]))  # some refuse what is done already
 
-        async def order() -> Unknown | None:
-            answer = await self._do(command, deadline.within(deadline.left * 0.7))
-            return answer if isinstance(answer, Unknown) else None
-
-        async def read() -> Reading:
-            return await self.status(plug, deadline)
-
-        return await switch(wanted, order, read, deadline, poll_every=POLL_EVERY)
+        answer = await self._do(command, deadline)
+        return answer if isinstance(answer, Unknown) else None
 
     async def _do(self, ask: Talk, deadline: Deadline, *, fresh: bool = False) -> Any:
         """Return what the service answers, or why it does not as `Unknown`."""
+        return await self._worker.do(lambda kept, leash: self._talk(kept, ask, leash, fresh=fresh), deadline)
 
-        def work(kept: _Kept, leash: Leash) -> Any:
-            return self._talk(kept, ask, leash, fresh=fresh)
-
-        try:
-            return await self._worker.do(work, deadline)
-        except TimeoutError as error:
-            return Unknown(Doubt.LATE, str(error) or "it did not answer in time")
-        except Closed:
-            return Unknown(Doubt.CLOSED, "the device is closed")
-        except ImportError:
-            return Unknown(Doubt.NOT_INSTALLED, "sushy is missing: install doctor-nfvi[redfish]")
-
-    def _talk(self, kept: _Kept, ask: Talk, leash: Leash, *, fresh: bool) -> Any:
+    def _talk(self, kept: "Kept[RedfishSession]", ask: Talk, leash: Leash, *, fresh: bool) -> Any:
         """Ask in the thread of this service. A connection that fails is not used again."""
         from doctor.drivers.fences.redfish_session import RedfishSession
 
         session = None if fresh else kept.session
-        if session is None or fresh:
+        if session is None:
             settings = self._settings
             ca = str(settings.ca_file) if settings.ca_file else None
             try:
@@ -201,11 +156,6 @@ def _complaint(error: Exception) -> Unknown:
             return Unknown(Doubt.REFUSED, "it cannot be switched like that")
         case _:
             return Unknown(Doubt.UNINTELLIGIBLE, f"it answered nonsense ({type(error).__name__})")
-
-
-def _leave(kept: _Kept) -> None:
-    if kept.session is not None:
-        kept.session.close()
 
 
 def make(settings: Mapping[str, Any]) -> RedfishFence:

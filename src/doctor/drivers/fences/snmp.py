@@ -5,13 +5,14 @@ clear, and anybody there can answer for the device.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import msgspec
 
-from doctor.drivers.fences.worker import Closed, Leash, Worker
+from doctor.drivers.fences.switching import SwitchingFence
+from doctor.drivers.fences.worker import Kept, Leash, Worker
+from doctor.kit.clock import Clock
 from doctor.kit.deadline import Deadline
 from doctor.kit.secret import Secret, read_secret
 from doctor.model.fencing import Doubt, Unknown
@@ -76,41 +77,26 @@ def credentials_of(settings: SnmpSettings) -> Credentials:
     return found
 
 
-@dataclass
-class _Kept:
-    """What the thread of a device keeps."""
-
-    session: "SnmpSession | None" = None
-
-
-class SnmpDevice:
+class SnmpFence(SwitchingFence):
     """Asks one device, one thing after the other."""
 
-    def __init__(self, settings: SnmpSettings, credentials: Credentials) -> None:
+    def __init__(self, settings: SnmpSettings, credentials: Credentials, clock: Clock | None) -> None:
+        super().__init__(clock)
         self._settings = settings
         self._credentials = credentials
-        self._worker = Worker(f"snmp {settings.address}", _Kept, _leave)
+        self._worker: Worker[SnmpSession] = Worker("snmp", settings.address, "pysnmp")
 
-    async def do(self, ask: Callable[["SnmpSession", Leash], T], deadline: Deadline) -> T | Unknown:
+    async def _do(self, ask: Callable[["SnmpSession", Leash], T], deadline: Deadline) -> T | Unknown:
         """Return what ``ask`` finds out."""
-
-        def work(kept: _Kept, leash: Leash) -> T | Unknown:
-            return self._talk(kept, ask, leash)
-
-        try:
-            return await self._worker.do(work, deadline)
-        except TimeoutError as error:
-            return Unknown(Doubt.LATE, str(error) or "the device did not answer in time")
-        except Closed:
-            return Unknown(Doubt.CLOSED, "the device is closed")
-        except ImportError:
-            return Unknown(Doubt.NOT_INSTALLED, "pysnmp is missing: install doctor-nfvi[snmp]")
+        return await self._worker.do(lambda kept, leash: self._talk(kept, ask, leash), deadline)
 
     async def close(self) -> None:
         """Ask nothing more."""
         await self._worker.close()
 
-    def _talk(self, kept: _Kept, ask: Callable[["SnmpSession", Leash], T], leash: Leash) -> T | Unknown:
+    def _talk(
+        self, kept: "Kept[SnmpSession]", ask: Callable[["SnmpSession", Leash], T], leash: Leash
+    ) -> T | Unknown:
         from doctor.drivers.fences.snmp_session import Answered, SnmpSession
 
         try:
@@ -127,20 +113,10 @@ class SnmpDevice:
             is_login = any(word in error.word.lower() for word in LOGIN_WORDS)
             return Unknown(Doubt.LOGIN if is_login else Doubt.REFUSED, f"the device refuses: {error.word}")
         except TimeoutError:
-            _forget(kept)  # it may have forgotten us as well
+            kept.drop()  # it may have forgotten us as well
             return Unknown(Doubt.UNREACHABLE, "the device did not answer")
         except ImportError:
             raise
         except Exception as error:
-            _forget(kept)
+            kept.drop()
             return Unknown(Doubt.UNINTELLIGIBLE, f"the device answered nonsense ({type(error).__name__})")
-
-
-def _forget(kept: _Kept) -> None:
-    if kept.session is not None:
-        kept.session.close()
-        kept.session = None
-
-
-def _leave(kept: _Kept) -> None:
-    _forget(kept)

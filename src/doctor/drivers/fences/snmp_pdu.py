@@ -6,33 +6,16 @@ settings to say (`all_of`), for an outlet knows nothing of the other.
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-from doctor.drivers.fences.snmp import Credentials, SnmpDevice, SnmpSettings, credentials_of
-from doctor.drivers.fences.switching import switch
-from doctor.drivers.fences.worker import Leash
-from doctor.kit.clock import Clock, SystemClock
+from doctor.drivers.fences.snmp import Credentials, SnmpFence, SnmpSettings, credentials_of
+from doctor.kit.clock import Clock
 from doctor.kit.deadline import Deadline
 from doctor.kit.options import convert
-from doctor.model.fencing import (
-    Cut,
-    Doubt,
-    Identified,
-    Identity,
-    Reading,
-    Seen,
-    Supply,
-    SwitchOutcome,
-    Unknown,
-    Vantage,
-)
+from doctor.model.fencing import Cut, Doubt, Identified, Identity, Reading, Seen, Supply, Unknown, Vantage
 
-if TYPE_CHECKING:
-    from doctor.drivers.fences.snmp_session import SnmpSession
-
-POLL_EVERY = 0.1
 OUTLET = re.compile(r"\d{1,4}(\.\d{1,4}){0,3}")
 OBJECT = re.compile(r"\d{1,10}(\.\d{1,10}){3,60}")
 
@@ -90,7 +73,7 @@ class SnmpPduSettings(SnmpSettings, frozen=True, kw_only=True):
     outlets: Outlets | None = None
 
 
-class SnmpPduFence:
+class SnmpPduFence(SnmpFence):
     """One unit. A plug is the number of an outlet, with its dots where the unit has several banks."""
 
     kind = "snmp_pdu"
@@ -101,9 +84,8 @@ class SnmpPduFence:
     def __init__(
         self, settings: SnmpSettings, credentials: Credentials, outlets: Outlets, clock: Clock | None = None
     ) -> None:
+        super().__init__(settings, credentials, clock)
         self._outlets = outlets
-        self._clock = clock or SystemClock()
-        self._device = SnmpDevice(settings, credentials)
 
     def check(self, plug: str) -> str | None:
         """Say what is no outlet."""
@@ -114,9 +96,7 @@ class SnmpPduFence:
         name = self._outlets.name
         if name is None:
             return Unknown(Doubt.NOT_OFFERED, "its outlets have no labels")
-        answer = await self._device.do(
-            lambda session, leash: session.get([f"{name}.{plug}"], leash), deadline
-        )
+        answer = await self._do(lambda session, leash: session.get([f"{name}.{plug}"], leash), deadline)
         if isinstance(answer, Unknown):
             return answer
         label = str(answer[0]).strip()
@@ -125,7 +105,7 @@ class SnmpPduFence:
     async def status(self, plug: str, deadline: Deadline, *, fresh: bool = False) -> Reading:
         """Read the outlet. There are no sessions: each request stands for itself."""
         outlets = self._outlets
-        answer = await self._device.do(
+        answer = await self._do(
             lambda session, leash: session.get([f"{outlets.status}.{plug}"], leash), deadline
         )
         if isinstance(answer, Unknown):
@@ -135,32 +115,12 @@ class SnmpPduFence:
             return Unknown(Doubt.UNINTELLIGIBLE, f"{str(answer[0])[:20]!r} is no state of an outlet")
         return Seen(state, self._clock.now(), fresh=fresh)
 
-    async def off(self, plug: str, deadline: Deadline) -> SwitchOutcome:
-        """Switch the outlet off at once."""
-        return await self._switch(Supply.OFF, plug, deadline)
-
-    async def on(self, plug: str, deadline: Deadline) -> SwitchOutcome:
-        """Switch it on at once."""
-        return await self._switch(Supply.ON, plug, deadline)
-
-    async def close(self) -> None:
-        """Ask nothing more."""
-        await self._device.close()
-
-    async def _switch(self, wanted: Supply, plug: str, deadline: Deadline) -> SwitchOutcome:
+    async def _order(self, wanted: Supply, plug: str, deadline: Deadline) -> Unknown | None:
         outlets = self._outlets
         number = outlets.set_off if wanted is Supply.OFF else outlets.set_on
-
-        def command(session: "SnmpSession", leash: Leash) -> None:
-            session.set(f"{outlets.control}.{plug}", number, leash)
-
-        async def order() -> Unknown | None:
-            return await self._device.do(command, deadline.within(deadline.left * 0.7))
-
-        async def read() -> Reading:
-            return await self.status(plug, deadline)
-
-        return await switch(wanted, order, read, deadline, poll_every=POLL_EVERY)
+        return await self._do(
+            lambda session, leash: session.set(f"{outlets.control}.{plug}", number, leash), deadline
+        )
 
 
 def make(settings: Mapping[str, Any]) -> SnmpPduFence:

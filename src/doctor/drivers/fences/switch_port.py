@@ -8,42 +8,26 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from doctor.drivers.fences.snmp import Credentials, SnmpDevice, SnmpSettings, credentials_of
-from doctor.drivers.fences.switching import switch
+from doctor.drivers.fences.snmp import Credentials, SnmpFence, SnmpSettings, credentials_of
 from doctor.drivers.fences.worker import Leash
-from doctor.kit.clock import Clock, SystemClock
+from doctor.kit.clock import Clock
 from doctor.kit.deadline import Deadline
 from doctor.kit.options import convert
-from doctor.model.fencing import (
-    Cut,
-    Doubt,
-    Identified,
-    Identity,
-    Reading,
-    Seen,
-    Supply,
-    SwitchOutcome,
-    Unknown,
-    Vantage,
-)
+from doctor.model.fencing import Cut, Doubt, Identified, Identity, Reading, Seen, Supply, Unknown, Vantage
 
 if TYPE_CHECKING:
     from doctor.drivers.fences.snmp_session import SnmpSession
 
-POLL_EVERY = 0.1
 PORT = re.compile(r"[!-~]([ -~]{0,126}[!-~])?")
 
 DESCRIPTION, NAME, ALIAS = "1.3.6.1.2.1.2.2.1.2", "1.3.6.1.2.1.31.1.1.1.1", "1.3.6.1.2.1.31.1.1.1.18"
 ADMIN, OPERATION = "1.3.6.1.2.1.2.2.1.7", "1.3.6.1.2.1.2.2.1.8"
 UP, DOWN = 1, 2
-CARRIES_NOTHING = {
-    2,
-    6,
-    7,
-}  # down, notPresent, lowerLayerDown; what is unknown or dormant may carry something
+# down, notPresent, lowerLayerDown; what is unknown or dormant may carry something
+CARRIES_NOTHING = {2, 6, 7}
 
 
-class SwitchPortFence:
+class SwitchPortFence(SnmpFence):
     """One switch. A plug is the name of a port (`ge-0/0/7`), for numbers change when a switch is rebuilt."""
 
     kind = "switch_port"
@@ -52,8 +36,7 @@ class SwitchPortFence:
     partial = True
 
     def __init__(self, settings: SnmpSettings, credentials: Credentials, clock: Clock | None = None) -> None:
-        self._clock = clock or SystemClock()
-        self._device = SnmpDevice(settings, credentials)
+        super().__init__(settings, credentials, clock)
         self._numbers: dict[str, str] = {}
 
     def check(self, plug: str) -> str | None:
@@ -66,7 +49,7 @@ class SwitchPortFence:
         def ask(session: "SnmpSession", leash: Leash) -> str:
             return str(session.get([f"{ALIAS}.{self._number(session, plug, leash)}"], leash)[0])
 
-        answer = await self._device.do(ask, deadline)
+        answer = await self._do(ask, deadline)
         if isinstance(answer, Unknown):
             return answer
         return (
@@ -82,37 +65,19 @@ class SwitchPortFence:
             number = self._number(session, plug, leash)
             return session.get([f"{ADMIN}.{number}", f"{OPERATION}.{number}"], leash)
 
-        answer = await self._device.do(ask, deadline)
+        answer = await self._do(ask, deadline)
         if isinstance(answer, Unknown):
             return answer
         admin, operation = answer
         is_off = admin == DOWN and operation in CARRIES_NOTHING
         return Seen(Supply.OFF if is_off else Supply.ON, self._clock.now(), fresh=fresh)
 
-    async def off(self, plug: str, deadline: Deadline) -> SwitchOutcome:
-        """Switch the port off."""
-        return await self._switch(Supply.OFF, plug, deadline)
-
-    async def on(self, plug: str, deadline: Deadline) -> SwitchOutcome:
-        """Switch it on."""
-        return await self._switch(Supply.ON, plug, deadline)
-
-    async def close(self) -> None:
-        """Ask nothing more."""
-        await self._device.close()
-
-    async def _switch(self, wanted: Supply, plug: str, deadline: Deadline) -> SwitchOutcome:
+    async def _order(self, wanted: Supply, plug: str, deadline: Deadline) -> Unknown | None:
         def command(session: "SnmpSession", leash: Leash) -> None:
             number = self._number(session, plug, leash)
             session.set(f"{ADMIN}.{number}", DOWN if wanted is Supply.OFF else UP, leash)
 
-        async def order() -> Unknown | None:
-            return await self._device.do(command, deadline.within(deadline.left * 0.7))
-
-        async def read() -> Reading:
-            return await self.status(plug, deadline)
-
-        return await switch(wanted, order, read, deadline, poll_every=POLL_EVERY)
+        return await self._do(command, deadline)
 
     def _number(self, session: "SnmpSession", plug: str, leash: Leash) -> str:
         """Return the number of a port now: the last known one if it still has this name."""

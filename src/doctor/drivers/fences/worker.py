@@ -11,24 +11,30 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from doctor.kit.deadline import Deadline
+from doctor.model.fencing import Doubt, Unknown
 
 MOST_LEFT_BEHIND = 4  # threads of one device that hang: then it is asked no more until one of them has ended
 
 SPARE = 0.05  # seconds before the deadline in which work should give up by itself
 
-Kept = TypeVar("Kept")
+
+class Session(Protocol):
+    """A conversation with a device."""
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
+S = TypeVar("S", bound=Session)
 Result = TypeVar("Result")
 
 
 class Busy(TimeoutError):
     """The device was not asked: earlier calls still hang."""
-
-
-class Closed(Exception):
-    """The device was not asked: it is used no more."""
 
 
 class Leash:
@@ -69,13 +75,26 @@ class _Shorter(Leash):
 
 
 @dataclass
-class _Job(Generic[Kept]):
-    work: Callable[[Kept, Leash], Any]
+class Kept(Generic[S]):
+    """What a thread keeps between jobs: its session, if it has one, which is used in this thread only."""
+
+    session: S | None = None
+
+    def drop(self) -> None:
+        """Close it: whoever needs one makes a new one."""
+        if self.session is not None:
+            self.session.close()
+            self.session = None
+
+
+@dataclass
+class _Job(Generic[S]):
+    work: Callable[[Kept[S], Leash], Any]
     leash: Leash
     loop: asyncio.AbstractEventLoop
     done: asyncio.Future[Any]
 
-    def run(self, kept: Kept) -> None:
+    def run(self, kept: Kept[S]) -> None:
         try:
             _ = self.leash.left
             result = self.work(kept, self.leash)
@@ -93,17 +112,17 @@ class _Job(Generic[Kept]):
             self.loop.call_soon_threadsafe(told)
 
 
-class _Thread(threading.Thread, Generic[Kept]):
-    """Works on jobs one by one. ``kept`` (a session) is made, used and let go of in this thread only."""
+class _Thread(threading.Thread, Generic[S]):
+    """Works on jobs one by one."""
 
-    def __init__(self, worker: "Worker[Kept]") -> None:
+    def __init__(self, worker: "Worker[S]") -> None:
         super().__init__(name=worker.name, daemon=True)  # what hangs must not hold up the end of Doctor
-        self.jobs: queue.SimpleQueue[_Job[Kept] | None] = queue.SimpleQueue()
+        self.jobs: queue.SimpleQueue[_Job[S] | None] = queue.SimpleQueue()
         self._worker = worker
 
     def run(self) -> None:
         worker = self._worker
-        kept = worker.make()
+        kept = Kept[S]()
         while True:
             try:
                 job = self.jobs.get(timeout=worker.idle_every)
@@ -114,59 +133,62 @@ class _Thread(threading.Thread, Generic[Kept]):
                 break
             job.run(kept)
         with suppress(Exception):
-            worker.release(kept)
+            kept.drop()
 
 
-class Worker(Generic[Kept]):
+class Worker(Generic[S]):
     """Does one thing after the other for one device.
 
-    ``make`` makes what a thread keeps between jobs, ``release`` lets go of it, and ``idle`` is called with it whenever
-    there was nothing to do for ``idle_every`` seconds. All of them run in that thread; ``idle`` raises nothing.
+    ``driver`` is also what is to be installed when its ``library`` is missing. ``idle`` is called in the thread, with
+    what it keeps, whenever there was nothing to do for ``idle_every`` seconds; it raises nothing.
     """
 
     def __init__(
         self,
-        name: str,
-        make: Callable[[], Kept],
-        release: Callable[[Kept], None],
+        driver: str,
+        address: str,
+        library: str,
         *,
-        idle: Callable[[Kept], None] = lambda _: None,
+        idle: Callable[[Kept[S]], None] = lambda _: None,
         idle_every: float | None = None,
     ) -> None:
-        self.name = name
-        self.make = make
-        self.release = release
+        self.name = f"{driver} {address}"
         self.idle = idle
         self.idle_every = idle_every
+        self._missing = f"{library} is missing: install doctor-nfvi[{driver}]"
         self._turn = asyncio.Lock()
-        self._thread: _Thread[Kept] | None = None
-        self._left_behind: list[_Thread[Kept]] = []
+        self._thread: _Thread[S] | None = None
+        self._left_behind: list[_Thread[S]] = []
         self._closed = False
 
-    async def do(self, work: Callable[[Kept, Leash], Result], deadline: Deadline) -> Result:
-        """Have this done in the thread. When nobody waits for it any more its leash is cut.
+    async def do(
+        self, work: Callable[[Kept[S], Leash], Result | Unknown], deadline: Deadline
+    ) -> Result | Unknown:
+        """Have this done in the thread, or say why it was not. When nobody waits for it any more its leash is cut."""
+        try:
+            async with asyncio.timeout(deadline.left), self._turn:
+                if self._closed:
+                    return Unknown(Doubt.CLOSED, "the device is closed")
+                return await self._done(work, deadline)
+        except TimeoutError as error:
+            return Unknown(Doubt.LATE, str(error) or "the device did not answer in time")
+        except ImportError:
+            return Unknown(Doubt.NOT_INSTALLED, self._missing)
 
-        Raises:
-            TimeoutError: it was not done by the deadline; it may be yet.
-            Closed: it will never be done.
-        """
-        async with asyncio.timeout(deadline.left):
-            async with self._turn:
-                loop = asyncio.get_running_loop()
-                job = _Job[Kept](work, Leash(deadline.left - SPARE), loop, loop.create_future())
-                self._ready().jobs.put(job)
-                try:
-                    result: Result = await job.done
-                except BaseException:
-                    if not job.done.done() or job.done.cancelled():
-                        job.leash.cut()
-                        self._leave()
-                    raise
-                return result
+    async def _done(self, work: Callable[[Kept[S], Leash], Result], deadline: Deadline) -> Result:
+        loop = asyncio.get_running_loop()
+        job = _Job[S](work, Leash(deadline.left - SPARE), loop, loop.create_future())
+        self._ready().jobs.put(job)
+        try:
+            result: Result = await job.done
+        except BaseException:
+            if not job.done.done() or job.done.cancelled():
+                job.leash.cut()
+                self._leave()
+            raise
+        return result
 
-    def _ready(self) -> _Thread[Kept]:
-        if self._closed:
-            raise Closed
+    def _ready(self) -> _Thread[S]:
         if self._thread is None:
             self._left_behind = [thread for thread in self._left_behind if thread.is_alive()]
             if len(self._left_behind) >= MOST_LEFT_BEHIND:

@@ -106,9 +106,8 @@ def set_up_writer(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     connection.execute("PRAGMA secure_delete = FAST")  # zeroing freed pages would double the work of pruning
     connection.execute("PRAGMA temp_store = MEMORY")
-    connection.execute(
-        "PRAGMA cache_size = -8000"
-    )  # a storm of 100 notifications stays in memory until its commit
+    # A storm of 100 notifications stays in memory until its commit.
+    connection.execute("PRAGMA cache_size = -8000")
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:

@@ -320,7 +320,14 @@ def fence_decisions(
         " ORDER BY id DESC LIMIT ?3",
         (host, before, limit),
     )
-    return [(place, decode_fence_decision(record)) for place, record in rows.fetchall()]
+    return [(place, _fence_decision(place, record)) for place, record in rows.fetchall()]
+
+
+def _fence_decision(place: int, record: bytes) -> FenceDecision:
+    try:
+        return decode_fence_decision(record)
+    except msgspec.MsgspecError as error:
+        raise msgspec.DecodeError(f"decision {place} of the fencing log: {error}") from error
 
 
 def damage(connection: sqlite3.Connection) -> list[str]:

@@ -43,10 +43,8 @@ def load_libraries() -> None:
     Raises:
         ValueError: it is not installed.
     """
-    for name in (
-        "aio_pika",
-        "aiormq",
-    ):  # which would tell of each lost connection at length; the channel does briefly
+    # They would tell of each lost connection at length; the channel does briefly.
+    for name in ("aio_pika", "aiormq"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         import_module("aio_pika")

@@ -18,6 +18,7 @@ from doctor.drivers.channels.oslo.broker import Bus, RabbitMq, load_libraries
 from doctor.drivers.channels.oslo.envelope import messages
 from doctor.kit.clock import Clock, SystemClock
 from doctor.kit.ids import stable_id
+from doctor.kit.options import convert
 from doctor.model.errors import DoctorError
 from doctor.model.notification import Delivered, DeliveryOutcome, Failed, StoredNotification
 from doctor.model.subscription import Endpoint
@@ -53,12 +54,7 @@ def make(settings: Mapping[str, Any]) -> "OsloChannel":
     Raises:
         ValueError: with the path of what is wrong.
     """
-    try:
-        parsed = msgspec.convert(settings, OsloSettings, dec_hook=lambda _, value: Path(value))
-    except msgspec.ValidationError as error:
-        text, _, where = str(error).partition(" - at `$")
-        path = where.rstrip("`").lstrip(".")
-        raise ValueError(f"{path}: {text}" if path else text) from None
+    parsed = convert(settings, OsloSettings)
     load_libraries()
     return OsloChannel(parsed, read_urls(parsed.url_file), SystemClock())
 

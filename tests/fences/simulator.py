@@ -1,0 +1,80 @@
+"""What the devices of the tests have in common: a process on loopback, and a folder that it reads and writes."""
+
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+from doctor.testing.fence import Mode
+
+
+class Simulator(ABC):
+    """One device. ``commands`` in its folder has what it was told, ``log`` what it complained about."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+
+    def _launch(self, *command: str, **how: Any) -> None:
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,  # some leave when their standard input ends
+                stdout=log,
+                stderr=log,
+                **how,
+            )
+
+    def _wait(self, answers: Callable[[], bool]) -> None:
+        assert self._process is not None
+        end = time.monotonic() + 20
+        while not answers():
+            if time.monotonic() > end or self._process.poll() is not None:
+                raise RuntimeError(f"it does not start: {(self.folder / 'log').read_text()[-2000:]}")
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def restart(self) -> None:
+        """Start it anew: it knows no session any more."""
+        self.stop()
+        self.start()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.stop()
+
+    # --- what a test says and sees ---
+
+    @abstractmethod
+    def behave(self, mode: Mode) -> None:
+        """Behave like this from now on."""
+
+    @property
+    @abstractmethod
+    def is_on(self) -> bool:
+        """The truth."""
+
+    @abstractmethod
+    def put(self, *, on: bool) -> None:
+        """Press the button of the host."""
+
+    @property
+    def commands(self) -> list[str]:
+        """What the device was told, in order."""
+        return (self.folder / "commands").read_text().splitlines()
