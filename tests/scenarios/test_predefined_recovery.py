@@ -38,7 +38,7 @@ async def mend(one: Recovering, machine: str = "vm-1") -> None:
 # --- who begins ---
 
 
-@pytest.mark.requirement("B26", "E31", "A6", "G19", "G49")
+@pytest.mark.requirement("B26", "E31", "A6", "B22", "G14", "G19", "G49")
 async def test_a_machine_is_evacuated_when_its_host_is_isolated_because_its_owner_said_so() -> None:
     """[D 3.3.6] By an instruction in his name, of which he hears the end."""
     async with recovering() as one:
@@ -59,7 +59,7 @@ async def test_a_machine_is_evacuated_when_its_host_is_isolated_because_its_owne
         assert (made.alarm_id, made.project, made.user) == (done.alarm_id, "red", "recovery policy")
 
 
-@pytest.mark.requirement("B25", "A14")
+@pytest.mark.requirement("B25", "A14", "G56")
 async def test_without_a_word_of_its_owner_nothing_is_done() -> None:
     """[D 3.3.6] No automatic action in the basic case."""
     async with recovering() as one:
@@ -106,7 +106,7 @@ async def test_a_machine_whose_owner_instructs_is_left_to_him(action: Action) ->
         assert one.recovery_of().tries == ()
 
 
-@pytest.mark.requirement("F15")
+@pytest.mark.requirement("E28", "F15")
 async def test_a_wish_that_stands_with_the_machine_is_heard() -> None:
     async with recovering() as one:
         await one.change(one.machine(1, recovery="evacuate"), one.machine(2, recovery="whatever"))
@@ -400,7 +400,7 @@ async def test_old_recoveries_are_forgotten() -> None:
 # --- when the host returns ---
 
 
-@pytest.mark.requirement("D12", "D32", "F17", "A5")
+@pytest.mark.requirement("D12", "D32", "F17")
 async def test_machines_that_stayed_start_again_in_their_order_and_those_that_left_do_not() -> None:
     """[D 5.3.2, 5.5.1] On the same host after its return, the most important first; their owner is told."""
     async with recovering(limits=RecoveryLimits(per_host=1)) as one:

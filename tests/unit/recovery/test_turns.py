@@ -130,6 +130,7 @@ def test_no_limit_is_exceeded_and_all_are_served_in_the_end(
     """Round by round, what has begun ends: nobody waits for ever but who finds no room."""
     left, homes = list(waiting), Counter(burden)
     room_of = {room.host: room for room in rooms}
+    decided: dict[str, Turn | Later] = {}
     for _ in range(len(waiting) + 2):
         decided = turns(left, list(room_of.values()), ZONES, homes, limits)
         begun: Counter[str] = Counter(homes)
