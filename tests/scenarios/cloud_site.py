@@ -71,6 +71,7 @@ class Doctor:
         self, store: Store, cloud: FakeCloud, force_down: ForceDown, fenced: frozenset[str] = frozenset()
     ) -> None:
         clock = self.clock = LoopClock()
+        self.kept_down: dict[str, str] = {}
         policies = PolicyFlow(default_catalogue(), clock)
         self.situation = Situation(store, policies.default(), clouds=[cloud.name])
         self.timelines = Timelines(store)
@@ -83,6 +84,7 @@ class Doctor:
             clock,
             {cloud.name: force_down},
             lambda host: host.id in fenced,
+            lambda host: self.kept_down.get(host, ""),
         )
         self.faults.on_settled(self.marks.settled)
         self.faults.on_isolated(self.marks.isolated)

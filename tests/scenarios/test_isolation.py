@@ -93,6 +93,25 @@ async def test_a_host_that_is_given_back_is_watched_and_then_as_any_other() -> N
         assert one.state() is S.NORMAL
 
 
+async def test_a_host_is_as_any_other_again_when_all_who_missed_it_have_seen_it() -> None:
+    """[4.1] Monitors agree."""
+    async with site() as one:
+        await one.lose()
+        await one.until("compute-1", S.FENCED)
+        assert one.isolation.keeps_down("compute-1") == "its isolation is fenced"
+        await one.desk.give_back("compute-1", user="alice", reason="repaired")
+        await one.until("compute-1", S.OBSERVED)
+        assert one.isolation.keeps_down("compute-1") == ""
+        one.isolation.unfinished = lambda host: ["vm-1 is being evacuated"]
+        assert one.isolation.keeps_down("compute-1") == "vm-1 is being evacuated"
+        await one.find("compute-1", "ping")  # for the alarm that is enough
+        await asyncio.sleep(15 * 60 + 120)
+        assert one.state() is S.OBSERVED
+        await one.find("compute-1", "peers")
+        await asyncio.sleep(120)
+        assert one.state() is S.NORMAL
+
+
 async def test_machines_that_are_still_on_their_way_keep_a_host_off() -> None:
     """[I-15] Also when they began to leave after somebody had asked for it."""
     async with site() as one:

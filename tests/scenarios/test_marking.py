@@ -38,6 +38,31 @@ async def test_a_dead_host_is_marked_and_then_as_before() -> None:
         assert doctor.states() == {}
 
 
+@pytest.mark.requirement("F16", "F17")
+async def test_a_host_is_not_taken_for_up_before_it_was_given_back() -> None:
+    """[I-15] Not while its machines are on their way elsewhere, whatever monitors say; not after a restart either."""
+    site = Site()
+    async with site.running() as doctor:
+        await doctor.report(host_down("compute-1"))
+        await asyncio.sleep(0.1)
+        doctor.kept_down["compute-1"] = "vm-1 is being evacuated"
+        await doctor.report(host_up("compute-1"))
+        await asyncio.sleep(60)
+        assert {mark: word for mark, word in site.said().items() if word in ("down", "disabled")} == {
+            DOWN: "down",
+            DISABLED: "disabled",
+        }
+        assert doctor.states() == {DOWN: MarkState.MARKED, DISABLED: MarkState.MARKED}
+    async with site.running() as doctor:
+        doctor.kept_down["compute-1"] = "its isolation is fenced"
+        doctor.marks.resume()
+        await asyncio.sleep(1)
+    async with site.running() as doctor:
+        await asyncio.sleep(1)
+        assert set(site.said().values()) == {"up", "enabled", "active"}
+        assert doctor.states() == {}
+
+
 async def test_the_host_comes_first_then_servers_of_the_highest_level() -> None:
     site = Site()
     site.cloud.delay = 0.1

@@ -29,6 +29,7 @@ from doctor.api.openapi import openapi_document
 from doctor.api.operation import Answer, Call, Operation, operation, operations_of
 from doctor.api.physical_resources import PhysicalResourcesDoor
 from doctor.api.policies import Policies
+from doctor.api.recoveries import RecoveriesDoor
 from doctor.api.resource_map import ResourceMapDoor
 from doctor.api.roles import REPORTERS
 from doctor.api.silences import SilencesDoor
@@ -56,6 +57,8 @@ from doctor.flows.instruction import InstructionFlow
 from doctor.flows.marking import MarkingFlow
 from doctor.flows.overlay import Overlay
 from doctor.flows.policy import PolicyFlow
+from doctor.flows.recovery import RecoveryFlow
+from doctor.flows.recovery_policy import RecoveryPolicyFlow
 from doctor.flows.replay import ReplayFlow
 from doctor.flows.silence import SilenceFlow
 from doctor.flows.situation import Situation
@@ -181,6 +184,7 @@ def all_operations() -> tuple[Operation, ...]:
         AgeingDoor,
         SilencesDoor,
         InstructionsDoor,
+        RecoveriesDoor,
         VantagesDoor,
         VirtualResourcesDoor,
         PhysicalResourcesDoor,
@@ -223,6 +227,8 @@ def make_doors(
     marks: MarkingFlow,
     overlay: Overlay,
     instructions: InstructionFlow,
+    recoveries: RecoveryFlow,
+    recovery_policies: RecoveryPolicyFlow,
     clock: Clock,
     levels: Levels = SHIPPED,
     anonymous_from: Sequence[IPv4Network | IPv6Network],
@@ -254,6 +260,7 @@ def make_doors(
             AgeingDoor(ageing),
             SilencesDoor(situation, silences, clock),
             InstructionsDoor(instructions),
+            RecoveriesDoor(recoveries, recovery_policies),
             VantagesDoor(faults.lookout),
             VirtualResourcesDoor(situation),
             PhysicalResourcesDoor(situation),

@@ -144,6 +144,7 @@ class Service:
                 tasks.create_task(parts.cloud.run(), name="clouds"),
                 tasks.create_task(parts.isolation.run(), name="isolation"),
                 tasks.create_task(parts.instructions.run(), name="instructions"),
+                tasks.create_task(parts.recoveries.run(), name="recovery"),
                 *([tasks.create_task(parts.hand_map.run(), name="map by hand")] if parts.hand_map else []),
                 tasks.create_task(self._prune(parts), name="retention"),
                 *(
@@ -168,6 +169,7 @@ class Service:
                 await parts.ageing.forget()
                 kept_for = timedelta(days=self._settings.retention.days)
                 await parts.instructions.forget(parts.clock.now() - kept_for)
+                await parts.recoveries.forget(parts.clock.now() - kept_for)
 
 
 class _Server(uvicorn.Server):

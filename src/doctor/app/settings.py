@@ -22,6 +22,7 @@ from doctor.flows.subscription import SubscriptionLimits
 from doctor.model.errors import Flaw, RejectedError
 from doctor.model.instruction import Action
 from doctor.model.marking import ForceDown
+from doctor.model.recovery import RecoveryLimits
 from doctor.profiler.availability import SHIPPED, Levels, ServiceAvailabilityLevel
 
 SYSTEM_DATA = Path("/var/lib/doctor")
@@ -146,6 +147,34 @@ class InstructionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
         )
 
 
+class RecoverySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Within which limits machines are recovered by what their owners have said beforehand.
+
+    ``at_once``, ``per_zone`` and ``per_host`` are how many are under way in all, in one zone, on one host; ``reserved`` are
+    hosts that are kept for recovery, each with the service availability levels that it is for (all, if it names none). For
+    one machine ``most`` steps are begun ``within`` so many seconds.
+    """
+
+    at_once: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 16
+    per_zone: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 8
+    per_host: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 2
+    reserved: dict[str, list[str | int]] = {}
+    most: Annotated[int, msgspec.Meta(ge=1, le=100)] = 5
+    within: Annotated[float, msgspec.Meta(gt=0, le=604_800)] = 3600
+
+    @property
+    def limits(self) -> RecoveryLimits:
+        """Return them as the flow takes them."""
+        return RecoveryLimits(
+            at_once=self.at_once,
+            per_zone=self.per_zone,
+            per_host=self.per_host,
+            reserved={host: frozenset(map(str, levels)) for host, levels in self.reserved.items()},
+            most=self.most,
+            within=timedelta(seconds=self.within),
+        )
+
+
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is written to standard error, and how."""
 
@@ -170,6 +199,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     fencing: FencingSettings = FencingSettings()
     service_availability_levels: dict[str, LevelSettings] = {}
     instructions: InstructionSettings = InstructionSettings()
+    recovery: RecoverySettings = RecoverySettings()
     limits: LimitSettings = LimitSettings()
     retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()

@@ -34,6 +34,8 @@ from doctor.flows.marking import MarkingFlow
 from doctor.flows.outage import OutageFlow
 from doctor.flows.overlay import Overlay
 from doctor.flows.policy import PolicyFlow
+from doctor.flows.recovery import RecoveryFlow
+from doctor.flows.recovery_policy import RecoveryPolicyFlow
 from doctor.flows.replay import ReplayFlow
 from doctor.flows.service_levels import ServiceLevels
 from doctor.flows.silence import SilenceFlow
@@ -46,6 +48,7 @@ from doctor.kit.clock import Clock, SystemClock
 from doctor.model.errors import Flaw, PermanentError, RejectedError
 from doctor.model.fault import ResourceState
 from doctor.model.fencing import Vantage
+from doctor.model.instruction import Instruction
 from doctor.model.marking import ForceDown
 from doctor.model.notification import Delivery, DeliveryState, StoredNotification
 from doctor.model.resource import PhysicalResource
@@ -93,6 +96,7 @@ class Parts(NamedTuple):
     cloud: CloudFlow
     hand_map: HandMap | None
     instructions: InstructionFlow
+    recoveries: RecoveryFlow
     monitors: list[Monitor]
     doors: App
 
@@ -138,7 +142,9 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     fences = Fences(fencing.devices, fencing.plans, clock)
     isolation = IsolationFlow(situation, faults, fences, timelines, clock, fencing.rules)
     force_down = _force_down(settings, clouds)
-    marks = MarkingFlow(situation, clouds, timelines, clock, force_down, isolation.lookup.can_isolate)
+    marks = MarkingFlow(
+        situation, clouds, timelines, clock, force_down, isolation.lookup.can_isolate, isolation.keeps_down
+    )
     faults.on_settled(isolation.settled)
     faults.on_settled(marks.settled)
     faults.on_heard(isolation.heard)
@@ -158,9 +164,16 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         settings.instructions.rules,
         public_url=(settings.public_url or "").rstrip("/"),
     )
+    recoveries = RecoveryFlow(situation, instructions, isolation, clock, settings.recovery.limits)
     isolation.unfinished = instructions.unfinished
     faults.on_settled(lambda transitions: instructions.ring())
     faults.on_isolated(lambda host: instructions.ring())
+    faults.on_settled(recoveries.settled)
+    faults.on_isolated(lambda host: recoveries.ring())
+    isolation.on_moved(marks.isolated)
+    isolation.on_moved(lambda host: instructions.ring())
+    isolation.on_moved(lambda host: recoveries.ring())
+    instructions.on_kept(lambda one: marks.look_at(_left_by(one)))
     cloud = CloudFlow(situation, clouds, faults, marks, delivery, clock, overlay)
     subscriptions = SubscriptionFlow(
         situation, delivery, acknowledgements, channel, clock, settings.limits.of_subscriptions
@@ -194,6 +207,8 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         marks=marks,
         overlay=overlay,
         instructions=instructions,
+        recoveries=recoveries,
+        recovery_policies=RecoveryPolicyFlow(situation, clock, recoveries.look_at),
         clock=clock,
         levels=settings.levels,
         anonymous_from=settings.anonymous_networks,
@@ -229,8 +244,14 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         cloud=cloud,
         hand_map=hand_map,
         instructions=instructions,
+        recoveries=recoveries,
         doors=doors,
     )
+
+
+def _left_by(instruction: Instruction) -> Iterator[str]:
+    """Return the hosts that the machines of an instruction have left, or were to leave: they may be up again now."""
+    return (task.host for task in instruction.tasks if task.state.is_over and task.host is not None)
 
 
 def _hand_map(situation: Situation, faults: FaultFlow, delivery: DeliveryFlow, clock: Clock) -> HandMap:

@@ -43,6 +43,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "doctor.cli.instruction:instruction",
             "What is to be done to machines, and what has become of it.",
         ),
+        "recovery": (
+            "doctor.cli.recovery:recovery",
+            "What is to be done to machines that fail, said beforehand.",
+        ),
         "notification": ("doctor.cli.notification:notification", "What was told; follow it live."),
     },
     "Administer": {

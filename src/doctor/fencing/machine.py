@@ -73,6 +73,7 @@ TRANSITIONS: Mapping[tuple[FenceState, Trigger], FenceState] = {
 }
 
 RESTING = frozenset((S.CANCELLED, S.NORMAL))
+SERVING = RESTING | {S.OBSERVED}
 UNDER_WAY = frozenset((S.AUTHORISED, S.ATTEMPT, S.CONFIRMING))  # counted by the brake on how many at once
 
 _ISOLATION = {
@@ -91,6 +92,11 @@ _ISOLATION = {
 def isolation_of(job: FenceJob | None) -> Isolation | None:
     """Return what is told of the isolation of a host in this state; None where there is nothing to tell."""
     return None if job is None else _ISOLATION.get(job.state)
+
+
+def serves(job: FenceJob) -> bool:
+    """Tell whether a host may serve as any other: nobody has cut it off, or it was given back."""
+    return job.state in SERVING
 
 
 def suspected(

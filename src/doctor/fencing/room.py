@@ -12,8 +12,8 @@ def shortage(machines: Sequence[VirtualResource], vcpus: int, memory_mb: int) ->
     """
     if not machines:
         return None
-    first = min(_level(one) for one in machines)
-    needed = [one for one in machines if _level(one) == first]
+    first = min(one.sal_rank for one in machines)
+    needed = [one for one in machines if one.sal_rank == first]
     wanted_vcpus = sum(one.vcpus or 0 for one in needed)
     wanted_memory = sum(one.memory_mb or 0 for one in needed)
     missing = []
@@ -22,9 +22,3 @@ def shortage(machines: Sequence[VirtualResource], vcpus: int, memory_mb: int) ->
     if wanted_memory > memory_mb:
         missing.append(f"{wanted_memory} MB are needed and {memory_mb} left")
     return ", ".join(missing) or None
-
-
-def _level(machine: VirtualResource) -> int:
-    """Return the service availability level as a number, the most important first; machines without one come last."""
-    digits = "".join(char for char in str(machine.sal or "") if char.isdigit())
-    return int(digits[:3]) if digits else 1000

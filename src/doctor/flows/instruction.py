@@ -9,7 +9,7 @@ proven, and the office of this Doctor stands behind the record by which it begin
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -41,6 +41,7 @@ from doctor.model.errors import (
     TransientError,
 )
 from doctor.model.event import RawEvent
+from doctor.model.fault import ResourceState
 from doctor.model.identity import Identity
 from doctor.model.instruction import Action, Command, Instruction, Progress, Stage, Task, TaskState
 from doctor.model.notification import StoredNotification
@@ -69,8 +70,22 @@ OWNERS_WORD = "compute.instance.error"  # the event by which an owner's `repair`
 COULD_NOT = "the controller could not do it"
 
 
+class Predefined(NamedTuple):
+    """Whose step an instruction is: of the recovery that begins by an alarm. ``target`` is where the machine is to go."""
+
+    alarm_id: str
+    fault_key: str
+    step: int
+    target: str | None = None
+
+    @property
+    def instruction_id(self) -> str:
+        """Return the id of the instruction: each step is one, however often it is asked for."""
+        return stable_id("predefined instruction", self.alarm_id, str(self.step))
+
+
 class Order(NamedTuple):
-    """What somebody asks for. Two with the same ``idempotency_key`` of one project are one."""
+    """What somebody asks for, or has said beforehand. Two with the same ``idempotency_key`` of one project are one."""
 
     action: Action
     resource_ids: tuple[str, ...]
@@ -78,6 +93,7 @@ class Order(NamedTuple):
     notification_id: str | None = None
     deadline: timedelta | None = None
     idempotency_key: str | None = None
+    predefined: Predefined | None = None
 
 
 class InstructionRules(NamedTuple):
@@ -107,6 +123,7 @@ class Proof(Protocol):
 
 
 Key = tuple[str, str]  # the instruction and the resource of an errand
+OnKept = Callable[[Instruction], None]
 
 
 class InstructionFlow:
@@ -140,6 +157,7 @@ class InstructionFlow:
         self._news = asyncio.Event()
         self._soon: asyncio.TimerHandle | None = None
         self._attempts: dict[Key, int] = {}
+        self._on_kept: list[OnKept] = []
         situation.on_restored(self._resume)
 
     # --- what is asked for ---
@@ -179,7 +197,8 @@ class InstructionFlow:
                 parameters=order.parameters,
                 notification_id=order.notification_id,
                 subscription_id=None if answered is None else answered.subscription_id,
-                fault_key="" if answered is None else answered.fault_key,
+                fault_key=_fault_key(order, answered),
+                alarm_id=None if order.predefined is None else order.predefined.alarm_id,
                 created=now,
                 deadline=now + (order.deadline or self._rules.usual),
                 tasks=tuple(self._task(one, order, now) for one in order.resource_ids),
@@ -257,6 +276,15 @@ class InstructionFlow:
         """Return, in words, what is still on its way from a host: as long as there is any, it does not come back [I-15]."""
         return self._situation.instructions.leaving(host)
 
+    @property
+    def longest_wait(self) -> timedelta:
+        """Return how long an instruction may take to begin at most."""
+        return self._rules.longest
+
+    def on_kept(self, kept: OnKept) -> None:
+        """Have this called with each instruction that is otherwise than it was."""
+        self._on_kept.append(kept)
+
     def ring(self) -> None:
         """Let all that wait look again: something is otherwise than it was."""
         news, self._news = self._news, asyncio.Event()
@@ -312,8 +340,14 @@ class InstructionFlow:
 
     def _task(self, resource_id: str, order: Order, now: datetime) -> Task:
         machine = self._situation.resources.virtual[resource_id]
-        task = Task(resource_id=resource_id, state=TaskState.QUEUED, host=machine.host, cloud=machine.cloud)
-        facts = self._facts(task)
+        task = Task(
+            resource_id=resource_id,
+            state=TaskState.QUEUED,
+            host=machine.host,
+            cloud=machine.cloud,
+            target=None if order.predefined is None else order.predefined.target,
+        )
+        facts = self.facts(task.resource_id)
         assert facts is not None  # the machine is there
         refused = objection(order.action, facts, order.parameters, self._rules.forbidden)
         if refused:
@@ -354,9 +388,10 @@ class InstructionFlow:
 
     # --- what is known of a machine ---
 
-    def _facts(self, task: Task) -> Facts | None:
+    def facts(self, resource_id: str) -> Facts | None:
+        """Return what is known of a machine, None if there is none."""
         situation = self._situation
-        machine = situation.resources.virtual.get(task.resource_id)
+        machine = situation.resources.virtual.get(resource_id)
         if machine is None:
             return None
         host = situation.resources.physical.get(machine.host or "")
@@ -466,7 +501,7 @@ class InstructionFlow:
 
     def _gate(self, instruction: Instruction, task: Task) -> Go | Wait | Over:
         """Ask whether a task may begin; a controller works on so many machines at once and no more."""
-        decided = gate(instruction, task, self._facts(task), self._clock.now())
+        decided = gate(instruction, task, self.facts(task.resource_id), self._clock.now())
         is_busy = self._situation.instructions.busy(task.cloud) >= MOST_RUNNING
         if is_busy and decided == Go():
             return Wait(TaskState.QUEUED, "others are under way: it comes after them")
@@ -474,7 +509,7 @@ class InstructionFlow:
 
     async def _begin(self, instruction: Instruction, task: Task) -> float:
         """Put on record that the controller is told from now on, with what it has seen before, and tell it."""
-        facts = self._facts(task)
+        facts = self.facts(task.resource_id)
         assert facts is not None  # the gate has seen the machine
         command = in_effect(instruction.action, facts)
         controller = self._controllers[task.cloud]
@@ -516,7 +551,7 @@ class InstructionFlow:
             await self._note(instruction, task, reason="no controller that is set up can reach it")
             return SWEEP_EVERY
         try:
-            progress = await controller.look(_command_of(instruction, task))
+            progress = await controller.look(self._command_of(instruction, task))
         except RejectedError as error:
             if error.reason is Reason.NOT_FOUND:
                 raise
@@ -543,7 +578,7 @@ class InstructionFlow:
                     held = await self._hold_back(instruction, task)
                     if held is not None:
                         return held
-                await controller.tell(_command_of(instruction, task))
+                await controller.tell(self._command_of(instruction, task))
                 self._attempts.pop((instruction.instruction_id, task.resource_id), None)
                 return SOONEST
 
@@ -553,7 +588,7 @@ class InstructionFlow:
         Returns when to look again if it is not, None if the command may be given.
         """
         assert task.begun is not None  # it has, in time
-        match gate(instruction, task, self._facts(task), task.begun):
+        match gate(instruction, task, self.facts(task.resource_id), task.begun):
             case Over(reason):
                 await self._finish(instruction, task, TaskState.FAILED, reason)
                 return AT_ONCE
@@ -562,6 +597,13 @@ class InstructionFlow:
                 return AT_ONCE
             case Go():
                 return None
+
+    def _command_of(self, instruction: Instruction, task: Task) -> Command:
+        """Return the command of a task that has begun. Where it was to go may have failed since: then the controller chooses."""
+        assert task.command is not None
+        is_well = self._situation.book.state_of(task.target or "") is ResourceState.NORMAL
+        target = task.target if is_well else None
+        return Command(task.command, task.resource_id, task.host, instruction.parameters, task.seen, target)
 
     def _until_next_look(self, task: Task) -> float:
         """Look often in the beginning: what takes long may be noticed late."""
@@ -672,11 +714,14 @@ class InstructionFlow:
                 tell(situation, one, result, draft)
         await situation.keep(draft.change)
         self._delivery.dispatch(draft.change.notifications)
+        for kept in self._on_kept:
+            kept(instruction)
 
 
-def _command_of(instruction: Instruction, task: Task) -> Command:
-    assert task.command is not None  # it has begun
-    return Command(task.command, task.resource_id, task.host, instruction.parameters, task.seen)
+def _fault_key(order: Order, answered: StoredNotification | None) -> str:
+    if order.predefined is not None:
+        return order.predefined.fault_key
+    return "" if answered is None else answered.fault_key
 
 
 def _patience_ends(instruction: Instruction, task: Task) -> datetime:
@@ -692,6 +737,8 @@ def _ids(instruction: Instruction) -> tuple[str, ...]:
 def _id_of(scope: str | None, order: Order) -> str:
     """Return the id of an instruction: the same for what is sent twice, by its key or by what it answers."""
     whose = scope or ""
+    if order.predefined is not None:
+        return order.predefined.instruction_id
     if order.idempotency_key is not None:
         return stable_id("instruction", whose, order.idempotency_key)
     if order.notification_id is not None:

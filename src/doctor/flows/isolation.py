@@ -29,6 +29,7 @@ from doctor.fencing.machine import (
     may_return_at,
     moved,
     noted,
+    serves,
     silent_before,
     suspected,
 )
@@ -61,6 +62,7 @@ RARELY = 60.0
 PATIENT = frozenset(("mode", "hold", "storm", "cause", "self check", "start-up"))
 
 Unfinished = Callable[[str], Sequence[str]]
+OnMoved = Callable[[str], None]
 
 
 class LostOfficeError(TransientError):
@@ -103,6 +105,7 @@ class IsolationFlow:
         self.writing = asyncio.Lock()  # a step and its decision are being kept
         self._noted: dict[str, tuple[str, ...]] = {}
         self._looked: dict[str, float] = {}
+        self._on_moved: list[OnMoved] = []
 
     # --- what is to be looked at ---
 
@@ -182,6 +185,20 @@ class IsolationFlow:
     def proven(self, host: str) -> Isolation:
         """Return how the isolation of a host stands by Doctor's own proof, whatever was told of it or said by others."""
         return isolation_of(self._jobs.get(host)) or Isolation.NOT_REQUIRED
+
+    def on_moved(self, moved: OnMoved) -> None:
+        """Have this called with each host whose isolation is in another state."""
+        self._on_moved.append(moved)
+
+    def keeps_down(self, host: str) -> str:
+        """Return why a cloud may not take a host for up again yet, nothing if it may [4.2, I-15].
+
+        It has been given back, and nothing of what ran on it is on its way elsewhere.
+        """
+        job = self._jobs.get(host)
+        if job is not None and not serves(job):
+            return f"its isolation is {job.state}"
+        return next(iter(self.unfinished(host)), "")
 
     def can_isolate(self, host: PhysicalResource) -> bool:
         """Tell whether somebody has said how a host is cut off."""
@@ -508,6 +525,10 @@ class IsolationFlow:
             return left.total_seconds()
         if self.lookup.failure_of(job.host) is not None:
             return RARELY
+        if self.lookup.judgement(
+            job.host, self._clock.now()
+        ).dead:  # not all who missed it have seen it since
+            return RARELY
         await self.move(job, Trigger.SETTLE, "it has served for the probation period")
         return None
 
@@ -533,6 +554,8 @@ class IsolationFlow:
         after = moved(job, trigger, epoch=self.office, now=self._clock.now(), **{"reason": reason, **changes})
         await self._keep(after, trigger.value, user=user, ruling=ruling, authorises=authorises)
         self._noted.pop(job.host, None)
+        for moved_on in self._on_moved:
+            moved_on(job.host)
         return after
 
     async def note(

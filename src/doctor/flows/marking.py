@@ -53,6 +53,8 @@ LONGEST_DELAY = (
 )
 ECHO = 60.0  # seconds for which a word of a mark that was taken back may still be under way
 
+OF_HOST = (MarkKind.FORCED_DOWN, MarkKind.DISABLED)
+
 Place = tuple[int, int, int]
 
 
@@ -60,7 +62,8 @@ class MarkingFlow:
     """All marks in all clouds.
 
     ``can_isolate`` tells of which hosts somebody will say whether they are isolated: their servers are marked at once,
-    and they themselves, unless the operator wants it otherwise, are forced down when that is said. ``on_let_go`` hears of
+    and they themselves, unless the operator wants it otherwise, are forced down when that is said. ``keeps_down`` says why
+    a host that is well must not be taken for up yet: its machines would run twice [I-15]. ``on_let_go`` hears of
     which resources Doctor has dropped a mark that somebody else has changed.
     """
 
@@ -72,6 +75,7 @@ class MarkingFlow:
         clock: Clock,
         force_down: Mapping[str, ForceDown],
         can_isolate: Callable[[PhysicalResource], bool] = lambda host: False,
+        keeps_down: Callable[[str], str] = lambda host: "",
     ) -> None:
         self._situation = situation
         self._controllers = controllers
@@ -79,6 +83,7 @@ class MarkingFlow:
         self._clock = clock
         self._force_down = force_down
         self._can_isolate = can_isolate
+        self._keeps_down = keeps_down
         self.left: dict[Mark, str] = {}
         self._looked_at: dict[str, None] = {}
         self._waiting: set[str] = set()
@@ -215,6 +220,8 @@ class MarkingFlow:
             is_still_down = kind is MarkKind.FORCED_DOWN and state is ResourceState.DOWN
             if kind not in kinds and record is not None and is_still_down:
                 continue  # a dead host is not forced up because somebody begins to ask whether it is isolated
+            if kind not in kinds and record is not None and kind in OF_HOST and self._keeps_down(resource_id):
+                continue
             if kind not in kinds:
                 self.left.pop(mark, None)
                 if record is not None and record.state is not MarkState.UNMARKING:

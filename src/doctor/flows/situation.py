@@ -31,6 +31,7 @@ from doctor.model.identity import Token
 from doctor.model.instruction import Instruction
 from doctor.model.map_news import MapStatus, Phase
 from doctor.model.marking import Mark, MarkRecord
+from doctor.model.recovery import Recovery, RecoveryPolicy
 from doctor.model.resource import Isolation
 from doctor.model.resource_map import ResourceMap
 from doctor.model.silence import Silence, Tally, Unheard
@@ -41,6 +42,7 @@ from doctor.notifier.restraint import Restraint
 from doctor.notifier.silences import Coverage, Silences
 from doctor.ports.store import Change, Snapshot, Store, StoredPolicy
 from doctor.recovery.book import InstructionBook
+from doctor.recovery.policies import PolicyBook
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +61,8 @@ ISOLATION_MEMO = "isolation"  # the kind of how far the isolation of faulty host
 STATEMENT_MEMO = "statement"  # the kind of what was said of the life of hosts, by host and reporter
 FENCE_ZONE_MEMO = "fence_zone"  # the kind of what Doctor may do in zones, by zone; of all by no name
 INSTRUCTION_MEMO = "instruction"  # the kind of instructions, by instruction_id
+RECOVERY_MEMO = "recovery"  # the kind of recoveries by policy, by resource_id
+RECOVERY_POLICY_MEMO = "recovery policy"  # the kind of recovery policies, by project and scope
 MOVED_MEMO = "moved"  # the kind of what commands have changed in a map that is loaded by hand, by resource_id
 MEND_EVERY = 0.5
 
@@ -102,6 +106,8 @@ class Situation:
         self.zones = ZoneBook(self.fault_key)
         self.fence_book = FenceBook()
         self.instructions = InstructionBook()
+        self.recovery_policies = PolicyBook()
+        self.recoveries: dict[str, Recovery] = {}
         self.moved: dict[str, bytes] = {}
         self.tokens: dict[str, Token] = {}
         self.secret = b""
@@ -302,6 +308,10 @@ class Situation:
         self.instructions = InstructionBook(
             _decoded(one, Instruction) for one in snapshot.memos.get(INSTRUCTION_MEMO, {}).values()
         )
+        kept = snapshot.memos.get(RECOVERY_POLICY_MEMO, {}).values()
+        self.recovery_policies = PolicyBook(_decoded(one, RecoveryPolicy) for one in kept)
+        recoveries = snapshot.memos.get(RECOVERY_MEMO, {})
+        self.recoveries = {key: _decoded(one, Recovery) for key, one in recoveries.items()}
         self.moved = dict(snapshot.memos.get(MOVED_MEMO, {}))
         self.intake = Intake()
         ids = snapshot.event_ids.hex()

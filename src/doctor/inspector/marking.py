@@ -13,6 +13,7 @@ from doctor.model.fault import ResourceState
 from doctor.model.marking import HEALTHY, MARKED, ForceDown, Mark, MarkKind, MarkRecord, Standing
 from doctor.model.resource import (
     HOST,
+    LAST_RANK,
     VIRTUAL_MACHINE,
     Isolation,
     PhysicalResource,
@@ -42,7 +43,6 @@ _STAGES = {
     MarkKind.PORT_DOWN: 3,
     MarkKind.VOLUME_ERROR: 4,
 }
-_LAST = 1_000  # servers without a level come behind those with one
 BUSY = "busy: "
 _OURS = "doctor: "  # how reasons of Doctor begin
 
@@ -77,13 +77,7 @@ def _may_force_down(isolation: Isolation, force_down: ForceDown) -> bool:
 
 def rank(mark: Mark, resource: Resource | None) -> tuple[int, int]:
     """Return the place of a mark in the order of work: the host first, then servers of the highest level."""
-    sal = resource.sal if isinstance(resource, VirtualResource) else None
-    return _STAGES[mark.kind], _level(sal)
-
-
-def _level(sal: int | str | None) -> int:
-    digits = "".join(char for char in str(sal or "") if char.isdigit())
-    return int(digits[:3]) if digits else _LAST
+    return _STAGES[mark.kind], resource.sal_rank if isinstance(resource, VirtualResource) else LAST_RANK
 
 
 class Begin(NamedTuple):

@@ -47,7 +47,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
     ``host`` is where it was when that was last decided. ``seen`` is what the controller had seen of it before the first
     command, None as long as none may have been given: by it a successor knows whether the command arrived. ``command`` is
-    what the controller ``cloud`` is asked for, which is not always the action.
+    what the controller ``cloud`` is asked for, which is not always the action. ``target`` is the host on which it is to
+    be started, None where the controller chooses.
     """
 
     resource_id: str
@@ -58,6 +59,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     cloud: str | None = None
     command: Action | None = None
     seen: str | None = None
+    target: str | None = None
     begun: datetime | None = None
     ended: datetime | None = None
 
@@ -66,7 +68,8 @@ class Instruction(msgspec.Struct, frozen=True, kw_only=True):
     """An instruction of a project, or of the Administrator (``project`` None), with a task for each resource.
 
     ``deadline`` is until when each task must have begun. ``notification_id``, ``subscription_id`` and ``fault_key`` are of
-    the notification that it answers.
+    the notification that it answers. ``alarm_id`` is the alarm of which the owner has said beforehand that this is to be
+    done, None if somebody has asked for it.
     """
 
     instruction_id: str
@@ -77,6 +80,7 @@ class Instruction(msgspec.Struct, frozen=True, kw_only=True):
     notification_id: str | None = None
     subscription_id: str | None = None
     fault_key: str = ""
+    alarm_id: str | None = None
     created: datetime
     deadline: datetime
     tasks: tuple[Task, ...]
@@ -107,7 +111,8 @@ class Instruction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Command(NamedTuple):
-    """What a controller is to do with one machine. ``host`` is where it is now.
+    """What a controller is to do with one machine. ``host`` is where it is now, ``target`` where it is to be, if it moves
+    and that is not left to the controller.
 
     ``since`` is what `Progress.seen` was before the first command: what came after it is of this command. None asks what
     it is now.
@@ -118,6 +123,7 @@ class Command(NamedTuple):
     host: str | None
     parameters: dict[str, Any]
     since: str | None = None
+    target: str | None = None
 
 
 class Stage(StrEnum):

@@ -10,6 +10,7 @@ VIRTUAL_MACHINE = "virtual machine"
 VNF = "vnf"  # not in any map: what the machines of a group are together
 HOST = "host"
 JOINS = ("connects", "powers", "contains")  # the relations that make a failure domain
+LAST_RANK = 1000  # of machines without a level
 MOST_LEVELS = 8  # of domains within domains; a map in a circle has no more
 RELATION_KINDS = ("hosts", "connects", "attaches", "powers", "contains", "backs")
 
@@ -74,11 +75,13 @@ class Constraints(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What the owner of a machine wants nobody to do to it while it serves [HA 5.3].
 
     ``tolerated_interruption`` is in seconds; ``max_out`` is how many of its group may be away at once. None is no limit.
+    With ``anti_affinity`` Doctor starts no two of its group on one host.
     """
 
     live_migration: bool = True
     tolerated_interruption: float | None = None
     max_out: int | None = None
+    anti_affinity: bool = False
 
 
 class VirtualResource(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -105,6 +108,12 @@ class VirtualResource(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     needs: tuple[str, ...] = ()
     cloud: str | None = None
     vim_state: str | None = None
+
+    @property
+    def sal_rank(self) -> int:
+        """Return the service availability level as a number, the most important first; without one it is the last."""
+        digits = "".join(char for char in str(self.sal or "") if char.isdigit())
+        return int(digits[:3]) if digits else LAST_RANK
 
 
 class Relation(msgspec.Struct, frozen=True, gc=False, rename={"supplier": "from", "dependent": "to"}):

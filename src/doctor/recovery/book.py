@@ -19,6 +19,7 @@ class InstructionBook:
         self._open: dict[str, None] = {}
         self._occupied: dict[str, str] = {}
         self._running: dict[str, Task] = {}
+        self._about: dict[str, dict[str, None]] = {}
         self._busy: Counter[str | None] = Counter()
         for one in instructions:
             self.put(one)
@@ -27,6 +28,8 @@ class InstructionBook:
         """Take over an instruction as it is now."""
         self.forget(instruction.instruction_id)
         self._all[instruction.instruction_id] = instruction
+        for task in instruction.tasks:
+            self._about.setdefault(task.resource_id, {})[instruction.instruction_id] = None
         if instruction.is_over:
             return
         self._open[instruction.instruction_id] = None
@@ -40,6 +43,11 @@ class InstructionBook:
         """Have no such instruction any more."""
         known = self._all.pop(instruction_id, None)
         self._open.pop(instruction_id, None)
+        for task in () if known is None else known.tasks:
+            about = self._about[task.resource_id]
+            del about[instruction_id]
+            if not about:
+                del self._about[task.resource_id]
         for task in () if known is None else _open_tasks(known):
             del self._occupied[task.resource_id]
             if self._running.pop(task.resource_id, None) is not None:
@@ -58,6 +66,10 @@ class InstructionBook:
         for instruction_id in self._open:
             instruction = self._all[instruction_id]
             yield from ((instruction, task) for task in _open_tasks(instruction))
+
+    def about(self, resource_id: str) -> list[Instruction]:
+        """Return the instructions that name a resource."""
+        return [self._all[one] for one in self._about.get(resource_id, ())]
 
     @property
     def running(self) -> Mapping[str, Task]:

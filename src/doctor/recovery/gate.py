@@ -55,6 +55,10 @@ def gate(instruction: Instruction, task: Task, facts: Facts | None, now: datetim
 def _waits(action: Action, facts: Facts) -> Wait | None:
     if needs_isolation(action, facts) and facts.isolation is not Isolation.ISOLATED:
         return Wait(TaskState.WAITING_FOR_ISOLATION, _WAITS[facts.isolation])
+    if RULES[action].host is HostMust.WORK and facts.isolation is Isolation.ISOLATED:
+        return Wait(TaskState.QUEUED, "its host is isolated, and has to be given back first")
+    if action is Action.START and facts.isolation is not Isolation.NOT_REQUIRED:
+        return Wait(TaskState.QUEUED, "its host has not been given back yet")
     constraints = facts.machine.constraints
     most = None if constraints is None else constraints.max_out
     if most is not None and facts.serves and RULES[action].interrupts and facts.others_away >= most:

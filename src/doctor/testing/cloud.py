@@ -127,7 +127,8 @@ class FakeCloud:
         match command.action:
             case Action.EVACUATE | Action.MIGRATE | Action.LIVE_MIGRATE:
                 others = [one.id for one in self._map.hosts() if one.id != machine.host]
-                self.say(MapDelta(virtual=(replace(machine, host=others[0], vim_state="active"),)))
+                there = command.target or others[0]
+                self.say(MapDelta(virtual=(replace(machine, host=there, vim_state="active"),)))
             case Action.STOP:
                 self.say(MapDelta(virtual=(replace(machine, vim_state="stopped"),)))
             case Action.START | Action.REBOOT | Action.REBUILD:

@@ -41,7 +41,10 @@ class ResourceOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InstructionOut(msgspec.Struct, frozen=True, kw_only=True):
-    """An instruction. ``acknowledged`` is null until it is over, then whether all of it was done."""
+    """An instruction. ``acknowledged`` is null until it is over, then whether all of it was done.
+
+    ``alarm_id`` is the alarm for which its owner has said beforehand that this is to be done; null if somebody asked for it.
+    """
 
     instruction_id: str
     project: str | None
@@ -49,6 +52,7 @@ class InstructionOut(msgspec.Struct, frozen=True, kw_only=True):
     action: Action
     parameters: dict[str, Any]
     notification_id: str | None
+    alarm_id: str | None
     created: datetime
     deadline: datetime
     ended: datetime | None
@@ -86,6 +90,7 @@ def instruction_out(found: Instruction, viewer: str | None) -> InstructionOut:
         action=found.action,
         parameters=found.parameters,
         notification_id=found.notification_id,
+        alarm_id=found.alarm_id,
         created=found.created,
         deadline=found.deadline,
         ended=found.ended,

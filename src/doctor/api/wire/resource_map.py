@@ -40,18 +40,20 @@ class PhysicalResourceIn(msgspec.Struct, forbid_unknown_fields=True, gc=False, k
 
 class ConstraintsIn(msgspec.Struct, forbid_unknown_fields=True, gc=False, kw_only=True):
     """What is not to be done to a machine that serves: no live migration, no interruption of more than so many seconds,
-    no more of its group away at once than ``max_out``.
+    no more of its group away at once than ``max_out``. With ``anti_affinity`` no two of its group are started on one host.
     """
 
     live_migration: bool = True
     tolerated_interruption: Annotated[float, msgspec.Meta(ge=0)] | None = None
     max_out: Annotated[int, msgspec.Meta(ge=0, le=10**6)] | None = None
+    anti_affinity: bool = False
 
 
 class VirtualResourceIn(msgspec.Struct, forbid_unknown_fields=True, gc=False, kw_only=True):
     """A machine, network, volume ... of the map, with its owner (project).
 
     ``vcpus`` and ``memory_mb`` are what it takes of its host, for the capacity. ``constraints`` are for instructions.
+    ``recovery`` is what its owner wishes for when it fails: actions, such as ``reboot, evacuate``.
     """
 
     id: Name
@@ -63,6 +65,7 @@ class VirtualResourceIn(msgspec.Struct, forbid_unknown_fields=True, gc=False, kw
     sal: int | Name | None = None
     vcpus: Annotated[int, msgspec.Meta(ge=0, le=10**12)] | None = None
     memory_mb: Annotated[int, msgspec.Meta(ge=0, le=10**12)] | None = None
+    recovery: Name | None = None
     constraints: ConstraintsIn | None = None
 
 
@@ -173,5 +176,6 @@ def _virtual(given: VirtualResourceIn) -> VirtualResource:
         sal=given.sal,
         vcpus=given.vcpus,
         memory_mb=given.memory_mb,
+        recovery=given.recovery and intern(given.recovery),
         constraints=None if given.constraints is None else Constraints(**asdict(given.constraints)),
     )

@@ -104,23 +104,24 @@ class EmbeddedController:
             case Action.UPDATE:
                 after = replace(machine, **_update(command))
             case action if action in _MOVES:
-                after = replace(machine, host=self._host_for(machine), vim_state=ACTIVE)
+                after = replace(machine, host=self._host_for(machine, command.target), vim_state=ACTIVE)
             case _:
                 after = replace(machine, vim_state=ACTIVE)
         return MapDelta(virtual=(after,))
 
-    def _host_for(self, machine: VirtualResource) -> str:
-        """Return the host with the most room that is well and of the same zone, if there is one, else of any."""
+    def _host_for(self, machine: VirtualResource, target: str | None) -> str:
+        """Return the target if it will do; without one, the host with the most room that is well, of the same zone if there is one."""
         resources = self._resources
         here = resources.physical.get(machine.host or "")
         fitting = [
             (host.zone_id == (here and here.zone_id), *room, host.id)
             for host in resources.hosts()
-            if host.id != machine.host and self._is_well(host)
+            if host.id != machine.host and target in (None, host.id) and self._is_well(host)
             if (room := _room(host, machine, resources)) is not None
         ]
         if not fitting:
-            raise RejectedError(f"no other host has room for {machine.id}", reason=Reason.CONFLICT)
+            where = "no other host has" if target is None else f"{target} has no"
+            raise RejectedError(f"{where} room for {machine.id}", reason=Reason.CONFLICT)
         return max(fitting)[-1]
 
 
