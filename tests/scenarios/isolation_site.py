@@ -22,6 +22,8 @@ from doctor.flows.scene import FencingRules
 from doctor.flows.situation import Situation
 from doctor.flows.timelines import Timelines
 from doctor.inspector.catalogue import default_catalogue
+from doctor.inspector.policy_text import parse_policy
+from doctor.inspector.selection import Selector
 from doctor.model.fence_job import FenceDecision, FenceState, ZoneMode
 from doctor.model.fence_plan import FencePlan, Level, Rule, Step
 from doctor.model.fencing import Supply, Vantage
@@ -49,15 +51,18 @@ class Devices:
     def __init__(self, clock: LoopClock) -> None:
         self.bmc = {host: FakeFence(clock=clock) for host in HOSTS}
         self.pdu = FakeFence(clock=clock)
+        self.racks = FakeFence(clock=clock)
         for host, bmc in self.bmc.items():
             bmc.host("").names = (host,)
             self.pdu.host(host).names = (host,)
+        for n in range(5):
+            self.racks.host(f"rack-{n}").names = (f"rack-{n}",)
 
     @property
     def commands(self) -> list[tuple[str, Supply]]:
         """Return all commands, by the host that they were meant for."""
         found = [(host, supply) for host, bmc in self.bmc.items() for _, supply in bmc.commands]
-        return found + list(self.pdu.commands)
+        return found + list(self.pdu.commands) + list(self.racks.commands)
 
 
 class Site:
@@ -71,8 +76,10 @@ class Site:
         limits: Limits | None = None,
         excluded: dict[str, str] | None = None,
         name: str = "{host}",
+        policy: str | None = None,
+        zones_too: bool = False,
     ) -> None:
-        """``name`` is how the plans call the hosts."""
+        """``name`` is how the plans call the hosts; ``zones_too``: racks have devices of their own. ``policy`` is YAML."""
         self.clock = clock
         self.devices = devices
         machines = [
@@ -92,7 +99,10 @@ class Site:
             relations=[Relation(f"rack-{n // 2}", "contains", host) for n, host in enumerate(HOSTS)],
         )
         policies = PolicyFlow(default_catalogue(), clock)
-        self.situation = Situation(store, policies.default(), resources=resources)
+        selector = policies.default()
+        if policy is not None:
+            selector = Selector(parse_policy(policy, default_catalogue()).policy)
+        self.situation = Situation(store, selector, resources=resources)
         self.timelines = Timelines(store)
         self.channel = FakeChannel(clock)
         self.delivery = DeliveryFlow(store, self.channel, clock, lambda *_: None)
@@ -108,7 +118,11 @@ class Site:
             )
             for host in HOSTS
         }
+        for n in range(5) if zones_too else ():
+            rack = f"rack-{n}"
+            plans[rack] = FencePlan(rack, (Level(Rule.ALL_OF, (Step("racks", rack, rack),)),))
         names = {**{f"bmc {host}": bmc for host, bmc in devices.bmc.items()}, "pdu": devices.pdu}
+        names["racks"] = devices.racks
         self.fences = Fences(names, plans, clock)
         rules = FencingRules(limits or Limits(start_up=timedelta(0)), WITNESSES, excluded or {})
         self.isolation = IsolationFlow(self.situation, self.faults, self.fences, self.timelines, clock, rules)

@@ -107,6 +107,7 @@ class IsolationOut(msgspec.Struct, frozen=True, kw_only=True):
     """How far the isolation of a host got: ``isolation`` is what its owners are told, null when there is nothing to tell.
 
     ``level`` is the one being tried or tried last, the first is 1; ``commanded_time`` is when a command may have gone out last.
+    ``zone_in_place`` is the zone around it that may be cut off in its place, behind its own levels.
     """
 
     host: str
@@ -121,6 +122,7 @@ class IsolationOut(msgspec.Struct, frozen=True, kw_only=True):
     changed_time: datetime
     commanded_time: datetime | None
     isolated_time: datetime | None
+    zone_in_place: str | None
     words: list[WordOut]
 
 
@@ -187,6 +189,12 @@ class WishIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     user: Person = ""
     reason: Why = ""
+
+
+class RetryIn(WishIn, kw_only=True, forbid_unknown_fields=True):
+    """Who wants it tried again, and why. ``zone`` is cut off in place of the host if no level of its own does it."""
+
+    zone: Described = ""
 
 
 class IsolationsQuery(PageQuery, frozen=True, kw_only=True):
@@ -332,13 +340,17 @@ class FencingDoor:
         answers={200: "It is suspected anew.", 409: "It does not wait for a person."},
         example={"reason": "the BMC answers again"},
     )
-    async def retry_isolation(self, call: Call[WishIn | None, None]) -> Answer[IsolationOut]:
-        """Have a host tried again that waits for a person: from the first level, through all brakes."""
-        wish = call.body or WishIn()
+    async def retry_isolation(self, call: Call[RetryIn | None, None]) -> Answer[IsolationOut]:
+        """Have a host tried again that waits for a person: from the first level, through all brakes.
+
+        With a `zone` around it, that is cut off in its place if nothing else helps. It kills all hosts of the zone.
+        """
+        wish = call.body or RetryIn()
         user = person(wish.user) or call.identity.name
-        return Answer(
-            _isolation(await self._desk.retry(call.path["host"], user=user, reason=wish.reason.strip()))
+        tried = await self._desk.retry(
+            call.path["host"], user=user, reason=wish.reason.strip(), zone=wish.zone.strip()
         )
+        return Answer(_isolation(tried))
 
     @operation(
         "POST",
@@ -420,6 +432,7 @@ def _isolation(job: FenceJob) -> IsolationOut:
         changed_time=job.changed,
         commanded_time=job.cut,
         isolated_time=job.fenced,
+        zone_in_place=job.widened or None,
         words=[WordOut(by=word.by, reason=word.reason, time=word.time) for word in job.words],
     )
 

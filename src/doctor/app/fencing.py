@@ -52,6 +52,8 @@ class FencingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     - ``devices``: by name, each with its ``driver``, what that wants to know, and the ``identity`` that the device
       must give (a GUID, a serial number, a label) if it is for one host.
     - ``hosts``: by the id that the resource map has for them.
+    - ``zones``: racks, power feeds ... by the id that the map has for them: what cuts all of one off. It is used in place of a
+      host that could not be isolated, where the failure policy or a person says so.
     - ``check_every``: how often every device is asked whether it would do.
     - ``witnesses``: whose word counts when he says that a host is dead, by the name of the token or monitor: the class of
       his vantage, or ``{vantage, fresh_for, only}``. All others give hints.
@@ -61,6 +63,7 @@ class FencingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
     devices: dict[str, dict[str, Any]] = {}
     hosts: dict[str, HostFencing] = {}
+    zones: dict[str, HostFencing] = {}
     check_every: str | int | float = 3600
     witnesses: dict[str, Any] = {}
     limits: dict[str, Any] = {}
@@ -121,7 +124,11 @@ class _Reader:
     def read(self) -> Fencing:
         for name, device in self._settings.devices.items():
             self._read_device(name, device)
-        plans = {host: self._read_plan(host, given) for host, given in self._settings.hosts.items()}
+        plans = {host: self._read_plan(host, given, "hosts") for host, given in self._settings.hosts.items()}
+        for zone, given in self._settings.zones.items():
+            if zone in plans:
+                self._flaw(f"{PATH}.zones.{zone}", "is one of fencing.hosts already: it is a host or a zone")
+            plans[zone] = self._read_plan(zone, given, "zones")
         every = MOST_EVERY
         try:
             every = duration(self._settings.check_every, f"{PATH}.check_every", least=LEAST_EVERY)
@@ -199,10 +206,10 @@ class _Reader:
         self._devices[name] = device
         self._facts[name] = DeviceFacts(device.kind, device.cuts, device.vantage, device.partial)
 
-    def _read_plan(self, host: str, given: HostFencing) -> FencePlan:
-        path = f"{PATH}.hosts.{host}.levels"
+    def _read_plan(self, host: str, given: HostFencing, section: str) -> FencePlan:
+        path = f"{PATH}.{section}.{host}.levels"
         if not given.levels:
-            self._flaw(path, "a host has at least one level: name a device")
+            self._flaw(path, "has at least one level: name a device")
         levels = []
         for index, one in enumerate(given.levels):
             level = self._read_level(host, one, f"{path}[{index}]")

@@ -232,16 +232,21 @@ def confirm(host: str, by: str, reason: str, typed: str | None, as_json: bool) -
 @click.argument("host")
 @USER
 @REASON
+@click.option(
+    "--zone", metavar="ID", help="Cut off in its place, with all hosts in it, if nothing else helps."
+)
 @json_option
-def retry(host: str, user: str | None, reason: str, as_json: bool) -> None:
+def retry(host: str, user: str | None, reason: str, zone: str | None, as_json: bool) -> None:
     """Have a host tried again that waits for a person (Administrator).
 
     \b
-    Example:
+    Examples:
       doctor fencing retry compute-1 --reason "the BMC answers again"
+      doctor fencing retry compute-1 --zone rack-1 --reason "its BMC is dead, the rack has to go"
     """
     with connected() as doctor:
-        found = doctor.post(f"/v1/isolations/{_quoted(host)}/retry", _wish(user, reason))
+        wish = _wish(user, reason, **({"zone": zone} if zone else {}))
+        found = doctor.post(f"/v1/isolations/{_quoted(host)}/retry", wish)
     _print_isolation(found, as_json)
 
 

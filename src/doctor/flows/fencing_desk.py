@@ -5,7 +5,7 @@ Each wish is kept with its name and reason in the log of decisions before it tak
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -214,11 +214,11 @@ class FencingDesk:
         self._check(job, Trigger.VOUCH, "cannot be confirmed by a person")
         return job
 
-    async def retry(self, name: str, *, user: str, reason: str) -> FenceJob:
-        """Have a host tried again, from the first level, through all brakes.
+    async def retry(self, name: str, *, user: str, reason: str, zone: str = "") -> FenceJob:
+        """Have a host tried again, from the first level, through all brakes; in the end, if a zone is named, with that.
 
         Raises:
-            RejectedError: it does not wait for a person.
+            RejectedError: it does not wait for a person, or there is no such zone around it that could be cut off.
             TransientError: it was not kept, or another Doctor acts.
         """
         job = self._job(name)
@@ -227,7 +227,13 @@ class FencingDesk:
         if early > timedelta(0):
             wait = f"wait {round(early.total_seconds()) + 1} s"
             raise RejectedError(f"a command may still be on its way to it: {wait}", reason=Reason.CONFLICT)
-        return await self._move(job, Trigger.RETRY, reason or "tried again", user=user)
+        around = self._isolation.lookup.zones_around(job.host)
+        if zone and zone not in around:
+            says = (
+                f"use one of: {', '.join(around)}" if around else "fencing.zones says of none around it how"
+            )
+            raise RejectedError("it cannot be cut off", flaws=[Flaw("/zone", says)])
+        return await self._move(job, Trigger.RETRY, reason or "tried again", user=user, widened=zone)
 
     async def give_back(self, name: str, *, user: str, reason: str) -> FenceJob:
         """Have a host given back what was cut.
@@ -244,7 +250,7 @@ class FencingDesk:
         if left := self._isolation.unfinished(job.host):
             flaws = [Flaw("/host", one) for one in left]
             raise RejectedError(f"{job.host} may not come back yet", reason=Reason.CONFLICT, flaws=flaws)
-        return await self._move(job, Trigger.RETURN, reason or "given back", user=user)
+        return await self._move(job, Trigger.RETURN, reason or "given back", user=user, words=())
 
     def _job(self, name: str) -> FenceJob:
         host = self._host(name)
@@ -258,8 +264,8 @@ class FencingDesk:
             raise RejectedError(f"{job.host} is {job.state}: it {what}", reason=Reason.CONFLICT)
 
     async def _move(
-        self, job: FenceJob, trigger: Trigger, reason: str, *, user: str, words: tuple[Word, ...] = ()
+        self, job: FenceJob, trigger: Trigger, reason: str, *, user: str, **changes: Any
     ) -> FenceJob:
-        after = await self._isolation.move(job, trigger, reason, user=user, words=words)
+        after = await self._isolation.move(job, trigger, reason, user=user, **changes)
         self._isolation.touch([job.host])
         return after

@@ -33,6 +33,7 @@ from doctor.fencing.machine import (
     silent_before,
     suspected,
 )
+from doctor.fencing.widening import NOT_ASKED_WITHIN, objection
 from doctor.flows.fault import FaultFlow
 from doctor.flows.fences import Fences
 from doctor.flows.human_call import HumanCall
@@ -306,9 +307,12 @@ class IsolationFlow:
         return AT_ONCE
 
     def ruling(self, job: FenceJob, only: Iterable[str] = BRAKES) -> Ruling:
-        """Ask the brakes of a host."""
+        """Ask the brakes of a host. What went off with a zone was weighed with it, and is only proven off now."""
         up_for = timedelta(seconds=self._clock.monotonic() - self._began)
-        return rule(self.lookup.scene(job, self._clock.now(), up_for), self.limits, only=only)
+        scene = self.lookup.scene(job, self._clock.now(), up_for)
+        if self.lookup.went_with_a_zone(job.host):
+            only = [brake for brake in only if brake not in NOT_ASKED_WITHIN]
+        return rule(scene, self.limits, only=only)
 
     async def _authorise(self, job: FenceJob, ruling: Ruling) -> None:
         judgement = self.lookup.judgement(job.host, self._clock.now())
@@ -375,15 +379,17 @@ class IsolationFlow:
             if ruling.objections:
                 await self.move(job, Trigger.WITHDRAW, ruling.reason, ruling=ruling)
                 return LOOK_AGAIN
-        return await self._attempt(job, Trigger.BEGIN, "level 1")
+        return await self._cut(*await self._attempt(job, Trigger.BEGIN, "level 1"))
 
-    async def _attempt(self, job: FenceJob, trigger: Trigger, reason: str) -> float:
-        """Keep that a command may go out, then give it: its time begins before that is kept [I-14]."""
+    async def _attempt(
+        self, job: FenceJob, trigger: Trigger, reason: str, widened: str = ""
+    ) -> tuple[FenceJob, Deadline]:
+        """Keep that a command may go out; its time begins before that is kept [I-14]."""
         deadline = Deadline.after(self.limits.attempt.total_seconds(), self._clock)
-        return await self._cut(await self.move(job, trigger, reason), deadline)
+        return await self.move(job, trigger, reason, widened=widened or job.widened), deadline
 
     async def _cut(self, job: FenceJob, deadline: Deadline) -> float:
-        levels = self.lookup.levels(job.host)
+        levels = self.lookup.levels(job)
         if job.level >= len(levels):
             return await self._next_level(job, "the settings have no such level any more")
         level = levels[job.level]
@@ -412,21 +418,30 @@ class IsolationFlow:
         return await self._cut(again, deadline)
 
     async def _next_level(self, job: FenceJob, why: str) -> float:
-        """Try the next way, inside the brakes [4.4]."""
+        """Try the next way, inside the brakes [4.4]; behind those of the host comes the zone around it, if that may be."""
         log.warning("fencing.level_failed", host=job.host, level=job.level + 1, reason=why)
-        ruling = self.ruling(job, AGAIN)
         reason = f"level {job.level + 1}: {why}"
-        if job.level + 1 >= len(self.lookup.levels(job.host)):
-            await self.move(job, Trigger.NO_LEVEL_LEFT, reason)
-        elif ruling.objections:
-            await self.move(job, Trigger.NO_LEVEL_LEFT, f"{reason}; then {ruling.reason}", ruling=ruling)
-        else:
-            return await self._attempt(job, Trigger.NEXT_LEVEL, reason)
-        return AT_ONCE
+        async with self._deciding:
+            ruling = self.ruling(job, AGAIN)
+            if job.level + 1 >= len(self.lookup.levels(job)):
+                await self.move(job, Trigger.NO_LEVEL_LEFT, reason)
+                return AT_ONCE
+            trouble = ruling.reason or self._zone_stays(job)
+            if trouble:
+                await self.move(job, Trigger.NO_LEVEL_LEFT, f"{reason}; then {trouble}", ruling=ruling)
+                return AT_ONCE
+            zone = self.lookup.zone_of_level(job, job.level + 1)
+            begun = await self._attempt(job, Trigger.NEXT_LEVEL, reason, zone)
+        return await self._cut(*begun)
+
+    def _zone_stays(self, job: FenceJob) -> str:
+        """Say why the zone that the next level cuts off has to stay; nothing if it may go, or if it is the host alone."""
+        zone = self.lookup.zone_of_level(job, job.level + 1)
+        return (objection(self.lookup.widening(job, zone), self.limits) or "") if zone else ""
 
     async def _confirm(self, job: FenceJob) -> float:
         """Find out whether a host that reads off is off [4.3]. No command is given, so a successor just does it again."""
-        levels = self.lookup.levels(job.host)
+        levels = self.lookup.levels(job)
         if job.level >= len(levels):
             return await self._next_level(job, "the settings have no such level any more")
         deadline = Deadline.after(self.limits.confirm.total_seconds(), self._clock)
@@ -465,13 +480,18 @@ class IsolationFlow:
             job.state is FenceState.CONTRADICTED
             and job.fenced is None
             and not self.lookup.fallen(job)
-            and job.level + 1 < len(self.lookup.levels(job.host))
+            and job.level + 1 < len(self.lookup.levels(job))
             and self.lookup.failure_of(job.host) is not None
         )
         if may_go_on:
+            begun = None
             async with self._deciding:
-                if not (ruling := self.ruling(job, AGAIN)).objections:
-                    return await self._attempt(job, Trigger.NEXT_LEVEL, f"{job.reason}; {ruling.reason}")
+                ruling = self.ruling(job, AGAIN)
+                if not ruling.objections and not self._zone_stays(job):
+                    zone = self.lookup.zone_of_level(job, job.level + 1)
+                    begun = await self._attempt(job, Trigger.NEXT_LEVEL, job.reason, zone)
+            if begun is not None:
+                return await self._cut(*begun)
             if self._clock.now() - job.changed < self.limits.confirm:
                 return LOOK_AGAIN
         await self.move(job, Trigger.GIVE_UP, job.reason)
@@ -501,14 +521,20 @@ class IsolationFlow:
         early = may_return_at(job, self.limits.longest_command) - self._clock.now()
         if early > timedelta(0):
             return early.total_seconds()
-        if left := self.unfinished(job.host):
+        if others := self._still_off(job):
+            reason = f"{others[0]} went off with {job.widened}, and has to be given back with it"
+            if job.reason != reason:
+                await self.note(job, "wait", reason)
+            return LOOK_AGAIN
+        within = self.lookup.hosts_within(self.lookup.zone_of_level(job, job.level))
+        if left := [one for host in (job.host, *sorted(within)) for one in self.unfinished(host)]:
             await self.move(job, Trigger.GIVE_UP, f"it may not come back yet: {left[0]}")
             return AT_ONCE
         trouble = []
         if job.cut is not None:
             deadline = Deadline.after(self.limits.longest_command.total_seconds(), self._clock)
             job = await self.note(job, "give back", job.reason, cut=self._clock.now())
-            for level in self.lookup.levels(job.host)[: job.level + 1]:
+            for level in self.lookup.levels(job)[: job.level + 1]:
                 outcomes = await self._fences.restore(level, deadline)
                 if not all(isinstance(one, Switched) for one in outcomes):
                     trouble.append(trouble_of(outcomes))
@@ -518,6 +544,16 @@ class IsolationFlow:
         else:
             await self.move(job, Trigger.READS_ON, "it has back what was cut")
         return AT_ONCE
+
+    def _still_off(self, job: FenceJob) -> list[str]:
+        """Return the hosts that would run again with the zone in which a host went off, and were not given back [I-15]."""
+        zone = self.lookup.zone_of_level(job, job.level) if job.widened else ""
+        jobs = (self._jobs.get(host) for host in sorted(self.lookup.hosts_within(zone) - {job.host}))
+        return [
+            one.host
+            for one in jobs
+            if one is not None and not serves(one) and one.state is not FenceState.UNFENCING
+        ]
 
     async def _observe(self, job: FenceJob) -> float | None:
         left = job.changed + self.limits.probation - self._clock.now()

@@ -1,6 +1,6 @@
 """Gathers what the evidence and the brakes look at, from what is known now."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -9,15 +9,18 @@ from doctor.fencing.evidence import Judgement, Witness, Witnesses, judge, signs_
 from doctor.fencing.levels import automatic, unnamed
 from doctor.fencing.limits import Limits
 from doctor.fencing.room import shortage
+from doctor.fencing.widening import Widening
 from doctor.flows.fences import Fences
 from doctor.flows.lookout import Lookout
 from doctor.flows.situation import Situation
 from doctor.inspector.suspicion import DOMAIN_FAULT
+from doctor.inspector.zones import next_zones
 from doctor.model.alarm import AlarmedFault
 from doctor.model.fault import ResourceState
-from doctor.model.fence_job import FenceJob, Statement
+from doctor.model.fence_job import FenceJob, FenceState, Statement, ZoneMode
 from doctor.model.fence_plan import FencePlan, Level
 from doctor.model.map_news import Phase
+from doctor.model.policy import Escalate, IsolationPolicy
 from doctor.model.resource import HOST, VIRTUAL_MACHINE, PhysicalResource
 
 NO_ZONE = "default"  # the zone of hosts that the map has in none
@@ -50,7 +53,9 @@ class Lookup:
 
     def plan_of(self, host: str) -> FencePlan | None:
         """Return how a host is cut off, None if nobody has said so."""
-        return self._fences.plan_of(host, self._situation.resources)
+        resource = self._situation.resources.physical.get(host)
+        is_zone = resource is not None and resource.type != HOST
+        return None if is_zone else self._fences.plan_of(host, self._situation.resources)
 
     def can_isolate(self, host: PhysicalResource) -> bool:
         """Tell whether somebody will say how far the isolation of a host got."""
@@ -62,10 +67,87 @@ class Lookup:
         found = [resources.physical.get(self._situation.id_of(name)) for name in self._fences.plans]
         return [one.id for one in found if one is not None and self.failure_of(one.id) is not None]
 
-    def levels(self, host: str) -> tuple[Level, ...]:
+    def own_levels(self, host: str) -> tuple[Level, ...]:
         """Return the levels of a host that need no person."""
         plan = self.plan_of(host)
         return () if plan is None else automatic(plan, self._fences.facts)
+
+    def levels(self, job: FenceJob) -> tuple[Level, ...]:
+        """Return the levels of a host that need no person, and behind them those of the zone that may go in its place."""
+        return self.own_levels(job.host) + self._levels_of_zone(job.widened or self._zone_by_policy(job.host))
+
+    def zone_of_level(self, job: FenceJob, level: int) -> str:
+        """Return the zone that a level cuts off, nothing if it is the host alone."""
+        is_own = level < len(self.own_levels(job.host))
+        return "" if is_own else job.widened or self._zone_by_policy(job.host)
+
+    def zones_around(self, host: str) -> list[str]:
+        """Return the next zones that a host is in, and for which somebody has said how they are cut off."""
+        resource = self._situation.resources.physical.get(host)
+        levels = self._situation.selector.zones
+        if resource is None:
+            return []
+        found = next_zones(host, resource.type, levels, self._situation.resources)
+        return [zone for zone in found if self._levels_of_zone(zone)]
+
+    def _zone_by_policy(self, host: str) -> str:
+        """Return the zone that goes in place of a host without a question, by the failure policy [HA 6.1.2.2]."""
+        levels, resources = self._situation.selector.zones, self._situation.resources
+        for zone in self.zones_around(host):
+            level = levels[resources.physical[zone].type]
+            if level.escalate is Escalate.AUTOMATIC and level.isolation is IsolationPolicy.FENCE:
+                return zone
+        return ""
+
+    def _levels_of_zone(self, zone: str) -> tuple[Level, ...]:
+        resource = self._situation.resources.physical.get(zone)
+        if resource is None or resource.type == HOST:
+            return ()
+        plan = self._fences.plan_of(zone, self._situation.resources)
+        return () if plan is None else automatic(plan, self._fences.facts)
+
+    def hosts_within(self, zone: str) -> frozenset[str]:
+        """Return the hosts that go off with a zone, none without one."""
+        return self._situation.resources.hosts_by_domain.get(zone, frozenset())
+
+    def is_cut_off_with(self, job: FenceJob, host: str) -> bool:
+        """Tell whether a host went off, or is going off, with the zone that is cut off in place of the host of a job."""
+        is_going = job.state in (FenceState.ATTEMPT, FenceState.CONFIRMING, FenceState.FENCED)
+        zone = self.zone_of_level(job, job.level) if job.widened and is_going else ""
+        return bool(zone) and host in self.hosts_within(zone)
+
+    def went_with_a_zone(self, host: str) -> bool:
+        """Tell whether a host went off with a zone, in place of another one."""
+        jobs = self._situation.fence_book.active
+        return any(job.host != host and self.is_cut_off_with(job, host) for job in jobs)
+
+    def widening(self, job: FenceJob, zone: str) -> Widening:
+        """Return what it means to cut a zone off in place of a host."""
+        situation = self._situation
+        book, state_of = situation.fence_book, situation.book.state_of
+        hosts = self.hosts_within(zone)
+        zones = sorted({self.zone_of(host) for host in hosts})
+        off = [one for one in book.active if one.host != job.host and self.is_cut_off_with(one, one.host)]
+        silent = self.silent()
+        left = {}
+        for name in zones:
+            all_ = self.hosts_of(name)
+            well = [
+                one for one in all_ - hosts if state_of(one) is ResourceState.NORMAL and one not in silent
+            ]
+            left[name] = len(well), len(all_)
+        others = hosts - {job.host}
+        excluded = {host: why for host in sorted(others) if (why := self._exclusion(host)) is not None}
+        return Widening(
+            zone=zone,
+            excluded=excluded,
+            unarmed=[name for name in zones if book.mode(name) is not ZoneMode.ARMED],
+            left=left,
+            shortage=self._shortage(hosts),
+            other=next((one.widened for one in off if one.widened != zone), None),
+            unnamed=unnamed(self._levels_of_zone(zone)),
+            is_off=any(one.widened == zone for one in off),
+        )
 
     def zone_of(self, host: str) -> str:
         """Return the zone by which hosts are armed and counted."""
@@ -112,6 +194,7 @@ class Lookup:
     def fallen(self, job: FenceJob) -> list[str]:
         """Return the other hosts that went silent since the command [I-16]."""
         known = {job.host, *job.silent}
+        known |= self.hosts_within(self.zone_of_level(job, job.level))
         return sorted(host for host in self.silent() if host not in known)
 
     def scene(self, job: FenceJob, now: datetime, up_for: timedelta) -> Scene:
@@ -120,7 +203,7 @@ class Lookup:
         resources, book, jobs = situation.resources, situation.book, situation.fence_book
         hosts = frozenset(host.id for host in resources.hosts())
         zone_hosts = self.hosts_of(job.zone)
-        levels = self.levels(job.host)
+        levels = self.own_levels(job.host)
         return Scene(
             host=job.host,
             zone=job.zone,
@@ -136,7 +219,7 @@ class Lookup:
             cause=self._cause(job.host),
             spent=jobs.spent,
             running=jobs.running(job.host),
-            shortage=self._shortage(job.host),
+            shortage=self._shortage({job.host}),
             excluded=self._exclusion(job.host),
             levels=len(levels),
             unnamed=unnamed(levels),
@@ -167,16 +250,18 @@ class Lookup:
                 return f"{DOMAIN_FAULT} {domain}"
         return None
 
-    def _shortage(self, host: str) -> str | None:
+    def _shortage(self, hosts: Set[str]) -> str | None:
+        """Say what the machines of hosts would miss on the others, None if they would fit."""
         resources = self._situation.resources
-        machines = [resources.virtual[name] for name in resources.machines_on(host)]
+        machines = [resources.virtual[name] for host in hosts for name in resources.machines_on(host)]
+        lost = [self._situation.pool.left_on(host) for host in hosts]
         zones = self._situation.pool.zones()
         if not any(one.vcpus.total or one.memory_mb.total for one in zones):
             return None  # nobody has said how large the hosts are
         return shortage(
             [one for one in machines if one.type == VIRTUAL_MACHINE],
-            sum(one.vcpus.available for one in zones),
-            sum(one.memory_mb.available for one in zones),
+            sum(one.vcpus.available for one in zones) - sum(vcpus for vcpus, _ in lost),
+            sum(one.memory_mb.available for one in zones) - sum(memory_mb for _, memory_mb in lost),
         )
 
     def _exclusion(self, host: str) -> str | None:

@@ -138,6 +138,12 @@ class Pool:
             self._changed_by[zone_id] = changed_by
         return tuple(self.zone(zone_id) for zone_id in changed)
 
+    def left_on(self, host_id: str) -> tuple[int, int]:
+        """Return the vcpus and the memory (MB) that a host has to give; none if it is not available."""
+        room = self._rooms.get(host_id)
+        is_available = self._standing.get(host_id) == _STANDING[ResourceState.NORMAL]
+        return (room.free_vcpus, room.free_memory_mb) if room is not None and is_available else (0, 0)
+
     def zone(self, zone_id: str | None) -> ZoneCapacity:
         """Return the capacity of one zone; of one without hosts, none."""
         zone = self._zones.get(zone_id) or _Zone()

@@ -69,7 +69,8 @@ class FenceJob(msgspec.Struct, frozen=True, kw_only=True):
     ``generation`` counts the lives of the host: each suspicion begins a new one. ``revision`` counts what was written, so
     that nobody writes over what he has not seen. ``level`` is the place in the plan, ``cut`` when the last command may
     have gone out, ``changed`` when the present state began. ``fences`` are the times of all commands to begin of the
-    last day, of earlier generations too. ``silent`` are the hosts that were silent when it was authorised.
+    last day, of earlier generations too. ``silent`` are the hosts that were silent when it was authorised. ``widened`` is the
+    zone around it that may be cut off in its place: its levels come behind those of the host.
     """
 
     host: str
@@ -89,6 +90,7 @@ class FenceJob(msgspec.Struct, frozen=True, kw_only=True):
     silent: tuple[str, ...] = ()
     evidence: tuple[Weighed, ...] = ()
     words: tuple[Word, ...] = ()
+    widened: str = ""
 
 
 class ZoneMode(StrEnum):
