@@ -149,7 +149,7 @@ def test_what_is_wrong_is_named_by_its_path(
 @pytest.mark.parametrize(
     ("document", "path"),
     [
-        pytest.param({"zones": {}}, "fencing", id="an-unknown-setting"),
+        pytest.param({"rooms": {}}, "fencing", id="an-unknown-setting"),
         pytest.param({"hosts": {"compute-1": {}}}, "fencing.hosts", id="no-levels"),
         pytest.param(
             {"hosts": {"compute-1": {"levels": "bmc-1"}}}, "fencing.hosts", id="levels-that-are-no-list"
