@@ -228,6 +228,9 @@ def test_one_monitor_alone_switches_nothing(cloud: Cloud, host: Host) -> None:
     assert cloud.bmc.commands == []
     assert not host.is_dead
     until(lambda: "isolation needs a person" in cloud.alarms())
+    refused = cloud.command("retry", "compute-1", "--zone", "rack-1", "--reason", "it has to go")
+    assert refused.exit_code == 1
+    assert "fencing.zones says of none around it how" in refused.output
 
 
 def test_a_bmc_that_lies_is_found_out_by_the_first_sign_of_life(cloud: Cloud, host: Host) -> None:
@@ -259,6 +262,53 @@ def test_a_host_is_isolated_although_doctor_dies_over_it(cloud: Cloud, host: Hos
     cloud.say("down")
     cloud.until("fenced", 60)
     assert cloud.heard(cloud.quick)[-1] == ("fault_changed", "isolated")
+
+
+@pytest.mark.requirement("B26", "D32", "F17", "G19", "G49")
+def test_what_owners_have_said_beforehand_is_done_when_the_host_is_dead(cloud: Cloud, host: Host) -> None:
+    """[D 3.3.6, 5.5.1] One machine is evacuated, one stays and starts again on the host when that is back; through a kill."""
+    cloud.arm()
+    with cloud.client() as client:
+        resources = {
+            "physical_resources": [{"id": name, "zone_id": "az-1"} for name in HOSTS],
+            "virtual_resources": [
+                {"id": "vm-1", "host": "compute-1", "owner": "red", "recovery": "evacuate"},
+                {"id": "vm-stays", "host": "compute-1", "owner": "red", "sal": 3},
+            ],
+        }
+        client.put("/v1/resource-map", resources)
+        client.put("/v1/recovery-policies/sal:3?project=red", {"start_on_return": True})
+
+    def recovery(machine: str, *states: str) -> bool:
+        with cloud.client() as client:
+            found = list(client.items("/v1/recoveries", virtual_resource_id=[machine]))
+        return bool(found) and found[0]["state"] in states
+
+    def done() -> list[tuple[str, str]]:
+        with cloud.client() as client:
+            made = list(client.items("/v1/instructions", sort="created"))
+        return [(one["action"], one["resources"][0]["virtual_resource_id"]) for one in made]
+
+    host.freeze()
+    cloud.say("down")
+    until(lambda: recovery("vm-1", "waiting", "running"))
+    assert host.is_dead or done() == []
+    cloud.until("fenced")
+    assert host.is_dead
+    until(lambda: recovery("vm-1", "succeeded") and recovery("vm-stays", "left"))
+    cloud.doctor.kill()
+    cloud.doctor.start()
+    assert done() == [("evacuate", "vm-1")]
+    with cloud.client() as client:
+        (left,) = client.items("/v1/virtual-resources", host="compute-1")
+    assert left["virtual_resource_id"] == "vm-stays"
+
+    given_back = cloud.command("return", "compute-1", "--reason", "repaired")
+    assert given_back.exit_code == 0, given_back.output
+    cloud.until("observed", 60)
+    cloud.say("up")
+    until(lambda: recovery("vm-stays", "succeeded"))
+    assert done() == [("evacuate", "vm-1"), ("start", "vm-stays")]
 
 
 def test_two_people_can_say_it_where_no_device_can(cloud: Cloud, host: Host) -> None:

@@ -39,6 +39,7 @@ log = structlog.get_logger(__name__)
 GATHERS = 0.05  # seconds in which what happens is looked at together
 SWEEP_EVERY = 5.0
 LOOK_AGAIN = 0.5
+CHUNK = 1000  # machines that are looked at in one go
 MOVES = (Action.EVACUATE, Action.MIGRATE, Action.LIVE_MIGRATE)
 
 
@@ -176,16 +177,18 @@ class RecoveryFlow:
         """Put on record what is to be recovered from now on."""
         situation = self._situation
         opened = []
-        for resource_id in touched:
+        for index, resource_id in enumerate(touched):
+            if index % CHUNK == CHUNK - 1:  # a storm touches a hundred thousand, and others have to be told
+                await asyncio.sleep(0)
             machine = situation.resources.virtual.get(resource_id)
-            if machine is None or machine.type != VIRTUAL_MACHINE:
+            if machine is None or situation.recovery_policies.of(machine) is None:
                 continue
             found = _alarm_of(resource_id, situation.book.on(resource_id))
-            if found is not None and situation.recovery_policies.of(machine) is not None:
-                record, alarm = found
-                known = situation.recoveries.get(resource_id)
-                if known is None or begins_anew(known, alarm):
-                    opened.append(self._opened(machine, record, alarm, known))
+            if found is None or machine.type != VIRTUAL_MACHINE:
+                continue
+            known = situation.recoveries.get(resource_id)
+            if known is None or begins_anew(known, found[1]):
+                opened.append(self._opened(machine, *found, known))
         await self._keep(opened)
 
     def _opened(

@@ -31,6 +31,8 @@ fencing:
         - all_of: [{device: tor-1, plug: ge-0/0/7}, ceph]
         - people
     compute-2: {levels: [kvm, {any_of: [kvm, people]}]}
+  zones:
+    rack-1: {levels: [{device: pdu-a, plug: 1, identity: rack-1}]}
 """
 
 
@@ -57,6 +59,7 @@ def test_levels_are_read_in_their_order(folder: Path) -> None:
     assert found.plans["compute-2"].levels[1] == Level(
         Rule.ANY_OF, (Step("kvm", "compute-2"), Step("people", "compute-2"))
     )
+    assert found.plans["rack-1"].levels == (Level(Rule.ALL_OF, (Step("pdu-a", "1", "rack-1"),)),)
     assert [device.kind for device in found.devices.values()][:3] == ["ipmi", "snmp_pdu", "snmp_pdu"]
 
 
@@ -113,6 +116,15 @@ HERE = "fencing.hosts.compute-1.levels"
             "all_of",
             id="one-feed-of-two",
         ),
+        pytest.param(
+            {"zones": {"rack-1": {"levels": []}}}, "fencing.zones.rack-1.levels", "at least one", id="no-way"
+        ),
+        pytest.param(
+            {"zones": {"compute-1": {"levels": ["kvm"]}}},
+            "fencing.zones.compute-1",
+            "a host or a zone",
+            id="a-host-as-zone",
+        ),
         pytest.param({"check_every": 1}, "fencing.check_every", "at least 10", id="too-often"),
         pytest.param({"check_every": "P2D"}, "fencing.check_every", "at most a day", id="too-rarely"),
         pytest.param({"check_every": "often"}, "fencing.check_every", "no duration", id="no-duration"),
@@ -149,7 +161,7 @@ def test_what_is_wrong_is_named_by_its_path(
 @pytest.mark.parametrize(
     ("document", "path"),
     [
-        pytest.param({"rooms": {}}, "fencing", id="an-unknown-setting"),
+        pytest.param({"racks": {}}, "fencing", id="an-unknown-setting"),
         pytest.param({"hosts": {"compute-1": {}}}, "fencing.hosts", id="no-levels"),
         pytest.param(
             {"hosts": {"compute-1": {"levels": "bmc-1"}}}, "fencing.hosts", id="levels-that-are-no-list"
