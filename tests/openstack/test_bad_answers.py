@@ -252,5 +252,11 @@ async def test_a_cloud_that_lists_nothing_any_more_is_not_believed(stage: Stage)
 
         await until(is_in_doubt)
         await stage.fails()
+
+        async def is_known() -> bool:
+            pending = await stage.asked.marks("marking")
+            return "not believed" in str(pending.get((stage.host, "forced_down")))
+
+        await until(is_known)
     await stage.is_marked()
     await stage.recovers()

@@ -1,6 +1,7 @@
 """The controller for OpenStack keeps the contract, on a real Nova and Neutron."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -9,12 +10,15 @@ from doctor.model.instruction import Action
 from doctor.model.marking import MarkKind
 from doctor.model.resource_map import ResourceMap
 from doctor.testing.contracts.controller import ControllerContract, ControllerRig
-from tests.openstack.cloud import STATE, Cloud, until
+from tests.openstack.access import BUS_URL
+from tests.openstack.cloud import Cloud, until
+from tests.openstack.conftest import driver
 
 
 class Rig(ControllerRig):
-    def __init__(self, things: dict[MarkKind, str]) -> None:
-        self.controller = make({"cloud": "doctor", "clouds_file": str(STATE / "clouds.yaml")})
+    def __init__(self, things: dict[MarkKind, str], bus: Path) -> None:
+        settings = {name: value for name, value in driver(bus).items() if name != "driver"}
+        self.controller = make(settings)
         self.known = ResourceMap()
         self._things = things
 
@@ -36,7 +40,9 @@ class Rig(ControllerRig):
 
 class TestOpenStackController(ControllerContract):
     @pytest.fixture
-    async def rig(self, cloud: Cloud) -> AsyncIterator[Rig]:
+    async def rig(self, cloud: Cloud, tmp_path: Path) -> AsyncIterator[Rig]:
+        bus = tmp_path / "bus.url"
+        bus.write_text(BUS_URL)
         name, servers = next(iter((await cloud.hosts_of(cloud.servers)).items()))
         ports = await cloud.ports_on(name)
         rig = Rig(
@@ -45,7 +51,8 @@ class TestOpenStackController(ControllerContract):
                 MarkKind.DISABLED: name,
                 MarkKind.SERVER_ERROR: servers[0],
                 MarkKind.PORT_DOWN: next(iter(ports)),
-            }
+            },
+            bus,
         )
         yield rig
         await rig.controller.close()
