@@ -1,24 +1,20 @@
 """The controller for OpenStack keeps the contract, on a real Nova and Neutron."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
-from doctor.drivers.controllers.openstack import make
 from doctor.model.instruction import Action
 from doctor.model.marking import MarkKind
 from doctor.model.resource_map import ResourceMap
 from doctor.testing.contracts.controller import ControllerContract, ControllerRig
-from tests.openstack.access import BUS_URL
 from tests.openstack.cloud import Cloud, until
-from tests.openstack.conftest import driver
+from tests.openstack.conftest import controller
 
 
 class Rig(ControllerRig):
-    def __init__(self, things: dict[MarkKind, str], bus: Path) -> None:
-        settings = {name: value for name, value in driver(bus).items() if name != "driver"}
-        self.controller = make(settings)
+    def __init__(self, things: dict[MarkKind, str], settings: dict[str, object]) -> None:
+        self.controller = controller(settings)
         self.known = ResourceMap()
         self._things = things
 
@@ -40,9 +36,7 @@ class Rig(ControllerRig):
 
 class TestOpenStackController(ControllerContract):
     @pytest.fixture
-    async def rig(self, cloud: Cloud, tmp_path: Path) -> AsyncIterator[Rig]:
-        bus = tmp_path / "bus.url"
-        bus.write_text(BUS_URL)
+    async def rig(self, cloud: Cloud, least: dict[str, object]) -> AsyncIterator[Rig]:
         name, servers = next(iter((await cloud.hosts_of(cloud.servers)).items()))
         ports = await cloud.ports_on(name)
         rig = Rig(
@@ -52,7 +46,7 @@ class TestOpenStackController(ControllerContract):
                 MarkKind.SERVER_ERROR: servers[0],
                 MarkKind.PORT_DOWN: next(iter(ports)),
             },
-            bus,
+            least,
         )
         yield rig
         await rig.controller.close()

@@ -14,7 +14,7 @@ ON_ONE_HOST = 20
 MARKED_WITHIN = 45.0  # a bound that tells slow from stuck; what it takes is printed
 LOADED_WITHIN = 30.0
 TOLD_WITHIN = 1.0
-ROUNDS = 5
+ROUNDS = 2
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ async def test_a_thousand_servers_are_known_soon(doctor: RunningDoctor) -> None:
 async def test_owners_are_told_in_time_while_another_host_is_marked(
     cloud: Cloud, owner: Owner, doctor: RunningDoctor
 ) -> None:
-    """Both hosts at once: what is marked of one does not hold up what is told of the other."""
-    busy, other = sorted(await cloud.hosts_of(cloud.servers))[:2]
+    """What is marked of one host does not hold up what is told of the others."""
+    busy, *others = sorted(await cloud.hosts_of(cloud.servers))
     doctor.start()
     took = []
     pending = 0
@@ -52,13 +52,14 @@ async def test_owners_are_told_in_time_while_another_host_is_marked(
         for _ in range(ROUNDS):
             await asked.report(busy)
             await owner.hears("fault")
-            owner.heard.clear()
             pending += len(await asked.marks("marking"))
-            begun = time.monotonic()
-            await asked.report(other)
-            told, _ = await owner.hears("fault")
-            took.append(told - begun)
-            for name in (busy, other):
+            for name in others:
+                owner.heard.clear()
+                begun = time.monotonic()
+                await asked.report(name)
+                told, _ = await owner.hears("fault")
+                took.append(told - begun)
+            for name in (busy, *others):
                 await asked.report(name, "up")
             await asked.nothing_marked()
             owner.heard.clear()
@@ -66,6 +67,7 @@ async def test_owners_are_told_in_time_while_another_host_is_marked(
     print(
         f"told after {took[len(took) // 2] * 1e3:.1f} ms (median), {took[-1] * 1e3:.1f} ms (worst), {pending} marks were pending"
     )
+    assert len(took) >= ROUNDS
     assert took[-1] < TOLD_WITHIN
 
 
