@@ -217,7 +217,7 @@ async def test_requests_that_come_through_when_it_is_over_leave_nothing_marked(s
 
         await until(have_come)
         await asyncio.sleep(1)
-        await until(stage.is_whole)
+        await until(stage.is_whole, every=0.5)
         await stage.asked.nothing_marked()
     assert [one["notification_type"] for _, one in stage.owner.heard].count("fault") == 1
 

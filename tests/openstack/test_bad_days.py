@@ -32,7 +32,7 @@ async def test_a_fault_while_nova_is_stopped_is_told_at_once_and_marked_later(
                 async def ports_are_marked() -> bool:
                     return set((await cloud.ports_on(name)).values()) == {"DOWN"}
 
-                await until(ports_are_marked)
+                await until(ports_are_marked, every=0.5)
 
                 async def is_pending() -> bool:
                     pending = await asked.marks("marking")
@@ -86,7 +86,7 @@ async def test_a_server_evacuated_from_a_frozen_host_is_put_right_and_nobody_els
                 there = await cloud.server(servers[0])
                 return (there["OS-EXT-SRV-ATTR:host"], there["status"]) == (goal, "ACTIVE")
 
-            await until(is_elsewhere)
+            await until(is_elsewhere, every=0.5)
 
             async def owner_knows() -> bool:
                 last = [

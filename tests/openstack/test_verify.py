@@ -19,7 +19,9 @@ NAME = "doctor-verify-"
 
 
 def verify(doctor: RunningDoctor, *words: str) -> subprocess.Popen[str]:
-    line = [sys.executable, "-m", "doctor", "verify", "fault", "--cloud", "doctor", *words, "--json"]
+    # Who runs the tests in the background of a shell ignores Ctrl-C, and so would what he starts.
+    line = ["env", "--default-signal=INT", sys.executable, "-m", "doctor"]
+    line += ["verify", "fault", "--cloud", "doctor", *words, "--json"]
     access = {
         "DOCTOR_URL": doctor.url,
         "DOCTOR_TOKEN": doctor.token,
