@@ -115,8 +115,10 @@ class Cloud:
 
     async def mend(self) -> None:
         """Let all be as after `up`: hosts run, up and enabled; servers active, with a data plane."""
+        for name, state in _hosts().items():
+            if state != "running":
+                host("thaw" if state == "frozen" else "start", name)
         for name, service in (await self.services()).items():
-            host("thaw", name) if _is_alive(name) else host("start", name)
             if service["forced_down"]:
                 try:
                     await self.set_service(name, forced_down=False)
@@ -138,11 +140,14 @@ class Cloud:
             return all(one["state"] == "up" for one in (await self.services()).values())
 
         await until(all_up, within=90, every=0.5)
-        for server in (await self.ask("GET", "compute", "/servers/detail?all_tenants=1"))["servers"]:
-            if server["status"] == "ERROR":
-                await self.reset(server["id"], "active")
-        for port in (await self.ask("GET", "network", "/v2.0/ports"))["ports"]:
-            if port.get("data_plane_status") == "DOWN":
+        for server in (await self.ask("GET", "compute", "/servers/detail?all_tenants=1&status=ERROR"))[
+            "servers"
+        ]:
+            await self.reset(server["id"], "active")
+        for port in (await self.ask("GET", "network", "/v2.0/ports?fields=id&fields=data_plane_status"))[
+            "ports"
+        ]:
+            if port["data_plane_status"] == "DOWN":
                 await self.set_port(port["id"], "ACTIVE")
 
     # --- servers and ports ---
@@ -259,9 +264,10 @@ class Cloud:
         return str((await self.ask("GET", "volumev3", f"/volumes/{volume_id}"))["volume"]["status"])
 
 
-def _is_alive(name: str) -> bool:
+def _hosts() -> dict[str, str]:
+    """Return how the fake hosts are: running, frozen or dead."""
     listed = subprocess.run([TESTBED / "host", "list"], check=True, capture_output=True, text=True).stdout
-    return not any(line.startswith(f"{name} dead") for line in listed.splitlines())
+    return {name: state for name, state, *_ in map(str.split, listed.splitlines())}
 
 
 class Doctor:
@@ -285,7 +291,7 @@ class Doctor:
             method, self._running.url + path, json=body, headers=headers
         ) as answer:
             assert answer.status < 400, await answer.text()
-            return await answer.json()
+            return None if answer.status == 204 else await answer.json()
 
     async def items(self, path: str) -> list[Json]:
         """Return the items of a list."""
@@ -363,12 +369,13 @@ class Owner:
         finally:
             await runner.cleanup()
 
-    async def subscribe(self, doctor: Doctor, project: str) -> None:
-        """Subscribe to all that is this project's."""
+    async def subscribe(self, doctor: Doctor, project: str) -> str:
+        """Subscribe to all that is this project's, and return the id of the subscription."""
         wish = {"role": "consumer", "project": project, "name": f"owner of {project}"}
         token = (await doctor.ask("POST", "/v1/tokens", wish))["token"]
         body = {"subscribe_filter": {}, "endpoints": [{"url": self.url}]}
-        await doctor.ask("POST", "/v1/subscriptions", body, token=token)
+        made = await doctor.ask("POST", "/v1/subscriptions", body, token=token)
+        return str(made["subscription_id"])
 
     async def hears(self, kind: str, *, within: float = 10.0) -> tuple[float, Json]:
         """Wait for the first notification of a kind."""

@@ -3,6 +3,7 @@
 They take turns on the cloud, across checkouts too, and each finds all hosts up and enabled.
 """
 
+import asyncio
 import fcntl
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -10,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from doctor.drivers.controllers.openstack import make
+from doctor.ports.controller import Controller
 from doctor.testing.running import RunningDoctor
+from tests.openstack.access import BUS_URL
 from tests.openstack.cloud import STATE, Cloud, Owner
 
 ASKED_FOR = os.environ.get("DOCTOR_TEST_OPENSTACK", "") not in ("", "0")
@@ -29,6 +33,7 @@ def turn() -> Iterator[None]:
     with (STATE / "run" / "tests.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+        asyncio.run(mended())
 
 
 @pytest.fixture
@@ -38,6 +43,11 @@ async def cloud() -> AsyncIterator[Cloud]:
         await cloud.mend()
         cloud.servers = await tenant.some_servers(SERVERS)
         yield cloud
+
+
+async def mended() -> None:
+    """Leave the cloud as it was found."""
+    async with Cloud.login("doctor") as cloud:
         await cloud.mend()
 
 
@@ -50,16 +60,30 @@ async def owner() -> AsyncIterator[Owner]:
 
 
 @pytest.fixture
-def doctor(tmp_path: Path) -> Iterator[RunningDoctor]:
+def bus(tmp_path: Path) -> Path:
+    """A file with the address of the message bus."""
+    file = tmp_path / "bus.url"
+    file.write_text(BUS_URL)
+    return file
+
+
+@pytest.fixture
+def doctor(tmp_path: Path, bus: Path) -> Iterator[RunningDoctor]:
     """A Doctor that keeps its map by this cloud; not started yet."""
-    url = tmp_path / "bus.url"
-    url.write_text("amqp://openstack:testbed@127.0.0.1:15680/")
-    running = RunningDoctor(tmp_path / "doctor", controllers=[driver(url)], log={"level": "debug"})
+    running = RunningDoctor(tmp_path / "doctor", controllers=[driver(bus)], log={"level": "debug"})
     yield running
     running.stop()
 
 
-def driver(url: Path | None) -> dict[str, object]:
+@pytest.fixture
+def least(tmp_path: Path) -> dict[str, object]:
+    """The settings of a controller whose users, in the cloud and on the bus, have the rights of the documentation alone."""
+    file = tmp_path / "least.url"
+    file.write_text(BUS_URL.replace("openstack:", "doctor:"))
+    return driver(file) | {"cloud": "doctor-least"}
+
+
+def driver(bus: Path | None) -> dict[str, object]:
     """Return the settings of the controller."""
     settings: dict[str, object] = {
         "driver": "openstack",
@@ -67,4 +91,9 @@ def driver(url: Path | None) -> dict[str, object]:
         "clouds_file": str(STATE / "clouds.yaml"),
         "reconcile_every": 600,
     }
-    return settings if url is None else settings | {"notifications": {"url_file": str(url)}}
+    return settings if bus is None else settings | {"notifications": {"url_file": str(bus)}}
+
+
+def controller(settings: dict[str, object]) -> Controller:
+    """Make a controller of these settings, without a Doctor."""
+    return make({name: value for name, value in settings.items() if name != "driver"})

@@ -64,12 +64,10 @@ async def test_volumes_on_a_storage_that_fails_are_in_error_until_it_is_back(
             assert await cloud.volume_status(volume) == "available"
 
 
-async def test_a_second_cloud_that_is_away_disturbs_nothing(cloud: Cloud, tmp_path: Path) -> None:
+async def test_a_second_cloud_that_is_away_disturbs_nothing(cloud: Cloud, tmp_path: Path, bus: Path) -> None:
     """Each is asked and listened to by itself."""
-    url = tmp_path / "bus.url"
-    url.write_text("amqp://openstack:testbed@127.0.0.1:15680/")
     other = driver(None) | {"name": "other", "host_prefix": "other:", "clouds_file": "/nowhere/clouds.yaml"}
-    with RunningDoctor(tmp_path / "doctor", controllers=[driver(url), other]) as running:
+    with RunningDoctor(tmp_path / "doctor", controllers=[driver(bus), other]) as running:
         async with Doctor.at(running) as asked:
 
             async def one_is_current() -> bool:
@@ -106,15 +104,13 @@ async def second_region() -> AsyncIterator[str]:
 
 
 async def test_two_regions_live_side_by_side_and_each_resource_has_one_master(
-    cloud: Cloud, owner: Owner, tmp_path: Path
+    cloud: Cloud, owner: Owner, tmp_path: Path, bus: Path
 ) -> None:
     """The second one lists the servers of the first as well: what is another's stays its, and is marked once."""
-    url = tmp_path / "bus.url"
-    url.write_text("amqp://openstack:testbed@127.0.0.1:15680/")
     clouds = yaml.safe_load((STATE / "clouds.yaml").read_text())
     clouds["clouds"]["doctor"] |= {"region_name": None, "regions": ["RegionOne", "RegionTwo"]}
     (tmp_path / "clouds.yaml").write_text(yaml.safe_dump(clouds))
-    one = driver(url) | {
+    one = driver(bus) | {
         "name": "one",
         "region": "RegionOne",
         "clouds_file": str(tmp_path / "clouds.yaml"),

@@ -16,13 +16,11 @@ TIMEOUT = 3.0  # of a request to the cloud: it shall be waited for more than onc
 
 @pytest.mark.requirement("C1", "C12")
 async def test_a_fault_while_nova_is_stopped_is_told_at_once_and_marked_later(
-    cloud: Cloud, owner: Owner, tmp_path: Path
+    cloud: Cloud, owner: Owner, tmp_path: Path, bus: Path
 ) -> None:
     """Told from the map in memory; ports are marked, since Neutron answers; the rest is pending, and says why."""
     name, _ = await a_host_with_servers(cloud)
-    url = tmp_path / "bus.url"
-    url.write_text("amqp://openstack:testbed@127.0.0.1:15680/")
-    with RunningDoctor(tmp_path / "doctor", controllers=[driver(url) | {"timeout": TIMEOUT}]) as running:
+    with RunningDoctor(tmp_path / "doctor", controllers=[driver(bus) | {"timeout": TIMEOUT}]) as running:
         async with Doctor.at(running) as asked, Cloud.login("tenant-a") as tenant:
             await asked.map_is_current()
             await owner.subscribe(asked, tenant.project)
@@ -34,7 +32,7 @@ async def test_a_fault_while_nova_is_stopped_is_told_at_once_and_marked_later(
                 async def ports_are_marked() -> bool:
                     return set((await cloud.ports_on(name)).values()) == {"DOWN"}
 
-                await until(ports_are_marked)
+                await until(ports_are_marked, every=0.5)
 
                 async def is_pending() -> bool:
                     pending = await asked.marks("marking")
@@ -88,7 +86,7 @@ async def test_a_server_evacuated_from_a_frozen_host_is_put_right_and_nobody_els
                 there = await cloud.server(servers[0])
                 return (there["OS-EXT-SRV-ATTR:host"], there["status"]) == (goal, "ACTIVE")
 
-            await until(is_elsewhere)
+            await until(is_elsewhere, every=0.5)
 
             async def owner_knows() -> bool:
                 last = [

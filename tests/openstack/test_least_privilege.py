@@ -6,9 +6,7 @@ from pathlib import Path
 import pytest
 
 from doctor.testing.running import RunningDoctor
-from tests.openstack.access import BUS
 from tests.openstack.cloud import STATE, Cloud, Doctor, Owner, until
-from tests.openstack.conftest import driver
 from tests.openstack.test_marking import a_host_with_servers
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "openstack.md"
@@ -25,13 +23,13 @@ def test_the_testbed_has_the_policies_of_the_documentation() -> None:
 
 @pytest.mark.requirement("C12")
 async def test_a_user_with_the_documented_rights_can_do_all_that_doctor_does(
-    cloud: Cloud, owner: Owner, tmp_path: Path
+    cloud: Cloud, owner: Owner, tmp_path: Path, least: dict[str, object]
 ) -> None:
-    """Its role is its only one, and on the message bus it may listen."""
-    url = tmp_path / "bus.url"
-    url.write_text(f"amqp://doctor:testbed@{BUS[0]}:{BUS[1]}/")
+    """Its role is its only one, and on the message bus it may listen.
+
+    What it has to do for instructions is in the contract of controllers, and in test_instructions.py.
+    """
     name, _ = await a_host_with_servers(cloud)
-    least = driver(url) | {"cloud": "doctor-least"}
     with RunningDoctor(tmp_path / "doctor", controllers=[least]) as running:
         async with (
             Doctor.at(running) as asked,

@@ -61,7 +61,7 @@ async def test_a_server_that_moves_is_found_where_it_is(cloud: Cloud, doctor: Ru
         async def has_moved() -> bool:
             return bool((await cloud.server(server))["OS-EXT-SRV-ATTR:host"] == target)
 
-        await until(has_moved)
+        await until(has_moved, every=0.5)
 
         async def is_known() -> bool:
             return bool((await shown(asked, server))["location"]["physical_resource_id"] == target)

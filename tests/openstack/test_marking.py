@@ -124,7 +124,7 @@ async def test_a_stopped_server_stays_as_it_is(cloud: Cloud, doctor: RunningDoct
     async def has_stopped() -> bool:
         return bool((await cloud.server(servers[0]))["status"] == "SHUTOFF")
 
-    await until(has_stopped)
+    await until(has_stopped, every=0.5)
     doctor.start()
     async with Doctor.at(doctor) as asked:
         await asked.map_is_current()

@@ -1,11 +1,13 @@
 """Nova is a Monitor too: what others do there is told, what Doctor does there itself is not."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from doctor.testing.running import RunningDoctor
 from tests.openstack.cloud import Cloud, Doctor, Owner, host, until
+from tests.openstack.conftest import driver
 from tests.openstack.test_marking import a_host_with_servers
 
 TOLD_WITHIN = 1.0
@@ -86,25 +88,28 @@ async def test_what_doctor_marks_itself_makes_no_event(cloud: Cloud, doctor: Run
         assert types == {"host down"}
 
 
-async def test_a_frozen_compute_service_is_a_failure_of_the_vim(cloud: Cloud, doctor: RunningDoctor) -> None:
-    """Nova misses it after a minute; its machines run on."""
+async def test_a_frozen_compute_service_is_a_failure_of_the_vim(
+    cloud: Cloud, tmp_path: Path, bus: Path
+) -> None:
+    """Nova misses it after its `service_down_time`, and Doctor asks twice; its machines run on."""
     name, servers = await a_host_with_servers(cloud)
-    doctor.start()
-    async with Doctor.at(doctor) as asked:
-        await asked.map_is_current()
-        host("freeze", name)
-        try:
+    settings = driver(bus) | {"services_every": 1}
+    with RunningDoctor(tmp_path / "doctor", controllers=[settings]) as running:
+        async with Doctor.at(running) as asked:
+            await asked.map_is_current()
+            host("freeze", name)
+            try:
 
-            async def told() -> bool:
-                return (name, "VIM service failure") in await faults(asked)
+                async def told() -> bool:
+                    return (name, "VIM service failure") in await faults(asked)
 
-            await until(told, within=120, every=1.0)
-            (machine,) = await asked.items(f"/v1/virtual-resources?virtual_resource_id={servers[0]}")
-            assert machine["virtual_resource_state"] == "normal"
-        finally:
-            host("thaw", name)
+                await until(told, within=120, every=1.0)
+                (machine,) = await asked.items(f"/v1/virtual-resources?virtual_resource_id={servers[0]}")
+                assert machine["virtual_resource_state"] == "normal"
+            finally:
+                host("thaw", name)
 
-        async def over() -> bool:
-            return not await faults(asked)
+            async def over() -> bool:
+                return not await faults(asked)
 
-        await until(over, within=60, every=1.0)
+            await until(over, within=60, every=1.0)

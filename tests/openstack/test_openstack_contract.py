@@ -4,17 +4,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from doctor.drivers.controllers.openstack import make
 from doctor.model.instruction import Action
 from doctor.model.marking import MarkKind
 from doctor.model.resource_map import ResourceMap
 from doctor.testing.contracts.controller import ControllerContract, ControllerRig
-from tests.openstack.cloud import STATE, Cloud, until
+from tests.openstack.cloud import Cloud, until
+from tests.openstack.conftest import controller
 
 
 class Rig(ControllerRig):
-    def __init__(self, things: dict[MarkKind, str]) -> None:
-        self.controller = make({"cloud": "doctor", "clouds_file": str(STATE / "clouds.yaml")})
+    def __init__(self, things: dict[MarkKind, str], settings: dict[str, object]) -> None:
+        self.controller = controller(settings)
         self.known = ResourceMap()
         self._things = things
 
@@ -36,7 +36,7 @@ class Rig(ControllerRig):
 
 class TestOpenStackController(ControllerContract):
     @pytest.fixture
-    async def rig(self, cloud: Cloud) -> AsyncIterator[Rig]:
+    async def rig(self, cloud: Cloud, least: dict[str, object]) -> AsyncIterator[Rig]:
         name, servers = next(iter((await cloud.hosts_of(cloud.servers)).items()))
         ports = await cloud.ports_on(name)
         rig = Rig(
@@ -45,7 +45,8 @@ class TestOpenStackController(ControllerContract):
                 MarkKind.DISABLED: name,
                 MarkKind.SERVER_ERROR: servers[0],
                 MarkKind.PORT_DOWN: next(iter(ports)),
-            }
+            },
+            least,
         )
         yield rig
         await rig.controller.close()

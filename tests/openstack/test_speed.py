@@ -3,18 +3,20 @@
 import os
 import time
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 
 from doctor.testing.running import RunningDoctor
-from tests.openstack.cloud import Cloud, Doctor, Owner, host, run
+from tests.openstack.cloud import Cloud, Doctor, Json, Owner, host, run
 
 SERVERS = 1_000
 ON_ONE_HOST = 20
 MARKED_WITHIN = 45.0  # a bound that tells slow from stuck; what it takes is printed
+KINDS = ("forced_down", "disabled", "server_error", "port_down")
 LOADED_WITHIN = 30.0
 TOLD_WITHIN = 1.0
-ROUNDS = 5
+ROUNDS = 2
 
 
 @pytest.fixture
@@ -41,8 +43,8 @@ async def test_a_thousand_servers_are_known_soon(doctor: RunningDoctor) -> None:
 async def test_owners_are_told_in_time_while_another_host_is_marked(
     cloud: Cloud, owner: Owner, doctor: RunningDoctor
 ) -> None:
-    """Both hosts at once: what is marked of one does not hold up what is told of the other."""
-    busy, other = sorted(await cloud.hosts_of(cloud.servers))[:2]
+    """What is marked of one host does not hold up what is told of the others."""
+    busy, *others = sorted(await cloud.hosts_of(cloud.servers))
     doctor.start()
     took = []
     pending = 0
@@ -52,13 +54,14 @@ async def test_owners_are_told_in_time_while_another_host_is_marked(
         for _ in range(ROUNDS):
             await asked.report(busy)
             await owner.hears("fault")
-            owner.heard.clear()
             pending += len(await asked.marks("marking"))
-            begun = time.monotonic()
-            await asked.report(other)
-            told, _ = await owner.hears("fault")
-            took.append(told - begun)
-            for name in (busy, other):
+            for name in others:
+                owner.heard.clear()
+                begun = time.monotonic()
+                await asked.report(name)
+                told, _ = await owner.hears("fault")
+                took.append(told - begun)
+            for name in (busy, *others):
                 await asked.report(name, "up")
             await asked.nothing_marked()
             owner.heard.clear()
@@ -66,6 +69,7 @@ async def test_owners_are_told_in_time_while_another_host_is_marked(
     print(
         f"told after {took[len(took) // 2] * 1e3:.1f} ms (median), {took[-1] * 1e3:.1f} ms (worst), {pending} marks were pending"
     )
+    assert len(took) >= ROUNDS
     assert took[-1] < TOLD_WITHIN
 
 
@@ -79,12 +83,22 @@ async def test_a_dead_host_with_twenty_servers_is_marked_soon(cloud: Cloud, doct
         doctor.start()
         async with Doctor.at(doctor) as asked:
             await asked.map_is_current()
-            begun = await asked.report(name)
+            await asked.report(name)
             marks = await asked.all_marked()
-            took = time.monotonic() - begun
-        print(f"{len(marks)} marks were set after {took:.1f} s, at a load of {os.getloadavg()[0]:.1f}")
+        took = {kind: max(seconds_until_done(one) for one in of_kind(marks, kind)) for kind in KINDS}
+        words = ", ".join(f"{kind} after {seconds:.1f} s" for kind, seconds in took.items())
+        print(f"{len(marks)} marks were set, {words}, at a load of {os.getloadavg()[0]:.1f}")
         assert len(marks) >= 2 + 2 * ON_ONE_HOST
-        assert took < MARKED_WITHIN
+        assert took["forced_down"] < took["server_error"] < took["port_down"] < MARKED_WITHIN
     finally:
         doctor.stop()
         run("crowd", "0")
+
+
+def of_kind(marks: dict[tuple[str, str], Json], kind: str) -> list[Json]:
+    return [one for (_, each), one in marks.items() if each == kind]
+
+
+def seconds_until_done(mark: Json) -> float:
+    begun, done = (datetime.fromisoformat(mark[word]) for word in ("since", "done"))
+    return (done - begun).total_seconds()

@@ -38,6 +38,8 @@ write_config() {
 	enabled = true
 	backend = dogpile.cache.memcached
 	memcache_servers = $TB_IP:$TB_PORT_MEMCACHED
+	[identity]
+	password_hash_rounds = 4
 	[token]
 	provider = fernet
 	expiration = 86400

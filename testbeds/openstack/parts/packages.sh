@@ -2,9 +2,9 @@
 # Sourced by up.
 
 PACKAGES="python3-keystone python3-placement python3-glance python3-neutron python3-nova python3-cinder
-  python3-openstackclient python3-osc-placement python3-openstacksdk python3-pymysql python3-memcache
-  mariadb-server-core mariadb-client-core rabbitmq-server memcached
-  uwsgi-core uwsgi-plugin-python3 curl ca-certificates procps util-linux"
+  python3-openstackclient python3-osc-placement python3-openstacksdk python3-pymysql python3-sqlalchemy-ext
+  python3-memcache mariadb-server-core mariadb-client-core rabbitmq-server memcached
+  uwsgi-core uwsgi-plugin-python3 openssl curl ca-certificates procps util-linux"
 
 install_packages() {
     local missing=() p made_policy='' APT_GET

@@ -20,8 +20,8 @@ TB_PORT_NOVA=${TB_PORT_NOVA:-8774}
 TB_PORT_CINDER=${TB_PORT_CINDER:-8776}
 
 # How fast Nova itself notices that a compute service stopped reporting.
-TB_REPORT_INTERVAL=${TB_REPORT_INTERVAL:-10}
-TB_SERVICE_DOWN_TIME=${TB_SERVICE_DOWN_TIME:-30}
+TB_REPORT_INTERVAL=${TB_REPORT_INTERVAL:-5}
+TB_SERVICE_DOWN_TIME=${TB_SERVICE_DOWN_TIME:-15}
 
 # Topics of the unversioned notifications (the versioned ones always go to
 # versioned_notifications); every topic needs its own consumer.
@@ -131,9 +131,4 @@ start_compute() {   # start_compute HOST
     PYTHONPATH=$STATE/lib start "nova-$1" "$PY" \
         -c "import nova.virt; nova.virt.__path__.append('$STATE/lib/nova_virt'); $(main_of nova.cmd.compute)" \
         --config-file "$STATE/etc/nova/nova.conf" --config-file "$STATE/etc/nova/$1.conf"
-}
-
-rabbit_ctl() {
-    HOME=$STATE/rabbitmq ERL_EPMD_PORT=$TB_PORT_EPMD RABBITMQ_CONF_ENV_FILE=$STATE/etc/rabbitmq-env.conf \
-        /usr/lib/rabbitmq/bin/rabbitmqctl -q -n testbed@localhost "$@" >>"$STATE/log/rabbitmqctl.log" 2>&1
 }

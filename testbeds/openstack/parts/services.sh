@@ -1,22 +1,23 @@
 # Databases, services, accounts and what users find in the cloud. Sourced by up.
 
-nova_manage() { "$PY" -c "$(main_of nova.cmd.manage)" --config-file "$STATE/etc/nova/nova.conf" "$@"; }
+nova_manage() { "$PY" "$HERE/manage.py" nova.cmd.manage --config-file "$STATE/etc/nova/nova.conf" "$@"; }
 
 once() {   # once NAME FUNCTION : run it unless it went well before
     [ -e "$STATE/done/$1" ] && return 0
     local t=$SECONDS
-    "$2" >>"$STATE/log/init-$1.log" 2>&1 || { say "ERROR: $1 failed; see $STATE/log/init-$1.log" >&2; return 1; }
+    "$2" >>"$STATE/log/init-$1.log" 2>&1 || die "$1 cannot be prepared; see $STATE/log/init-$1.log"
     touch "$STATE/done/$1"
-    say "  $1 ready ($((SECONDS - t)) s)"
+    say "  $1 prepared ($((SECONDS - t)) s)"
 }
 init_keystone() {
-    local c="--config-file $STATE/etc/keystone/keystone.conf" u=http://$TB_IP:$TB_PORT_KEYSTONE/v3
-    keystone-manage $c db_sync &&
-    keystone-manage $c fernet_setup --keystone-user root --keystone-group root &&
-    keystone-manage $c credential_setup --keystone-user root --keystone-group root &&
-    keystone-manage $c bootstrap --bootstrap-password "$TB_PASSWORD" --bootstrap-region-id "$TB_REGION" \
-        --bootstrap-admin-url "$u" --bootstrap-internal-url "$u" --bootstrap-public-url "$u"
+    local u=http://$TB_IP:$TB_PORT_KEYSTONE/v3
+    "$PY" "$HERE/manage.py" keystone.cmd.manage --config-file "$STATE/etc/keystone/keystone.conf" db_sync \
+        "fernet_setup --keystone-user root --keystone-group root" \
+        "credential_setup --keystone-user root --keystone-group root" \
+        "bootstrap --bootstrap-password $TB_PASSWORD --bootstrap-region-id $TB_REGION
+            --bootstrap-admin-url $u --bootstrap-internal-url $u --bootstrap-public-url $u"
 }
+init_accounts() { "$PY" "$HERE/seed.py" accounts; }
 init_placement() { OS_PLACEMENT_CONFIG_DIR=$STATE/etc/placement placement-manage --config-file "$STATE/etc/placement/placement.conf" db sync; }
 init_glance() {
     "$PY" -c "$(main_of glance.cmd.manage)" --config-file "$STATE/etc/glance/glance-api.conf" db_sync
@@ -27,44 +28,62 @@ init_neutron() {
 }
 init_cinder() { "$PY" -c "$(main_of cinder.cmd.manage)" --config-file "$STATE/etc/cinder/cinder.conf" db sync; }
 init_nova() {
-    nova_manage api_db sync &&
-    nova_manage cell_v2 map_cell0 --database_connection "$(db_url nova nova_cell0)" &&
-    { nova_manage cell_v2 list_cells | grep -q cell1 || nova_manage cell_v2 create_cell --name cell1; } &&
-    nova_manage db sync
-}
-init_schemas() {
-    local pids=() p ok=1
-    for p in neutron nova keystone glance placement cinder; do
-        once "$p" "init_$p" & pids+=($!)
-    done
-    for p in "${pids[@]}"; do wait "$p" || ok=0; done
-    [ $ok = 1 ] || die "initialising the services failed"
+    nova_manage "api_db sync" "cell_v2 map_cell0 --database_connection $(db_url nova nova_cell0)" \
+        "db sync" "cell_v2 create_cell --name cell1"   # the last one cannot be repeated
 }
 
+init_resources() { "$PY" "$HERE/seed.py" resources; }
+
+up_keystone() {
+    once keystone init_keystone
+    wsgi keystone "$TB_PORT_KEYSTONE" 1 4
+    wait_http "http://$TB_IP:$TB_PORT_KEYSTONE/v3" 180 keystone
+    once accounts init_accounts
+}
+up_placement() {
+    once placement init_placement
+    wsgi placement "$TB_PORT_PLACEMENT" 1 4
+    wait_http "http://$TB_IP:$TB_PORT_PLACEMENT/" 180 placement
+}
+up_glance() {
+    once glance init_glance
+    wsgi glance "$TB_PORT_GLANCE" 1 4
+    wait_http "http://$TB_IP:$TB_PORT_GLANCE/" 180 glance
+}
+up_cinder() {
+    once cinder init_cinder
+    wsgi cinder "$TB_PORT_CINDER" 1 1
+    wait_http "http://$TB_IP:$TB_PORT_CINDER/" 180 cinder
+}
+up_neutron() {
+    once neutron init_neutron
+    PYTHONPATH=$STATE/lib start neutron "$PY" -c "$(main_of neutron.cmd.eventlet.server)" \
+        --config-file "$STATE/etc/neutron/neutron.conf" --config-file "$STATE/etc/neutron/ml2.ini"
+    wait_http "http://$TB_IP:$TB_PORT_NEUTRON/" 180 neutron
+}
+up_nova() {
+    local nova="--config-file $STATE/etc/nova/nova.conf" end=$((SECONDS + 180))
+    once nova init_nova
+    until [ -e "$STATE/done/accounts" ]; do   # nova-conductor logs in when it starts
+        [ $SECONDS -lt $end ] || die "nova has no account"
+        sleep 0.2
+    done
+    start nova-conductor "$PY" -c "$(main_of nova.cmd.conductor)" $nova --log-file "$STATE/log/nova-conductor.log"
+    start nova-scheduler "$PY" -c "$(main_of nova.cmd.scheduler)" $nova --log-file "$STATE/log/nova-scheduler.log"
+    wsgi nova-api "$TB_PORT_NOVA" 3 1
+    wait_http "http://$TB_IP:$TB_PORT_NOVA/" 180 nova-api
+}
+
+# Each service goes its own way from an empty database to the first answer, all of them side by side.
 start_services() {
     export OS_KEYSTONE_CONFIG_DIR=$STATE/etc/keystone OS_PLACEMENT_CONFIG_DIR=$STATE/etc/placement \
         OS_GLANCE_CONFIG_DIR=$STATE/etc/glance OS_NOVA_CONFIG_DIR=$STATE/etc/nova
-    wsgi keystone "$TB_PORT_KEYSTONE" 2 2
-    wsgi placement "$TB_PORT_PLACEMENT" 2 2
-    wait_http "http://$TB_IP:$TB_PORT_KEYSTONE/v3" 120 keystone
-    # accounts, catalogue
-    if [ ! -e "$STATE/done/accounts" ]; then
-        "$PY" "$HERE/seed.py" accounts >>"$STATE/log/seed.log" 2>&1 || die "seeding accounts failed; see $STATE/log/seed.log"
-        touch "$STATE/done/accounts"
-    fi
-    local nova="--config-file $STATE/etc/nova/nova.conf"
-    PYTHONPATH=$STATE/lib start neutron "$PY" -c "$(main_of neutron.cmd.eventlet.server)" \
-        --config-file "$STATE/etc/neutron/neutron.conf" --config-file "$STATE/etc/neutron/ml2.ini"
-    start nova-conductor "$PY" -c "$(main_of nova.cmd.conductor)" $nova --log-file "$STATE/log/nova-conductor.log"
-    start nova-scheduler "$PY" -c "$(main_of nova.cmd.scheduler)" $nova --log-file "$STATE/log/nova-scheduler.log"
-    wsgi glance "$TB_PORT_GLANCE" 1 4
-    wsgi nova-api "$TB_PORT_NOVA" 3 1
-    wsgi cinder "$TB_PORT_CINDER" 1 1
-    wait_http "http://$TB_IP:$TB_PORT_PLACEMENT/" 120 placement
-    wait_http "http://$TB_IP:$TB_PORT_NEUTRON/" 120 neutron
-    wait_http "http://$TB_IP:$TB_PORT_GLANCE/" 120 glance
-    wait_http "http://$TB_IP:$TB_PORT_NOVA/" 120 nova-api
-    wait_http "http://$TB_IP:$TB_PORT_CINDER/" 120 cinder
+    local ways=() name ok=1
+    for name in keystone nova neutron placement glance cinder; do
+        "up_$name" & ways+=($!)
+    done
+    for name in "${ways[@]}"; do wait "$name" || ok=0; done
+    [ $ok = 1 ] || die "not all services have started"
 }
 
 start_computes() {
@@ -88,16 +107,9 @@ start_computes() {
     "$PY" "$HERE/seed.py" wait-computes "$N" "$STATE"/run/nova-compute-*.pid >>"$STATE/log/seed.log" 2>&1 ||
         die "the compute services did not come up; see $STATE/log/seed.log"
     if [ "$(cat "$STATE/done/hosts" 2>/dev/null || echo 0)" -lt "$N" ]; then
-        nova_manage cell_v2 discover_hosts >>"$STATE/log/init-nova.log" 2>&1 || die "discover_hosts failed"
+        nova_manage "cell_v2 discover_hosts" >>"$STATE/log/init-nova.log" 2>&1 || die "discover_hosts failed"
         echo "$N" >"$STATE/done/hosts"
     fi
-}
-
-seed_resources() {
-    [ -e "$STATE/done/resources" ] && return 0
-    "$PY" "$HERE/seed.py" resources >>"$STATE/log/seed.log" 2>&1 ||
-        die "seeding resources failed; see $STATE/log/seed.log"
-    touch "$STATE/done/resources"
 }
 
 write_credentials() {

@@ -166,6 +166,16 @@ async def test_a_resize_of_the_owner_is_not_confirmed_for_him() -> None:
     assert [body for _, _, body in nova.told] == [{"migrate": None}, {"confirmResize": None}]
 
 
+async def test_a_migration_is_confirmed_once() -> None:
+    """Nova shows the server as before until it is done, and refuses a second confirmation."""
+    nova = Nova(vm_state="resized", **MOVED)
+    nova.has_done("migrate")
+    nova.has_done("confirmResize")
+    assert (await servers(nova).look(command(A.MIGRATE))).stage is S.RUNNING
+    nova.actions[0]["message"] = "Error"
+    assert (await servers(nova).look(command(A.MIGRATE))).stage is S.HALTED
+
+
 @pytest.mark.parametrize(("action", "state"), [(A.STOP, "stopped"), (A.START, "active")])
 async def test_what_is_so_already_need_not_be_done(action: Action, state: str) -> None:
     assert (await servers(Nova(vm_state=state)).look(command(action))).stage is S.SUCCEEDED

@@ -22,6 +22,7 @@ from doctor.model.resource_map import ResourceMap
 from doctor.ports.controller import Controller
 
 PATIENCE = 60.0  # seconds: a real cloud may be busy
+LONGEST_PAUSE = 0.5  # between two questions, which keep it busy
 NOWHERE = "00000000-0000-0000-0000-000000000000"
 
 
@@ -102,6 +103,7 @@ MOVES = (Action.EVACUATE, Action.MIGRATE, Action.LIVE_MIGRATE)
 
 async def carry_out(controller: Controller, command: Command) -> Progress:
     """Give a command as the flow of instructions does: ask first, tell, ask until it is over."""
+    pause = 0.01
     async with asyncio.timeout(PATIENCE):
         command = command._replace(since=(await controller.look(command)).seen)
         while True:
@@ -110,7 +112,8 @@ async def carry_out(controller: Controller, command: Command) -> Progress:
                 return progress
             if progress.stage in (Stage.UNTOUCHED, Stage.HALTED):
                 await controller.tell(command)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
 
 class ControllerContract:

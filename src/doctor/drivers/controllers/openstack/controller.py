@@ -5,8 +5,8 @@ message bus was lost, and what it finds otherwise than announced is the drift.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 import structlog
@@ -30,7 +30,7 @@ from doctor.drivers.controllers.openstack.session import CloudSession
 from doctor.drivers.controllers.openstack.settings import OpenStackSettings
 from doctor.kit import retry
 from doctor.kit.clock import Clock, SystemClock
-from doctor.model.errors import DoctorError, PermanentError, TransientError
+from doctor.model.errors import DoctorError, PermanentError, Reason, RejectedError, TransientError
 from doctor.model.instruction import Command, Progress
 from doctor.model.map_news import Entry, MapDelta, MapStatus, Phase
 from doctor.model.marking import Mark, MarkKind, Standing
@@ -85,7 +85,8 @@ class OpenStackController:
             case MarkKind.VOLUME_ERROR:
                 return await self._cinder.read(mark)
             case _:
-                return await self._nova.read(mark, self._host(mark))
+                with self._doubting(mark):
+                    return await self._nova.read(mark, self._host(mark))
 
     async def write(self, mark: Mark, standing: Standing) -> None:
         """Set it in the cloud."""
@@ -95,7 +96,8 @@ class OpenStackController:
             case MarkKind.VOLUME_ERROR:
                 await self._cinder.write(mark, standing)
             case _:
-                await self._nova.write(mark, self._host(mark), standing)
+                with self._doubting(mark):
+                    await self._nova.write(mark, self._host(mark), standing)
 
     async def look(self, command: Command) -> Progress:
         """Return what Nova has made of a command."""
@@ -108,6 +110,17 @@ class OpenStackController:
     async def close(self) -> None:
         """Let go of the threads."""
         await self._session.close()
+
+    @contextmanager
+    def _doubting(self, mark: Mark) -> Iterator[None]:
+        """Take a host for gone only when a reading is believed that says so: it is missed in a listing as well."""
+        try:
+            yield
+        except RejectedError as error:
+            is_host = mark.kind in (MarkKind.FORCED_DOWN, MarkKind.DISABLED)
+            if is_host and error.reason is Reason.NOT_FOUND and mark.resource_id in self._inventory:
+                raise TransientError(f"{error}, which is not believed yet") from error
+            raise
 
     def _host(self, mark: Mark) -> str:
         return mark.resource_id.removeprefix(self._settings.host_prefix)

@@ -62,6 +62,9 @@ class Inventory:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def __contains__(self, resource_id: str) -> bool:
+        return resource_id in self._entries
+
     def recall(self, known: ResourceMap) -> None:
         """Take over what Doctor knew of this cloud before it was started anew."""
         things: tuple[Resource, ...] = (*known.physical.values(), *known.virtual.values())

@@ -6,6 +6,7 @@ ended is read from the server: Nova sets ``task_state`` together with the action
 """
 
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import Any
 
 import msgspec
@@ -105,7 +106,11 @@ class Servers:
             return Progress(Stage.UNTOUCHED, seen)
         if command.action is Action.UPDATE:
             return Progress(Stage.SUCCEEDED if _is_updated(server, command) else Stage.UNTOUCHED, seen)
-        return _progress(command, server, _taken(command, actions), seen)
+        since = _since(command, actions)
+        taken = next((one for one in since if one.action == _NAMES[command.action]), None)
+        if taken is not None and _is_being_confirmed(server, since):
+            return Progress(Stage.RUNNING, seen, "being confirmed")
+        return _progress(command, server, taken, seen)
 
     async def tell(self, command: Command) -> None:
         """Give the command that comes next."""
@@ -114,9 +119,7 @@ class Servers:
                 await self._check_down(command)
                 await self._act(command, {"evacuate": {}})
             case Action.MIGRATE:
-                is_halted = (
-                    await self.look(command)
-                ).stage is Stage.HALTED  # not by a resize of the owner's own
+                is_halted = (await self.look(command)).stage is Stage.HALTED  # not by a resize of the owner
                 await self._act(command, {"confirmResize": None} if is_halted else {"migrate": None})
             case Action.LIVE_MIGRATE:
                 await self._act(command, {"os-migrateLive": {"host": None, "block_migration": "auto"}})
@@ -181,14 +184,15 @@ def _path(command: Command) -> str:
     return f"/servers/{command.resource_id}"
 
 
-def _taken(command: Command, actions: list[_Action]) -> _Action | None:
-    """Return the newest action of this kind since the command was first to be given."""
-    for action in actions:
-        if action.request_id == command.since:
-            return None
-        if action.action == _NAMES[command.action]:
-            return action
-    return None
+def _since(command: Command, actions: list[_Action]) -> list[_Action]:
+    """Return what has been done since the command was first to be given, newest first."""
+    return list(takewhile(lambda one: one.request_id != command.since, actions))
+
+
+def _is_being_confirmed(server: _Server, since: list[_Action]) -> bool:
+    """Tell whether the end of a migration is under way, of which Nova says nothing in the server."""
+    is_confirmed = bool(since) and since[0].action == "confirmResize" and not since[0].message
+    return server.vm_state == "resized" and is_confirmed
 
 
 def _progress(command: Command, server: _Server, taken: _Action | None, seen: str) -> Progress:
