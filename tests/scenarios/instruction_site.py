@@ -1,23 +1,18 @@
 """A site whose machines can be commanded, in a cloud that outlives Doctor, and their owner, who hears of the end."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any
-
-import msgspec
 
 from doctor.flows.instruction import InstructionFlow, Order
 from doctor.model.identity import Identity, Role
 from doctor.model.instruction import Action, Instruction, Task, TaskState
 from doctor.model.map_news import MapDelta, MapNews
-from doctor.model.subscription import Endpoint, Subscription
-from doctor.ports.store import Change
 from doctor.testing.clock import LoopClock
 from doctor.testing.cloud import FakeCloud
 from tests.scenarios.fallible_store import FallibleStore
-from tests.scenarios.isolation_site import Devices, Site
+from tests.scenarios.isolation_site import Devices, ToldSite, armed
 
 RED = Identity(name="vnfm", role=Role.CONSUMER, project="red")
 BLUE = Identity(name="other", role=Role.CONSUMER, project="blue")
@@ -34,7 +29,7 @@ class World:
         self.cloud = FakeCloud()
 
 
-class Commanded(Site):
+class Commanded(ToldSite):
     """One process of Doctor, with the flow of instructions."""
 
     def __init__(self, world: World, **more: Any) -> None:
@@ -65,26 +60,13 @@ class Commanded(Site):
         else:
             resources.apply(self.cloud.content)
         await super().start()
-        endpoint = Endpoint(endpoint_id="red-0", url="http://red/")
-        red = Subscription(
-            subscription_id="red", project="red", endpoints=(endpoint,), created=self.clock.now()
-        )
-        await self.situation.keep(Change(subscriptions=[red]))
-        self.situation.subscriptions.put(red)
-        self.delivery.follow(red)
 
+    def works(self) -> list[Coroutine[Any, Any, None]]:
         async def take(news: MapNews) -> None:
             if isinstance(news, MapDelta):
                 await self.faults.change_map(news)
 
-        works = (
-            self.cloud.watch(resources, take),
-            self.instructions.run(),
-            self.delivery.run(),
-            self.situation.stay_ready(),
-        )
-        self._tasks += [asyncio.create_task(one) for one in works]
-        await asyncio.sleep(0.01)
+        return [*super().works(), self.cloud.watch(self.situation.resources, take), self.instructions.run()]
 
     async def ask(
         self, action: Action, *machines: str, by: Identity = RED, seconds: float = 60.0, **more: Any
@@ -109,20 +91,7 @@ class Commanded(Site):
         await self.until_so(lambda: self.task(instruction, machine).state is state, f"never {state}")
         return self.task(instruction, machine)
 
-    async def heard(self, kind: str = "instruction_result") -> list[dict[str, Any]]:
-        """Return what the owner was told of this kind."""
-        await asyncio.sleep(0.01)
-        bodies = [msgspec.json.decode(one.notification.body) for one in self.channel.attempts]
-        return [one for one in bodies if one["notification_type"] == kind]
 
-
-@asynccontextmanager
-async def commanded(world: World | None = None, **more: Any) -> AsyncIterator[Commanded]:
+def commanded(world: World | None = None, **more: Any) -> AbstractAsyncContextManager[Commanded]:
     """Run a Doctor whose zone is armed."""
-    running = Commanded(world or World(), **more)
-    await running.start()
-    await running.arm()
-    try:
-        yield running
-    finally:
-        await running.die()
+    return armed(Commanded(world or World(), **more))

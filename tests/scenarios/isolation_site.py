@@ -1,11 +1,12 @@
 """A site whose hosts can be cut off by fake devices, with the flows of a running Doctor and a story's virtual time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from doctor.drivers.stores.memory import MemoryStore
@@ -29,8 +30,9 @@ from doctor.model.fence_plan import FencePlan, Level, Rule, Step
 from doctor.model.fencing import Supply, Vantage
 from doctor.model.resource import Isolation, PhysicalResource, Relation, VirtualResource
 from doctor.model.resource_map import ResourceMap
+from doctor.model.subscription import Endpoint, Subscription
 from doctor.model.vantage import Sight
-from doctor.ports.store import Store
+from doctor.ports.store import Change, Store
 from doctor.testing.channel import FakeChannel
 from doctor.testing.clock import LoopClock
 from doctor.testing.fence import FakeFence
@@ -43,6 +45,8 @@ WITNESSES = {
     "storage": Witness(Vantage.STORAGE, fresh_for=None),
 }
 PATIENCE = 100.0  # seconds that a test waits, of its own time
+
+S = TypeVar("S", bound="Site")
 
 
 class Devices:
@@ -208,11 +212,41 @@ class Site:
         }
 
 
-@asynccontextmanager
-async def site(**more: Any) -> AsyncIterator[Site]:
+class ToldSite(Site):
+    """The same, and its owner has subscribed and is told."""
+
+    async def start(self) -> None:
+        await super().start()
+        endpoint = Endpoint(endpoint_id="red-0", url="http://red/")
+        red = Subscription(
+            subscription_id="red", project="red", endpoints=(endpoint,), created=self.clock.now()
+        )
+        await self.situation.keep(Change(subscriptions=[red]))
+        self.situation.subscriptions.put(red)
+        self.delivery.follow(red)
+        self._tasks += [asyncio.create_task(one) for one in self.works()]
+        await asyncio.sleep(0.01)
+
+    def works(self) -> list[Coroutine[Any, Any, None]]:
+        """Return what runs beside it all."""
+        return [self.delivery.run(), self.situation.stay_ready()]
+
+    async def heard(self, kind: str = "instruction_result") -> list[dict[str, Any]]:
+        """Return what the owner was told of this kind."""
+        await asyncio.sleep(0.05)
+        bodies = [msgspec.json.decode(one.notification.body) for one in self.channel.attempts]
+        return [one for one in bodies if one["notification_type"] == kind]
+
+
+def site(**more: Any) -> AbstractAsyncContextManager[Site]:
     """Run a site whose zone is armed."""
     clock = LoopClock()
-    running = Site(more.pop("store", None) or MemoryStore(), Devices(clock), clock, **more)
+    return armed(Site(more.pop("store", None) or MemoryStore(), Devices(clock), clock, **more))
+
+
+@asynccontextmanager
+async def armed(running: S) -> AsyncIterator[S]:
+    """Run a site with its zone armed."""
     await running.start()
     await running.arm()
     try:

@@ -1,12 +1,11 @@
 """A site whose owners say beforehand what is done to their machines, on the embedded controller."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
 from doctor.drivers.controllers.embedded import EmbeddedController
@@ -30,11 +29,9 @@ from doctor.model.recovery import (
     ScopeKind,
 )
 from doctor.model.resource import VirtualResource
-from doctor.model.subscription import Endpoint, Subscription
-from doctor.ports.store import Change
 from doctor.testing.clock import LoopClock
 from tests.scenarios.fallible_store import FallibleStore
-from tests.scenarios.isolation_site import Devices, Site
+from tests.scenarios.isolation_site import Devices, ToldSite, armed
 
 RED = Identity(name="vnfm", role=Role.CONSUMER, project="red")
 VM_1 = Scope(ScopeKind.MACHINE, "vm-1")
@@ -71,7 +68,7 @@ class World:
         self.told: list[tuple[Action, str, str | None]] = []
 
 
-class Recovering(Site):
+class Recovering(ToldSite):
     """One process of Doctor, which recovers."""
 
     def __init__(self, world: World, limits: RecoveryLimits | None = None, **more: Any) -> None:
@@ -105,25 +102,9 @@ class Recovering(Site):
         self.isolation.on_moved(lambda host: self.recovery.ring())
         self.isolation.on_moved(lambda host: self.instructions.ring())
 
-    async def start(self) -> None:
-        await super().start()
+    def works(self) -> list[Coroutine[Any, Any, None]]:
         self.hand_map.start()
-        endpoint = Endpoint(endpoint_id="red-0", url="http://red/")
-        red = Subscription(
-            subscription_id="red", project="red", endpoints=(endpoint,), created=self.clock.now()
-        )
-        await self.situation.keep(Change(subscriptions=[red]))
-        self.situation.subscriptions.put(red)
-        self.delivery.follow(red)
-        works = (
-            self.hand_map.run(),
-            self.instructions.run(),
-            self.recovery.run(),
-            self.delivery.run(),
-            self.situation.stay_ready(),
-        )
-        self._tasks += [asyncio.create_task(one) for one in works]
-        await asyncio.sleep(0.01)
+        return [*super().works(), self.hand_map.run(), self.instructions.run(), self.recovery.run()]
 
     async def change(self, *machines: VirtualResource) -> None:
         """Have machines otherwise than the site has them, for good."""
@@ -171,20 +152,7 @@ class Recovering(Site):
         """Return what the controller was told, in order."""
         return [(action, machine) for action, machine, _ in self.controller.told]
 
-    async def heard(self, kind: str = "instruction_result") -> list[dict[str, Any]]:
-        """Return what the owner was told of this kind."""
-        await asyncio.sleep(0.05)
-        bodies = [msgspec.json.decode(one.notification.body) for one in self.channel.attempts]
-        return [one for one in bodies if one["notification_type"] == kind]
 
-
-@asynccontextmanager
-async def recovering(world: World | None = None, **more: Any) -> AsyncIterator[Recovering]:
+def recovering(world: World | None = None, **more: Any) -> AbstractAsyncContextManager[Recovering]:
     """Run a Doctor whose zone is armed."""
-    running = Recovering(world or World(), **more)
-    await running.start()
-    await running.arm()
-    try:
-        yield running
-    finally:
-        await running.die()
+    return armed(Recovering(world or World(), **more))
