@@ -39,7 +39,7 @@ log = structlog.get_logger(__name__)
 GATHERS = 0.05  # seconds in which what happens is looked at together
 SWEEP_EVERY = 5.0
 LOOK_AGAIN = 0.5
-CHUNK = 1000  # machines that are looked at in one go
+CHUNK = 100  # machines that are looked at in one go: others have to be told meanwhile
 MOVES = (Action.EVACUATE, Action.MIGRATE, Action.LIVE_MIGRATE)
 
 
@@ -123,9 +123,10 @@ class RecoveryFlow:
                 pass
             self._bell.clear()
             touched, self._touched = list(self._touched), {}
+            began = self._clock.monotonic()
             try:
                 until = await self._go_on(touched)
-                await asyncio.sleep(GATHERS)
+                await asyncio.sleep(max(GATHERS, 2 * (self._clock.monotonic() - began)))  # others work, too
             except (StoreError, LostOfficeError) as error:  # what is not kept is not done
                 log.warning("recovery.held_up", error=str(error))
                 self.look_at(touched)
@@ -150,7 +151,9 @@ class RecoveryFlow:
         due: list[_Step] = []
         changed: list[Recovery] = []
         moments: list[datetime] = []
-        for one in open_:
+        for index, one in enumerate(open_):
+            if index % CHUNK == CHUNK - 1:
+                await asyncio.sleep(0)
             known = self._known(one, unrecovered)
             match decide(one, known, self._limits, now):
                 case Hold(state, reason, until):
@@ -178,7 +181,7 @@ class RecoveryFlow:
         situation = self._situation
         opened = []
         for index, resource_id in enumerate(touched):
-            if index % CHUNK == CHUNK - 1:  # a storm touches a hundred thousand, and others have to be told
+            if index % CHUNK == CHUNK - 1:
                 await asyncio.sleep(0)
             machine = situation.resources.virtual.get(resource_id)
             if machine is None or situation.recovery_policies.of(machine) is None:

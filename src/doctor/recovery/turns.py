@@ -1,7 +1,7 @@
 """Whose turn it is, and where a machine goes: by level, priority and time, as many at once as hosts and zones can bear.
 
-Who goes first gets what there is. If it is only a matter of waiting for others to be done, what it could have is kept for
-it; if no host has room for it, smaller ones behind it may go.
+Who goes first gets what there is; what it has to wait for nobody behind it gets either. If no host has room for it, smaller
+ones behind it may go.
 """
 
 from collections import Counter
@@ -84,7 +84,10 @@ class _Round:
         self._in: Counter[str | None] = Counter()
         for host, count in burden.items():
             self._in[zones.get(host)] += count
-        self._kept: set[str] = set()  # for those who go before
+        self._open = [host for host in self._rooms if self._may_have(host)]
+        self._in_vain: dict[
+            tuple[object, ...], Later
+        ] = {}  # what is alike finds no more than what went before it
         self._together: dict[tuple[str, str | None], set[str]] = {}
 
     def take(self, one: Candidate) -> Turn | Later:
@@ -95,21 +98,29 @@ class _Round:
     def _stay(self, one: Candidate) -> Turn | Later:
         host = one.machine.host or ""
         if not self._may_have(host):
-            self._kept.add(host)
             return AFTER_OTHERS
         self._count(host)
         return Turn()
 
     def _move(self, one: Candidate) -> Turn | Later:
-        fitting = [room for room in self._rooms.values() if self._fits(one, room)]
-        if not fitting:
-            return NO_ROOM
-        free = [room for room in fitting if self._may_have(room.host)]
-        if not free:
-            self._kept.update(room.host for room in fitting)
-            return AFTER_OTHERS
-        best = min(free, key=lambda room: self._preference(one, room))
+        if not self._open:
+            return AFTER_OTHERS if self._rooms else NO_ROOM
         machine = one.machine
+        alike = (
+            machine.vcpus,
+            machine.memory_mb,
+            machine.sal,
+            machine.host,
+            one.apart,
+            self._keeps_from(one),
+        )
+        if alike in self._in_vain:
+            return self._in_vain[alike]
+        free = [room for host in self._open if self._fits(one, room := self._rooms[host])]
+        if not free:
+            has_room = any(self._fits(one, room) for room in self._rooms.values())
+            return self._in_vain.setdefault(alike, AFTER_OTHERS if has_room else NO_ROOM)
+        best = min(free, key=lambda room: self._preference(one, room))
         self._rooms[best.host] = best._replace(
             vcpus=best.vcpus - (machine.vcpus or 0), memory_mb=best.memory_mb - (machine.memory_mb or 0)
         )
@@ -119,9 +130,8 @@ class _Round:
 
     def _fits(self, one: Candidate, room: Room) -> bool:
         machine = one.machine
-        constraints = machine.constraints
-        is_apart = constraints is not None and constraints.anti_affinity and machine.group is not None
-        beside = self._together.get((machine.owner, machine.group), ()) if is_apart else ()
+        group = self._keeps_from(one)
+        beside = () if group is None else self._together.get(group, ())
         reserved = self._limits.reserved.get(room.host)
         return (
             room.host != machine.host
@@ -132,13 +142,15 @@ class _Round:
             and room.memory_mb >= (machine.memory_mb or 0)
         )
 
+    def _keeps_from(self, one: Candidate) -> tuple[str, str | None] | None:
+        """Return the group from whose machines this one keeps apart."""
+        machine, constraints = one.machine, one.machine.constraints
+        is_apart = constraints is not None and constraints.anti_affinity and machine.group is not None
+        return (machine.owner, machine.group) if is_apart else None
+
     def _may_have(self, host: str) -> bool:
         limits = self._limits
-        return (
-            host not in self._kept
-            and self._on[host] < limits.per_host
-            and self._in[self._zones.get(host)] < limits.per_zone
-        )
+        return self._on[host] < limits.per_host and self._in[self._zones.get(host)] < limits.per_zone
 
     def _preference(self, one: Candidate, room: Room) -> tuple[bool, bool, float, float, str]:
         """Prefer the zone that it was in, what is not kept for such days, and the most room."""
@@ -150,3 +162,4 @@ class _Round:
         self._on[host] += 1
         self._in[self._zones.get(host)] += 1
         self._left -= 1
+        self._open = [one for one in self._open if self._may_have(one)]

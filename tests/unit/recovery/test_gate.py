@@ -40,6 +40,13 @@ ISOLATION, QUEUED = TaskState.WAITING_FOR_ISOLATION, TaskState.QUEUED
         pytest.param(
             A.EVACUATE, dead(I.ISOLATED, constraints=ONE_OUT, others_away=1), Go(), id="it-is-away-itself"
         ),
+        pytest.param(
+            A.REBOOT, facts(isolation=I.ISOLATED), (QUEUED, "to be given back"), id="a-host-that-is-off"
+        ),
+        pytest.param(A.MIGRATE, facts(isolation=I.FAILED), Go(), id="away-from-a-host-of-doubt"),
+        pytest.param(
+            A.START, facts(isolation=I.PENDING), (QUEUED, "not been given back"), id="not-given-back-yet"
+        ),
         pytest.param(A.STOP, None, "gone", id="gone"),
     ],
 )

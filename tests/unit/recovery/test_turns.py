@@ -65,7 +65,6 @@ def simple(
     """Say it slowly: each machine looks at what all before it have got."""
     got: dict[str, Turn | Later] = {}
     taken: list[tuple[Candidate, str]] = []
-    kept: list[str] = []
 
     def on(host: str) -> int:
         return burden[host] + sum(there == host for _, there in taken)
@@ -74,7 +73,7 @@ def simple(
         return sum(on(host) for host in HOSTS if ZONES[host] == zone)
 
     def has_turn(host: str) -> bool:
-        return host not in kept and on(host) < limits.per_host and within(ZONES[host]) < limits.per_zone
+        return on(host) < limits.per_host and within(ZONES[host]) < limits.per_zone
 
     def will_do(one: Candidate, room: Room) -> bool:
         machine = one.machine
@@ -97,13 +96,13 @@ def simple(
         return (room.zone_id != home, room.host in limits.reserved, -left, room.host)
 
     for one in sorted(given_, key=lambda one: one.rank):
-        if burden.total() + len(taken) >= limits.at_once:
+        is_full = one.moves and bool(rooms) and not any(has_turn(room.host) for room in rooms)
+        if is_full or burden.total() + len(taken) >= limits.at_once:
             got[one.machine.id] = AFTER_OTHERS
             continue
         could = [room.host for room in rooms if will_do(one, room)] if one.moves else [one.machine.host or ""]
         free = [host for host in could if has_turn(host)]
         if not free:
-            kept += could
             got[one.machine.id] = AFTER_OTHERS if could else NO_ROOM
             continue
         if one.moves:
