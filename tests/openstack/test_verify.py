@@ -12,7 +12,7 @@ import pytest
 
 from doctor.testing.running import RunningDoctor
 from tests.openstack.access import CLOUDS_FILE, keystone
-from tests.openstack.cloud import Cloud, Doctor
+from tests.openstack.cloud import Cloud, Doctor, until
 from tests.openstack.conftest import driver
 
 NAME = "doctor-verify-"
@@ -82,4 +82,8 @@ async def test_it_cleans_up_when_it_is_interrupted(cloud: Cloud, doctor: Running
         assert await asked.items("/v1/subscriptions") == []
         tokens = await asked.items("/v1/tokens")
     assert not [one for one in tokens if one["name"] == "doctor verify"]
-    assert {one["state"] for one in (await cloud.services()).values()} == {"up"}
+
+    async def all_up() -> bool:
+        return {one["state"] for one in (await cloud.services()).values()} == {"up"}
+
+    await until(all_up, every=0.5)
