@@ -291,7 +291,7 @@ class Doctor:
             method, self._running.url + path, json=body, headers=headers
         ) as answer:
             assert answer.status < 400, await answer.text()
-            return None if answer.status == 204 else await answer.json()
+            return await answer.json()
 
     async def items(self, path: str) -> list[Json]:
         """Return the items of a list."""
@@ -369,13 +369,12 @@ class Owner:
         finally:
             await runner.cleanup()
 
-    async def subscribe(self, doctor: Doctor, project: str) -> str:
-        """Subscribe to all that is this project's, and return the id of the subscription."""
+    async def subscribe(self, doctor: Doctor, project: str) -> None:
+        """Subscribe to all that is this project's."""
         wish = {"role": "consumer", "project": project, "name": f"owner of {project}"}
         token = (await doctor.ask("POST", "/v1/tokens", wish))["token"]
         body = {"subscribe_filter": {}, "endpoints": [{"url": self.url}]}
-        made = await doctor.ask("POST", "/v1/subscriptions", body, token=token)
-        return str(made["subscription_id"])
+        await doctor.ask("POST", "/v1/subscriptions", body, token=token)
 
     async def hears(self, kind: str, *, within: float = 10.0) -> tuple[float, Json]:
         """Wait for the first notification of a kind."""

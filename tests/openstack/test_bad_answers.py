@@ -6,7 +6,7 @@ What is asked of them goes through relays.
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,23 +54,16 @@ def doctor_at(folder: Path, keystone: Relay, nova: Relay, neutron: Relay) -> Run
     return RunningDoctor(folder / "doctor", controllers=[settings], log={"level": "debug"})
 
 
-@contextmanager
-def opened(folder: Path) -> Iterator[Site]:
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
     with (
         Relay("http://127.0.0.1:5000/v3") as keystone,
         Relay("http://127.0.0.1:8774/v2.1") as nova,
         Relay("http://127.0.0.1:9696") as neutron,
     ):
-        site = Site(doctor_at(folder, keystone, nova, neutron), keystone, nova, neutron)
+        site = Site(doctor_at(tmp_path, keystone, nova, neutron), keystone, nova, neutron)
         with site.running:
             yield site
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One for all tests: it has many bad days, and each finds it well."""
-    with opened(tmp_path_factory.mktemp("site")) as site:
-        yield site
 
 
 class Stage(NamedTuple):
@@ -123,26 +116,13 @@ class Stage(NamedTuple):
         assert [one["notification_type"] for _, one in self.owner.heard].count("fault") == 1
 
 
-@asynccontextmanager
-async def staged(site: Site, cloud: Cloud, owner: Owner) -> AsyncIterator[Stage]:
+@pytest.fixture
+async def stage(site: Site, cloud: Cloud, owner: Owner) -> AsyncIterator[Stage]:
     name, _ = await a_host_with_servers(cloud)
     async with Doctor.at(site.running) as asked, Cloud.login("tenant-a") as tenant:
         await asked.map_is_current()
-        subscription = await owner.subscribe(asked, tenant.project)
-        site.nova.written.clear()
-        site.neutron.written.clear()
-        try:
-            yield Stage(site, cloud, asked, owner, name)
-        finally:  # the next test finds it well, whatever became of this one
-            await asked.report(name, "up")
-            await asked.nothing_marked()
-            await asked.ask("DELETE", f"/v1/subscriptions/{subscription}")
-
-
-@pytest.fixture
-async def stage(site: Site, cloud: Cloud, owner: Owner) -> AsyncIterator[Stage]:
-    async with staged(site, cloud, owner) as stage:
-        yield stage
+        await owner.subscribe(asked, tenant.project)
+        yield Stage(site, cloud, asked, owner, name)
 
 
 def always(answer: Answer) -> Fault:
@@ -249,32 +229,34 @@ async def test_without_keystone_owners_are_told_and_marks_are_pending(
     await stage.recovers()
 
 
-async def test_a_cloud_that_lists_nothing_any_more_is_not_believed(
-    cloud: Cloud, owner: Owner, tmp_path: Path
-) -> None:
+@pytest.fixture
+def crowd(cloud: Cloud) -> Iterator[None]:
+    """So many servers that one does not think that all of them are gone."""
+    run("crowd", str(CROWD))
+    yield
+    run("crowd", "0")
+
+
+@pytest.mark.usefixtures("crowd")
+async def test_a_cloud_that_lists_nothing_any_more_is_not_believed(stage: Stage) -> None:
     """As when a policy was changed: owners are told from what is known, and it is said that this is in doubt."""
     empty = Answer(200, msgspec.json.encode(dict.fromkeys(LISTS, ())))
-    run("crowd", str(CROWD))  # so many servers that one does not think that all of them are gone
-    try:
-        with opened(tmp_path) as site:
-            async with staged(site, cloud, owner) as stage:
-                site.running.stop()
-                with site.nova.failing(to_some(empty, "GET")):
-                    site.running.start()
+    running = stage.site.running
+    running.stop()
+    with stage.site.nova.failing(to_some(empty, "GET")):
+        running.start()
 
-                    async def is_in_doubt() -> bool:
-                        (one,) = await stage.asked.items("/v1/controllers")
-                        return "not believed" in (one["trouble"] or "")
+        async def is_in_doubt() -> bool:
+            (one,) = await stage.asked.items("/v1/controllers")
+            return "not believed" in (one["trouble"] or "")
 
-                    await until(is_in_doubt)
-                    await stage.fails()
+        await until(is_in_doubt)
+        await stage.fails()
 
-                    async def is_known() -> bool:
-                        pending = await stage.asked.marks("marking")
-                        return "not believed" in str(pending.get((stage.host, "forced_down")))
+        async def is_known() -> bool:
+            pending = await stage.asked.marks("marking")
+            return "not believed" in str(pending.get((stage.host, "forced_down")))
 
-                    await until(is_known)
-                await stage.is_marked()
-                await stage.recovers()
-    finally:
-        run("crowd", "0")
+        await until(is_known)
+    await stage.is_marked()
+    await stage.recovers()
