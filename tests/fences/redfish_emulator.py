@@ -15,9 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from doctor.cli.demo.simulator import Simulator
 from doctor.testing.fence import Mode
 from doctor.testing.running import free_port
-from tests.fences.simulator import Simulator
 
 USER, PASSWORD = "doctor", "correct-horse"
 UUID = "a1234567-89ab-cdef-a123-456789abcdef"

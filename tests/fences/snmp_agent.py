@@ -9,9 +9,9 @@ import sys
 import time
 from pathlib import Path
 
+from doctor.cli.demo.simulator import Simulator
 from doctor.testing.fence import Mode
 from tests.fences import snmp_answers
-from tests.fences.simulator import Simulator
 from tests.fences.snmp_answers import PORT_NAMES, PORTS
 
 USER, PASSWORD, PRIVACY = "doctor", "correct-horse", "battery-staple"

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from doctor.cli.demo.bmc import PASSWORD, USER
 from doctor.drivers.fences.fence_agent import AgentFence, FenceAgentSettings, make
 from doctor.kit.secret import Secret
 from doctor.model.fencing import Cut, Doubt, NotSwitched, Seen, Supply, Switched, Unknown, Vantage
 from doctor.testing.contracts.fence import FenceContract, soon
-from tests.fences.bmc import PASSWORD, USER, Bmc, BmcRig
+from tests.fences.bmc import Bmc, BmcRig
 
 
 class IpmilanRig(BmcRig):

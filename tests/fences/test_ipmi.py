@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
+from doctor.cli.demo.bmc import GUID, PASSWORD, USER, free_udp_port
 from doctor.drivers.fences.ipmi import IpmiFence, IpmiSettings, make
 from doctor.kit.secret import Secret
 from doctor.model.fencing import Doubt, Identified, Seen, Switched, Unknown
 from doctor.testing.contracts.fence import FenceContract, soon
 from doctor.testing.fence import Mode
-from tests.fences.bmc import GUID, PASSWORD, USER, Bmc, BmcRig, free_udp_port
+from tests.fences.bmc import Bmc, BmcRig
 
 pytestmark = pytest.mark.needs("ipmi_sim")
 

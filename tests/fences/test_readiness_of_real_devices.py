@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from doctor.cli.demo.bmc import GUID, PASSWORD, USER
 from doctor.cli.main import main
 from doctor.client import Client
 from doctor.testing.fence import Mode
 from doctor.testing.running import RunningDoctor
-from tests.fences.bmc import GUID, PASSWORD, USER, Bmc
+from tests.fences.bmc import Bmc
 
 CANARY = PASSWORD
 

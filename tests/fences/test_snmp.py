@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from doctor.cli.demo.bmc import free_udp_port
 from doctor.drivers.fences import snmp_pdu, switch_port
 from doctor.drivers.fences.snmp import Credentials, SnmpSettings
 from doctor.drivers.fences.snmp_pdu import MODELS, SnmpPduFence
@@ -13,7 +14,6 @@ from doctor.drivers.fences.switch_port import SwitchPortFence
 from doctor.kit.secret import Secret
 from doctor.model.fencing import Cut, Doubt, Seen, Supply, Switched, Unknown, Vantage
 from doctor.testing.contracts.fence import FenceContract, soon
-from tests.fences.bmc import free_udp_port
 from tests.fences.rig import SimulatorRig
 from tests.fences.snmp_agent import PASSWORD, PRIVACY, USER, SnmpAgent
 from tests.fences.snmp_answers import ADMIN, LABEL, OUTLET, OUTLET_CONTROL, PORT

@@ -1,8 +1,10 @@
 """`doctor demo` keeps its promise, with namespaces and with processes, and cleans up."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -43,3 +45,64 @@ def test_nothing_is_left_behind() -> None:
     ) as demo:
         demo.communicate(timeout=60)
     assert f"doctor-{demo.pid}-" not in ip("netns", "list")
+
+
+@pytest.mark.needs("ipmi_sim")
+@pytest.mark.requirement("B22", "D8")
+def test_a_frozen_host_is_dead_before_its_machine_starts_elsewhere() -> None:
+    """[I-15] The disk of the machine says so, and not Doctor."""
+    done = subprocess.run(
+        [sys.executable, "-m", "doctor", "demo", "--scenario", "fencing", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    result = json.loads(done.stdout)
+    assert result["writers"][0] == "compute-1" != result["writers"][1]
+    assert len(result["writers"]) == 2
+    assert result["ran_twice"] == []
+    assert result["moved_after_isolation"] is True
+    assert result["returned"] is True
+    assert result["told"]["blue"] == 0
+    assert result["detected_to_instructed_ms"] < 1000
+    assert 2000 < result["detected_to_isolated_ms"] < result["detected_to_running_ms"]
+
+
+@pytest.mark.needs("ipmi_sim")
+def test_hands_on_the_site_stays_until_enter_is_pressed() -> None:
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "doctor", "demo", "--scenario", "fencing", "--hands-on"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert demo.stdout is not None
+    told = next(line for line in demo.stdout if line.startswith("export "))
+    site = Path(told.split("SITE=")[1].strip())
+    host = int((site / "compute-1" / "pid").read_text())
+    demo.communicate("\n", timeout=60)
+    assert demo.returncode == 0
+    assert not site.exists()
+    assert not is_running(host)
+
+
+def test_a_missing_simulator_is_named_with_its_package(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "doctor", "demo", "--scenario", "fencing"],
+        env={**os.environ, "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "ipmi_sim is missing; install the Debian package openipmi" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def is_running(process: int) -> bool:
+    """Tell whether a process is there and not only its record."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -1,7 +1,8 @@
 """A small VNF manager, run as a process of its own: what the owner of machines does when Doctor calls.
 
 It takes notifications on loopback, checks their signature, drops repeats, switches over to the standby when the active
-machine of a group fails, and says handled. Each step is one line of JSON on standard output, for whoever started it.
+machine of a group fails, and says handled; one that ``evacuates`` asks for the failed machine to be started elsewhere.
+Each step is one line of JSON on standard output, for whoever started it.
 Secrets come by the environment: DOCTOR_URL, DOCTOR_TOKEN, ENDPOINT_SECRET.
 """
 
@@ -26,8 +27,9 @@ from doctor.client.http import Client
 class VnfManager:
     """Knows the machines of one tenant by role, and which of them does the work now."""
 
-    def __init__(self, roles: dict[str, str], doctor: Client) -> None:
+    def __init__(self, roles: dict[str, str], doctor: Client, *, evacuates: bool) -> None:
         self._roles = roles
+        self._evacuates = evacuates
         self._doctor = doctor
         self._secret = os.environ["ENDPOINT_SECRET"]
         self._inbox = Inbox()
@@ -67,19 +69,34 @@ class VnfManager:
                 say("switched_over", message, active=standby.pop(0), failed=name)
         await asyncio.to_thread(self._doctor.post, message["links"]["handled"])
         say("handled", message, handled_time=datetime.now(UTC).isoformat())
+        if self._evacuates and failed:
+            await self._evacuate(sorted(failed), message)
+
+    async def _evacuate(self, machines: list[str], message: dict[str, Any]) -> None:
+        """Ask for machines to be started elsewhere; Doctor waits with that until their host is isolated."""
+        wish = {
+            "action": "evacuate",
+            "virtual_resource_id": machines,
+            "notification_id": message["notification_id"],
+        }
+        taken = await asyncio.to_thread(self._doctor.post, "/v1/instructions", wish)
+        states = [one["state"] for one in taken["resources"]]
+        say("instructed", message, instructed_time=datetime.now(UTC).isoformat(), states=states)
 
 
 def say(what: str, message: dict[str, Any], **more: object) -> None:
     """Write one line for the one who started this process."""
     told = {key: message[key] for key in ("notification_id", "notification_type", "sequence")}
-    resources = [info["virtual_resource_id"] for info in message.get("virtual_resource_info", [])]
-    print(json.dumps({"what": what, **told, "resources": resources, **more}), flush=True)
+    infos = message.get("virtual_resource_info", [])
+    about = {"resources": [info["virtual_resource_id"] for info in infos]}
+    about["isolation"] = [info["isolation"] for info in infos]
+    print(json.dumps({"what": what, **told, **about, **more}), flush=True)
 
 
-async def main(roles: dict[str, str]) -> None:
+async def main(roles: dict[str, str], *, evacuates: bool) -> None:
     """Serve until standard input ends: then the one who started it is gone."""
     with Client(os.environ["DOCTOR_URL"], os.environ["DOCTOR_TOKEN"]) as doctor:
-        manager = VnfManager(roles, doctor)
+        manager = VnfManager(roles, doctor, evacuates=evacuates)
         application = Starlette(routes=[Route("/doctor", manager.receive, methods=["GET", "POST"])])
         server = uvicorn.Server(
             uvicorn.Config(application, lifespan="off", log_config=None, access_log=False)
@@ -94,4 +111,4 @@ async def main(roles: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(json.loads(sys.argv[1])))
+    asyncio.run(main(json.loads(sys.argv[1]), evacuates="evacuates" in sys.argv[2:]))

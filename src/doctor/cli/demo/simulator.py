@@ -1,4 +1,4 @@
-"""What the devices of the tests have in common: a process on loopback, and a folder that it reads and writes."""
+"""A device that is played by a process on loopback, with a folder that it reads and writes."""
 
 import subprocess
 import time
@@ -6,8 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
-
-from doctor.testing.fence import Mode
 
 
 class Simulator(ABC):
@@ -24,7 +22,7 @@ class Simulator(ABC):
 
     def _launch(self, *command: str, **how: Any) -> None:
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - our own words, no shell
                 command,
                 stdin=subprocess.PIPE,  # some leave when their standard input ends
                 stdout=log,
@@ -59,16 +57,10 @@ class Simulator(ABC):
     def __exit__(self, *details: object) -> None:
         self.stop()
 
-    # --- what a test says and sees ---
-
-    @abstractmethod
-    def behave(self, mode: Mode) -> None:
-        """Behave like this from now on."""
-
     @property
     @abstractmethod
     def is_on(self) -> bool:
-        """The truth."""
+        """The truth about what it switches."""
 
     @abstractmethod
     def put(self, *, on: bool) -> None:
