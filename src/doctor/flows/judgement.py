@@ -21,7 +21,6 @@ from doctor.model.event import RawEvent
 from doctor.model.policy import Absence, Storm, Subject
 from doctor.ports.store import Change
 
-MOST_FLAPPING = 10_000
 OWN = "doctor"  # the source of what Doctor itself has noticed
 
 OnDue = Callable[[Key], Awaitable[None]]
@@ -108,13 +107,9 @@ class Judgement:
         """Count a change of a fault, and tell whether it is folded; ``event`` raises it, None ends it."""
         memory = self._situation.memory
         rules = self._situation.selector.policy.damping
-        before = memory.flapping.get(key)
-        flapping = damping.changed(before or damping.Flapping(), rules, now)
+        flapping = damping.changed(memory.flapping(key), rules, now)
         if not flapping.is_damped:
-            memory.flapping[key] = flapping
-            if len(memory.flapping) > MOST_FLAPPING:
-                old = [one for one, how in memory.flapping.items() if now - (how.last or now) > rules.within]
-                memory.forget_calm(old)
+            memory.tell(key, flapping, rules.within)
             return False
         folded = Folded(flapping=flapping, event=event, event_id=event_id)
         memory.fold(key, folded, change)

@@ -4,8 +4,8 @@ Each piece is small, and kept as a memo in the same transaction as the event tha
 between changes nothing.
 """
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections import OrderedDict
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -62,7 +62,7 @@ class Memory:
             key: Expected(last=heard[key].last if key in heard else NEVER, is_silent=record == b"silent")
             for key, record in ((_key(text), kept) for text, kept in memos.get(EXPECTED, {}).items())
         }
-        self.flapping: dict[Key, Flapping] = {key: one.flapping for key, one in self.folded.items()}
+        self._told: OrderedDict[Key, Flapping] = OrderedDict()  # changes that were told, the latest last
 
     def wait(self, key: Key, waiting: Waiting | None, change: Change) -> None:
         """Remember how far a doubt has come; None forgets it."""
@@ -73,15 +73,26 @@ class Memory:
             self.waiting[key] = waiting
         change.memos.append(_memo(WAITING, key, None if waiting is None else _encode(waiting)))
 
+    def flapping(self, key: Key) -> Flapping:
+        """Return how a fault has come and gone of late."""
+        folded = self.folded.get(key)
+        return self._told.get(key, Flapping()) if folded is None else folded.flapping
+
+    def tell(self, key: Key, flapping: Flapping, within: timedelta) -> None:
+        """Remember a change that is told, and forget those that are longer ago than they count."""
+        self._told[key] = flapping
+        self._told.move_to_end(key)
+        while flapping.changes[-1] - next(iter(self._told.values())).changes[-1] > within:
+            self._told.popitem(last=False)
+
     def fold(self, key: Key, folded: Folded | None, change: Change) -> None:
         """Remember what was folded; None forgets it."""
+        self._told.pop(key, None)
         if folded is None:
-            self.flapping.pop(key, None)
             if self.folded.pop(key, None) is None:
                 return
         else:
             self.folded[key] = folded
-            self.flapping[key] = folded.flapping
         change.memos.append(_memo(FLAPPING, key, None if folded is None else _encode(folded)))
 
     def expect(self, key: Key, expected: Expected | None, change: Change) -> None:
@@ -95,12 +106,6 @@ class Memory:
                 return  # the moment is not kept
         record = None if expected is None else b"silent" if expected.is_silent else b"heard"
         change.memos.append(_memo(EXPECTED, key, record))
-
-    def forget_calm(self, keys: Iterable[Key]) -> None:
-        """Forget changes that were told and are long ago."""
-        for key in keys:
-            if key not in self.folded:
-                self.flapping.pop(key, None)
 
 
 def _memo(kind: str, key: Key, record: bytes | None) -> Memo:
