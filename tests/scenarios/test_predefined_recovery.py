@@ -8,6 +8,7 @@ import pytest
 from doctor.model.errors import RejectedError
 from doctor.model.fence_job import FenceState
 from doctor.model.instruction import Action
+from doctor.model.map_news import MapDelta, MapStatus, Phase
 from doctor.model.recovery import Handler, RecoveryLimits, RecoveryState, Scope, ScopeKind
 from doctor.model.resource import Constraints
 from doctor.testing.fence import Mode
@@ -382,6 +383,20 @@ async def test_a_doctor_without_office_recovers_nothing() -> None:
             await break_(one)
             await asyncio.sleep(5)
             assert one.told_to == []
+
+
+async def test_a_machine_that_a_cloud_has_not_told_of_yet_is_not_gone() -> None:
+    async with recovering() as one:
+        await one.say_beforehand(A.REBOOT, handled_by=Handler.OWNER)
+        await break_(one)
+        await one.comes_to(S.WAITING)
+        one.situation.clouds["cloud"] = MapStatus(phase=Phase.LOADING)
+        await one.faults.change_map(MapDelta(gone=("vm-1",)))
+        await asyncio.sleep(20)
+        assert not one.recovery_of().is_over
+        one.situation.clouds["cloud"] = MapStatus(phase=Phase.CURRENT)
+        await one.comes_to(S.LEFT)
+        assert (one.recovery_of().reason, one.recovery_of().is_over) == ("it is gone", True)
 
 
 async def test_old_recoveries_are_forgotten() -> None:

@@ -27,6 +27,7 @@ from doctor.model.errors import RejectedError, StoreError
 from doctor.model.fault import ResourceState
 from doctor.model.identity import Identity, Role
 from doctor.model.instruction import Action, Instruction
+from doctor.model.map_news import Phase
 from doctor.model.recovery import Recovery, RecoveryLimits, RecoveryState, Try
 from doctor.model.resource import VIRTUAL_MACHINE, PhysicalResource, VirtualResource
 from doctor.ports.store import Change, Memo
@@ -155,6 +156,8 @@ class RecoveryFlow:
             if index % CHUNK == CHUNK - 1:
                 await asyncio.sleep(0)
             known = self._known(one, unrecovered)
+            if known.facts is None and self._is_loading:
+                continue  # it may only not be known yet
             match decide(one, known, self._limits, now):
                 case Hold(state, reason, until):
                     changed.append(replace(one, state=state, reason=reason))
@@ -217,6 +220,10 @@ class RecoveryFlow:
         """Note that the host of a machine has failed, if it has since."""
         is_out = one.host is not None and self._situation.book.state_of(one.host).is_out
         return replace(one, host_failed=True) if is_out and not one.host_failed else one
+
+    @property
+    def _is_loading(self) -> bool:
+        return any(cloud.phase is Phase.LOADING for cloud in self._situation.clouds.values())
 
     def _known(self, one: Recovery, unrecovered: set[tuple[str, str]]) -> Known:
         situation = self._situation
