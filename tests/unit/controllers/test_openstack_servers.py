@@ -122,6 +122,7 @@ MOVED = {"OS-EXT-SRV-ATTR:host": "compute-2"}
         pytest.param(A.EVACUATE, {"vm_state": "error"}, S.FAILED, id="no-host-took-it"),
         pytest.param(A.EVACUATE, MOVED | {"vm_state": "error"}, S.FAILED, id="it-did-not-start-there"),
         pytest.param(A.EVACUATE, MOVED | {"task_state": "spawning"}, S.RUNNING, id="not-quite-there"),
+        pytest.param(A.EVACUATE, {}, S.RUNNING, id="it-runs-and-is-still-said-to-be-on-its-old-host"),
         pytest.param(A.MIGRATE, MOVED | {"vm_state": "resized"}, S.HALTED, id="migrated-to-be-confirmed"),
         pytest.param(A.MIGRATE, MOVED, S.SUCCEEDED, id="migrated"),
         pytest.param(A.LIVE_MIGRATE, {}, S.FAILED, id="it-stayed"),

@@ -207,6 +207,8 @@ def _progress(command: Command, server: _Server, taken: _Action | None, seen: st
         return Progress(Stage.RUNNING, seen, "being deleted")
     if action is Action.MIGRATE and server.vm_state == "resized":
         return Progress(Stage.HALTED, seen)
+    if action is Action.EVACUATE and _is_arriving(command, server, taken):
+        return Progress(Stage.RUNNING, seen, "about to be on its new host")
     if action in _MOVES:
         is_done = server.host != command.host and server.vm_state != "error"
     else:
@@ -215,6 +217,14 @@ def _progress(command: Command, server: _Server, taken: _Action | None, seen: st
         return Progress(Stage.SUCCEEDED, seen)
     why = server.fault.message if server.fault is not None else ""
     return Progress(Stage.FAILED, seen, why or taken.message or f"it is {server.vm_state} afterwards")
+
+
+def _is_arriving(command: Command, server: _Server, taken: _Action) -> bool:
+    """Tell whether an evacuation has come to the moment in which the server runs, and Nova still names its old host.
+
+    One that failed has left the server in error, or said so.
+    """
+    return server.host == command.host and server.vm_state != "error" and not taken.message
 
 
 def _is_updated(server: _Server, command: Command) -> bool:
