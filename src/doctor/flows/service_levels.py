@@ -6,7 +6,6 @@ own the way of all events, so that the failure policy decides what it means. How
 `doctor.profiler.promises` to say.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -32,6 +31,9 @@ log = structlog.get_logger(__name__)
 MEASURER = "doctor-profiler"  # the source of what Doctor has measured
 ALARMS_AT_ONCE = 200  # so many are taken in, and so many VNFs looked at, before others have their turn
 VNFS_AT_ONCE = 20
+PACE = timedelta(
+    milliseconds=20
+)  # from one turn to the next: it leaves the loop to others for most of the time
 BEHIND = timedelta(seconds=0.5)  # those who are told of a fault are told first
 SWEEP_EVERY = timedelta(minutes=10)
 
@@ -124,8 +126,7 @@ class ServiceLevels:
         for resource_id in due:
             self._to_look.pop(resource_id, None)
         if self._new or self._to_look:
-            self._agenda.at(now, TAKE_IN, self._take_in)
-            await asyncio.sleep(0)
+            self._agenda.at(now + PACE, TAKE_IN, self._take_in)
 
     def _look(self, resource_id: str, now: datetime) -> Iterator[tuple[RawEvent, tuple[str, Promise], Kept]]:
         """Return what is not as it was said last, each as the event that says so."""
