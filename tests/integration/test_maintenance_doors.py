@@ -150,6 +150,24 @@ def test_what_is_wrong_with_a_request_is_said(
     assert door.ask("GET", SESSIONS)[1]["items"] == []
 
 
+def test_a_plan_does_nothing(door: Door) -> None:
+    door.ask("PUT", "/v1/maintenance-policies/machine:vm-1", {"action": "migrate"})
+    status, found = door.ask("POST", f"{SESSIONS}/plan", empty("compute-1", "compute-2", at_once=1))
+    assert status == 200
+    assert [(one["physical_resource_id"], one["turn"]) for one in found["hosts"]] == [
+        ("compute-1", 1),
+        ("compute-2", 2),
+    ]
+    told = {one["virtual_resource_id"]: one for host in found["hosts"] for one in host["machines"]}
+    assert (told["vm-1"]["action"], told["vm-1"]["risk"]) == ("migrate", None)
+    assert told["vm-1"]["target"] not in (None, "compute-1", "compute-2")
+    assert (told["vm-blue"]["action"], told["vm-blue"]["risk"]) == ("ask", "its owner has to answer")
+    assert (found["owners"], found["moves"], found["twice"], found["against"]) == (["blue", "red"], 3, 0, [])
+    assert door.ask("GET", SESSIONS)[1]["items"] == []
+    _, found = door.ask("POST", f"{SESSIONS}/plan", empty(*(f"compute-{n}" for n in range(1, 7))))
+    assert found["against"] == ["zone az1: 2 of 8 hosts would serve, and 5 have to"]
+
+
 def test_one_request_has_one_state_for_all(door: Door) -> None:
     mixed = empty("compute-1", "compute-2")
     mixed["physical_resource_state"][1]["physical_resource_state"] = "normal"
@@ -180,7 +198,7 @@ def test_the_example_of_the_manual(doctor: RunningDoctor, tmp_path: Path) -> Non
     shell = Shell(doctor, tmp_path)
     lines = manual.partition("```console\n")[2].partition("```")[0].splitlines()
     commands = [line.partition("#")[0].split()[2:] for line in lines if line.startswith("$ doctor")]
-    assert len(commands) == 8
+    assert len(commands) == 9
     session_id = ""
     for words in commands:
         named = [word.replace("SESSION", session_id).replace("vm-3", "vm-1") for word in words]

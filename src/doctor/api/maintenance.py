@@ -13,6 +13,7 @@ from doctor.api.scoped import SCOPES, PoliciesQuery, ProjectQuery, scope_of, spe
 from doctor.api.sorting import Key, Order, microseconds, sorted_page
 from doctor.api.wire.maintenance import (
     GuestOut,
+    PlanOut,
     PolicyIn,
     PolicyOut,
     ReplyIn,
@@ -21,6 +22,7 @@ from doctor.api.wire.maintenance import (
     StateChangeIn,
     StateChangeOut,
     guest_out,
+    plan_out,
     policy_of,
     policy_out,
     reply_of,
@@ -110,6 +112,19 @@ class MaintenanceDoor:
             case _:
                 done = await self._maintenance.say_down(call.identity, names, call.body.reason)
         return Answer(StateChangeOut(session_id=None, state=None, hosts=tuple(done)), 202)
+
+    @operation(
+        "POST",
+        "/v1/maintenance/plan",
+        tag=TAG,
+        roles=ADMINISTRATORS,
+        example=_REQUEST,
+        answers={200: "What it would come to; nothing is done, and nobody is told."},
+    )
+    async def plan_maintenance(self, call: Call[StateChangeIn, None]) -> Answer[PlanOut]:
+        """Try a request to empty hosts: hosts, machines, owners, order, where machines would go, and what is against it."""
+        found, against = await self._maintenance.plan(request_of(call.body))
+        return Answer(plan_out(found, against))
 
     @operation("POST", "/v1/maintenance/{session_id}/approve", tag=TAG, roles=ADMINISTRATORS)
     async def approve_maintenance(self, call: Call[None, None]) -> Answer[SessionOut]:

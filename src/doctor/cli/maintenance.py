@@ -86,6 +86,54 @@ def request(
             _watch(doctor, made["session_id"], as_json=as_json)
 
 
+@maintenance.command("plan")
+@click.argument("hosts", metavar="HOST...", nargs=-1, required=True)
+@click.option("--at-once", type=click.IntRange(min=1), help="So many hosts together, the others in turns.")
+@json_option
+def show_plan(hosts: tuple[str, ...], at_once: int | None, as_json: bool) -> None:
+    """Show what emptying hosts would come to: order, machines, owners, where they would go. Nothing is done.
+
+    Ends with 1 if a guard is against it.
+
+    \b
+    Example:
+      doctor maintenance plan compute-1 compute-2 --at-once 1
+    """
+    body: dict[str, Any] = {"physical_resource_state": _states(hosts, "maintenance")}
+    if at_once is not None:
+        body["at_once"] = at_once
+    with connected() as doctor:
+        found = doctor.post("/v1/maintenance/plan", body)
+    if as_json:
+        print_json(found)
+    else:
+        print_table(
+            ("turn", "host", "machine", "owner", "action", "to", "risk"),
+            [
+                [
+                    host.get("turn"),
+                    host.get("physical_resource_id"),
+                    one.get("virtual_resource_id"),
+                    one.get("project_id"),
+                    one.get("action"),
+                    one.get("target"),
+                    one.get("risk"),
+                ]
+                for host in found["hosts"]
+                for one in host.get("machines") or [{}]
+            ],
+            keep=("host", "machine"),
+        )
+        remark(
+            f"{len(found['hosts'])} hosts, {len(found['owners'])} owners, {found['moves']} moves"
+            f" ({found['twice']} of them again), at least {found['seconds']:g} s of moving"
+        )
+        for one in found["against"]:
+            remark(f"against it: {clean(one)}")
+    if found["against"]:
+        raise SystemExit(1)
+
+
 @maintenance.command("return")
 @click.argument("hosts", metavar="HOST...", nargs=-1, required=True)
 @json_option

@@ -25,6 +25,7 @@ from doctor.maintenance.guests import (
     allowed,
     decided,
 )
+from doctor.maintenance.plan import Guests, Plan, plan
 from doctor.maintenance.stages import Trigger, moved
 from doctor.model.errors import Flaw, Reason, RejectedError
 from doctor.model.event import RawEvent
@@ -45,6 +46,7 @@ from doctor.model.notification import Phase
 from doctor.model.resource import HOST, PhysicalResource, VirtualResource
 from doctor.model.subscription import Endpoint, EventKind, SubscribeFilter, Subscription
 from doctor.ports.channel import Channel
+from doctor.recovery.turns import Room
 
 log = structlog.get_logger(__name__)
 
@@ -244,6 +246,26 @@ class MaintenanceDesk:
             at_once,
             self.limits,
         )
+
+    async def plan(self, request: Request) -> tuple[Plan, list[str]]:
+        """Return what a request would come to, and what a guard would say against it; nothing is done.
+
+        Raises:
+            RejectedError: hosts that are unknown, out, or in another session; a time that is wrong.
+        """
+        await self._situation.ready()
+        hosts = self._hosts(request, self._clock.now())
+        rooms = {one.host: one for one in rooms_of(self._situation, ())}
+        to_be_emptied = []
+        for name in hosts:
+            machines = [(one, self._said_for(one)) for one in self._keeper.machines_on(name)]
+            left = rooms.get(name) or Room(name, None, 0, 0)
+            taken_vcpus, taken_memory_mb = self._situation.resources.taken_on(name)
+            room = left._replace(vcpus=left.vcpus + taken_vcpus, memory_mb=left.memory_mb + taken_memory_mb)
+            to_be_emptied.append(Guests(room, machines))
+        others = [one for one in rooms.values() if one.host not in hosts]
+        against = self._objections(hosts, request.at_once)
+        return plan(to_be_emptied, others, request.at_once, self.limits), against
 
     def _said_for(self, machine: VirtualResource) -> Deed:
         policy = self._situation.maintenance_policies.of(machine)

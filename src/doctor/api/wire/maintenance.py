@@ -8,6 +8,7 @@ import msgspec
 from doctor.api.wire.duration import Duration, duration_in
 from doctor.flows.maintenance_desk import HostWish, Reply, Request
 from doctor.kit.times import in_utc
+from doctor.maintenance.plan import Plan
 from doctor.model.errors import Flaw, RejectedError
 from doctor.model.maintenance import (
     Decider,
@@ -70,6 +71,38 @@ class ReplyIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     reply: Literal["ack", "nack"]
     reason: Text | None = None
     actions: Annotated[dict[Name, Deed], msgspec.Meta(max_length=10_000)] = {}
+
+
+class PlannedMachine(msgspec.Struct, frozen=True, kw_only=True):
+    """A machine of a plan: what would be done to it by what its owner has said, and where it would go."""
+
+    virtual_resource_id: str
+    project_id: str
+    action: Deed
+    target: str | None
+    risk: str | None
+
+
+class PlannedHost(msgspec.Struct, frozen=True, kw_only=True):
+    """A host of a plan: in which turn it goes, and for how many seconds its machines leave at least."""
+
+    physical_resource_id: str
+    turn: int
+    seconds: float
+    machines: tuple[PlannedMachine, ...]
+
+
+class PlanOut(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request would come to. ``against`` is what guards would say, ``seconds`` how long it takes at least, without
+    the work and without waiting for answers; ``moves`` counts machines that go elsewhere, ``twice`` those that move again.
+    """
+
+    hosts: tuple[PlannedHost, ...]
+    against: tuple[str, ...]
+    owners: tuple[str, ...]
+    seconds: float
+    moves: int
+    twice: int
 
 
 class GuestOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -231,6 +264,36 @@ def policy_out(policy: MaintenancePolicy, machines: int) -> PolicyOut:
         machines=machines,
         user=policy.user,
         changed=policy.changed,
+    )
+
+
+def plan_out(found: Plan, against: list[str]) -> PlanOut:
+    """Return a plan as it is shown."""
+    hosts = tuple(
+        PlannedHost(
+            physical_resource_id=one.host,
+            turn=one.turn,
+            seconds=one.takes.total_seconds(),
+            machines=tuple(
+                PlannedMachine(
+                    virtual_resource_id=each.machine.id,
+                    project_id=each.machine.owner,
+                    action=each.deed,
+                    target=each.target,
+                    risk=each.risk or None,
+                )
+                for each in one.machines
+            ),
+        )
+        for one in found.hosts
+    )
+    return PlanOut(
+        hosts=hosts,
+        against=tuple(against),
+        owners=tuple(sorted({each.project_id for one in hosts for each in one.machines})),
+        seconds=found.takes.total_seconds(),
+        moves=found.moves,
+        twice=found.twice,
     )
 
 
