@@ -27,7 +27,9 @@ class Session(CloudSession):
         self.answers: list[_Answer] = []
         self.asked: list[str] = []
 
-    def _send(self, service: str, method: str, path: str, body: Any, version: str | None) -> _Answer:
+    def _send(
+        self, service: str, method: str, path: str, body: Any, version: str | None, timeout: float
+    ) -> _Answer:
         self.asked.append(path)
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 

@@ -38,6 +38,10 @@ T = TypeVar("T")
 Item = TypeVar("Item", bound=Thing)
 
 
+class LateError(TransientError):
+    """A service has not answered in the time that it was given; what it was asked for may be done all the same."""
+
+
 class _Answer(NamedTuple):
     status: int
     content: bytes
@@ -93,10 +97,21 @@ class CloudSession:
             marker = behind
 
     async def put(
-        self, service: str, path: str, body: Any, answer: type[T], *, version: str | None = None
+        self,
+        service: str,
+        path: str,
+        body: Any,
+        answer: type[T],
+        *,
+        version: str | None = None,
+        patience: float | None = None,
     ) -> T:
-        """Set something, and return what the service says that it is now; raises as `get` does."""
-        return _read(service, await self._ask(self._writers, service, "PUT", path, body, version), answer)
+        """Set something, and return what the service says that it is now; raises as `get` does.
+
+        With ``patience`` it is a `LateError` after so many seconds, and nothing that speaks against the service.
+        """
+        content = await self._ask(self._writers, service, "PUT", path, body, version, patience)
+        return _read(service, content, answer)
 
     async def act(self, service: str, path: str, body: Any, *, version: str | None = None) -> None:
         """Let a service do something to which it says no more than that it will; raises as `get` does."""
@@ -122,7 +137,14 @@ class CloudSession:
         return f"not answering: {', '.join(resting)}" if resting else ""
 
     async def _ask(
-        self, pool: ThreadPoolExecutor, service: str, method: str, path: str, body: Any, version: str | None
+        self,
+        pool: ThreadPoolExecutor,
+        service: str,
+        method: str,
+        path: str,
+        body: Any,
+        version: str | None,
+        patience: float | None = None,
     ) -> bytes:
         breaker = self._breakers[service]
         if not breaker.may_pass(time.monotonic()):
@@ -130,10 +152,13 @@ class CloudSession:
                 f"{service} is left alone for {breaker.remaining(time.monotonic()):.0f} s more"
             )
         loop = asyncio.get_running_loop()
-        call = loop.run_in_executor(pool, self._send, service, method, path, body, version)
+        timeout = self._settings.timeout if patience is None else min(patience, self._settings.timeout)
+        call = loop.run_in_executor(pool, self._send, service, method, path, body, version, timeout)
         try:
             status, content, retry_after = await call
         except TransientError as error:
+            if patience is not None and isinstance(error, LateError):
+                raise
             breaker.failed(time.monotonic())
             raise TransientError(f"{service}: {error}") from error
         except PermanentError:
@@ -153,7 +178,9 @@ class CloudSession:
             raise PermanentError(f"{service} answered {status}: {_message(content)}")
         raise RejectedError(f"{service} answered {status}: {_message(content)}", reason=Reason.CONFLICT)
 
-    def _send(self, service: str, method: str, path: str, body: Any, version: str | None) -> _Answer:
+    def _send(
+        self, service: str, method: str, path: str, body: Any, version: str | None, timeout: float
+    ) -> _Answer:
         """Make one request, in a thread."""
         from keystoneauth1 import exceptions
 
@@ -177,13 +204,15 @@ class CloudSession:
                 redirect=False,
                 connect_retries=0,
                 status_code_retries=0,
-                timeout=self._settings.timeout,
+                timeout=timeout,
                 log=False,
             )
         except exceptions.EndpointNotFound:
             raise PermanentError(f"the cloud has no {service}") from None
         except (exceptions.Unauthorized, exceptions.Forbidden) as error:
             raise PermanentError(f"Keystone refuses the login of {self._settings.cloud}: {error}") from None
+        except exceptions.ConnectTimeout as error:
+            raise LateError(str(error)) from error
         except (exceptions.ClientException, OSError) as error:
             raise TransientError(str(error)) from error
         except (AttributeError, LookupError, TypeError, ValueError) as error:
