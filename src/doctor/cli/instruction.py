@@ -49,6 +49,9 @@ def instruction() -> None:
 @click.option("--within", metavar="DURATION", help="How long it may take to begin: 60s, 10m or PT30M.")
 @click.option("--key", "idempotency_key", metavar="TEXT", help="The same twice is one instruction.")
 @click.option("--image", metavar="ID", help="rebuild: from this image, not the one that it has.")
+@click.option(
+    "--target", metavar="HOST", help="evacuate, migrate, live_migrate: to this host (Administrator only)."
+)
 @click.option("--type", "reboot_type", type=click.Choice(("soft", "hard")), help="reboot: how.")
 @click.option("--name", metavar="TEXT", help="update: another name.")
 @click.option("--metadata", metavar="NAME=TEXT", multiple=True, help="update: a word to be written down.")
@@ -61,6 +64,7 @@ def send(
     within: str | None,
     idempotency_key: str | None,
     image: str | None,
+    target: str | None,
     reboot_type: str | None,
     name: str | None,
     metadata: tuple[str, ...],
@@ -79,7 +83,7 @@ def send(
       doctor instruction send live_migrate vm-1-1 vm-1-2
       doctor instruction send update vm-1-2 --metadata doctor:role=ACT
     """
-    parameters = _given(image=image, type=reboot_type, name=name, cause=cause)
+    parameters = _given(image=image, target=target, type=reboot_type, name=name, cause=cause)
     if metadata:
         parameters["metadata"] = dict(map(_pair, metadata))
     body = {

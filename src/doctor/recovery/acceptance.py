@@ -7,18 +7,19 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from doctor.model.errors import Flaw
+from doctor.model.fault import ResourceState
 from doctor.model.instruction import Action
 from doctor.model.resource import VIRTUAL_MACHINE, Isolation
-from doctor.recovery.rules import RULES, Facts, HostMust, needs_isolation
+from doctor.recovery.rules import RULES, TARGET, Facts, HostMust, needs_isolation
 
 REBOOTS = ("soft", "hard")
 MOST_METADATA = 50
 LONGEST = 255
 
 
-def flaws(action: Action, parameters: Mapping[str, Any]) -> Iterator[Flaw]:
-    """Return what is wrong with the parameters of an action."""
-    known = RULES[action].parameters
+def flaws(action: Action, parameters: Mapping[str, Any], *, names_hosts: bool = False) -> Iterator[Flaw]:
+    """Return what is wrong with the parameters of an action; owners do not know the names of hosts, and name none."""
+    known = RULES[action].parameters - (set() if names_hosts else {TARGET})
     for name, value in parameters.items():
         pointer = f"/parameters/{name}"
         if name not in known:
@@ -54,6 +55,13 @@ def objection(
         or _of_isolation(action, facts, parameters)
         or _of_constraints(action, facts)
     )
+
+
+def objection_to_target(target: str, host: str | None, state: ResourceState) -> str:
+    """Return why a machine cannot be moved to the host that was named, or nothing. ``host`` is where it is."""
+    if target == host:
+        return f"it is on {target} already"
+    return "" if state is ResourceState.NORMAL else f"{target} is {state}: it takes no machine"
 
 
 def _of_host(must: HostMust, facts: Facts) -> str:

@@ -31,11 +31,12 @@ class Rule(NamedTuple):
     parameters: frozenset[str] = frozenset()
 
 
+TARGET = "target"  # the host on which a machine is to be started
 _SECOND = timedelta(seconds=1)
 RULES: Mapping[Action, Rule] = {
-    Action.EVACUATE: Rule(HostMust.BE_OUT),
-    Action.MIGRATE: Rule(HostMust.WORK, interrupts=30 * _SECOND),
-    Action.LIVE_MIGRATE: Rule(HostMust.WORK, interrupts=_SECOND),
+    Action.EVACUATE: Rule(HostMust.BE_OUT, parameters=frozenset({TARGET})),
+    Action.MIGRATE: Rule(HostMust.WORK, interrupts=30 * _SECOND, parameters=frozenset({TARGET})),
+    Action.LIVE_MIGRATE: Rule(HostMust.WORK, interrupts=_SECOND, parameters=frozenset({TARGET})),
     Action.REBUILD: Rule(HostMust.BE_ANYHOW, interrupts=30 * _SECOND, parameters=frozenset({"image"})),
     Action.REBOOT: Rule(HostMust.WORK, interrupts=10 * _SECOND, parameters=frozenset({"type"})),
     Action.STOP: Rule(HostMust.WORK),

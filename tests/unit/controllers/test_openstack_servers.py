@@ -1,10 +1,12 @@
 """What is asked of Nova for each command, and what is read from its answers; the real Nova is in tests/openstack."""
 
+import asyncio
 from typing import Any
 
 import msgspec
 import pytest
 
+from doctor.drivers.controllers.openstack import servers as module
 from doctor.drivers.controllers.openstack.servers import NOTHING, VERSION, Servers
 from doctor.model.errors import Reason, RejectedError
 from doctor.model.instruction import Action, Command, Progress, Stage
@@ -26,15 +28,22 @@ class Nova:
             **server,
         }
         self.actions: list[dict[str, Any]] = [{"action": "create", "request_id": "req-0", "message": None}]
-        self.service = {"state": "down", "forced_down": True}
+        self.services: dict[str, dict[str, Any]] = {
+            "compute-1": {"state": "down", "forced_down": True},
+            "compute-2": {"state": "up", "status": "enabled", "forced_down": False},
+        }
+        self.migrations: list[dict[str, Any]] = [{"status": "completed", "migration_type": "live-migration"}]
         self.told: list[tuple[str, str, Any]] = []
 
     async def get(self, service: str, path: str, answer: Any, *, version: str, urgent: bool) -> Any:
         assert (service, version) == ("compute", VERSION)
         if path.startswith("/os-services"):
-            document: Any = {"services": [self.service]}
+            known = self.services.get(path.rpartition("host=")[2])
+            document: Any = {"services": [] if known is None else [known]}
         elif self.server is None:
             raise RejectedError("no such server", reason=Reason.NOT_FOUND)
+        elif path == "/os-migrations?instance_uuid=vm-1":
+            document = {"migrations": self.migrations}
         elif path.endswith("/os-instance-actions"):
             document = {"instanceActions": self.actions}
         else:
@@ -69,6 +78,21 @@ def command(action: Action, since: str | None = "req-0", **parameters: Any) -> C
             id="live-migrate",
         ),
         pytest.param(
+            command(A.EVACUATE)._replace(target="compute-2"),
+            ("POST", "/action", {"evacuate": {"host": "compute-2"}}),
+            id="evacuate-to-a-host",
+        ),
+        pytest.param(
+            command(A.MIGRATE)._replace(target="compute-2"),
+            ("POST", "/action", {"migrate": {"host": "compute-2"}}),
+            id="migrate-to-a-host",
+        ),
+        pytest.param(
+            command(A.LIVE_MIGRATE)._replace(target="compute-2"),
+            ("POST", "/action", {"os-migrateLive": {"host": "compute-2", "block_migration": "auto"}}),
+            id="live-migrate-to-a-host",
+        ),
+        pytest.param(
             command(A.REBUILD), ("POST", "/action", {"rebuild": {"imageRef": "cirros"}}), id="rebuild"
         ),
         pytest.param(
@@ -98,12 +122,65 @@ async def test_what_nova_is_told(given: Command, sent: tuple[str, str, Any]) -> 
     assert nova.told == [sent]
 
 
-async def test_a_machine_is_not_evacuated_before_nova_takes_its_host_for_down() -> None:
+async def test_a_machine_is_not_evacuated_before_nova_takes_its_host_for_down(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "FORCED_DOWN_WITHIN", 0.1)
     nova = Nova()
-    nova.service = {"state": "up", "forced_down": False}
+    nova.services["compute-1"] = {"state": "up", "forced_down": False}
     with pytest.raises(RejectedError, match="forced down first") as refused:
         await servers(nova).tell(command(A.EVACUATE))
     assert (refused.value.reason, nova.told) == (Reason.CONFLICT, [])
+
+
+async def test_an_evacuation_goes_out_as_soon_as_the_host_is_forced_down() -> None:
+    nova = Nova()
+    nova.services["compute-1"] = {"state": "up", "forced_down": False}
+    telling = asyncio.create_task(servers(nova).tell(command(A.EVACUATE)))
+    await asyncio.sleep(0.05)
+    assert nova.told == []
+    nova.services["compute-1"]["forced_down"] = True
+    await telling
+    assert len(nova.told) == 1
+
+
+MOVES = (A.EVACUATE, A.MIGRATE, A.LIVE_MIGRATE)
+
+
+@pytest.mark.parametrize(
+    ("service", "says"),
+    [
+        pytest.param(None, "Nova has no compute host compute-9", id="unknown"),
+        pytest.param({"state": "down"}, "compute-9 is down in Nova", id="down"),
+        pytest.param({"forced_down": True}, "compute-9 is down in Nova", id="forced-down"),
+        pytest.param({"status": "disabled"}, "compute-9 is disabled in Nova", id="disabled"),
+    ],
+)
+@pytest.mark.parametrize("action", MOVES)
+async def test_a_host_that_takes_no_machine_is_said_before_nova_tries(
+    action: Action, service: dict[str, Any] | None, says: str
+) -> None:
+    nova = Nova()
+    if service is not None:
+        nova.services["compute-9"] = service
+    with pytest.raises(RejectedError, match=says) as refused:
+        await servers(nova).tell(command(action)._replace(target="compute-9"))
+    assert (refused.value.reason, nova.told) == (Reason.IMPOSSIBLE, [])
+
+
+@pytest.mark.parametrize("action", MOVES)
+@pytest.mark.parametrize("status", ["accepted", "pre-migrating", "running", "a state of a later Nova"])
+async def test_a_machine_that_somebody_else_moves_is_not_moved_a_second_time(
+    action: Action, status: str
+) -> None:
+    nova = Nova()
+    nova.migrations.insert(
+        0, {"status": status, "migration_type": "evacuation", "source_compute": "compute-1"}
+    )
+    with pytest.raises(RejectedError, match="evacuation from compute-1 to a host not chosen yet") as refused:
+        await servers(nova).tell(command(action))
+    assert (refused.value.reason, nova.told) == (Reason.CONFLICT, [])
+    assert not [flaw for flaw in refused.value.flaws if "compute" in flaw.detail]
 
 
 async def test_what_starts_from_a_volume_cannot_be_rebuilt_without_an_image() -> None:

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from doctor.model.fault import ResourceState
 from doctor.model.instruction import Action
 from doctor.model.resource import Constraints, Isolation, VirtualResource
-from doctor.recovery.acceptance import flaws, objection
+from doctor.recovery.acceptance import flaws, objection, objection_to_target
 from doctor.recovery.rules import Facts, in_effect
 from tests.unit.recovery.machines import dead, facts
 
@@ -71,7 +72,8 @@ def test_a_rebuild_on_a_dead_host_is_an_evacuation_from_the_image_it_has() -> No
     [
         pytest.param(A.REBOOT, {"type": "hard"}, [], id="reboot-hard"),
         pytest.param(A.REBOOT, {"type": "warm"}, ["/parameters/type"], id="no-such-reboot"),
-        pytest.param(A.EVACUATE, {"host": "compute-2"}, ["/parameters/host"], id="no-host-can-be-chosen"),
+        pytest.param(A.EVACUATE, {"host": "compute-2"}, ["/parameters/host"], id="no-such-parameter"),
+        pytest.param(A.EVACUATE, {"target": "compute-2"}, ["/parameters/target"], id="owners-name-no-host"),
         pytest.param(A.UPDATE, {}, ["/parameters"], id="update-of-nothing"),
         pytest.param(A.UPDATE, {"name": "new", "metadata": {"doctor:role": "ACT"}}, [], id="update"),
         pytest.param(A.UPDATE, {"name": 1}, ["/parameters/name"], id="no-name"),
@@ -81,3 +83,27 @@ def test_a_rebuild_on_a_dead_host_is_an_evacuation_from_the_image_it_has() -> No
 )
 def test_parameters_are_looked_at(action: Action, parameters: dict[str, Any], wrong: list[str]) -> None:
     assert [flaw.pointer for flaw in flaws(action, parameters)] == wrong
+
+
+@pytest.mark.parametrize("action", [A.EVACUATE, A.MIGRATE, A.LIVE_MIGRATE])
+def test_the_administrator_may_name_the_host_that_a_machine_goes_to(action: Action) -> None:
+    assert list(flaws(action, {"target": "compute-2"}, names_hosts=True)) == []
+    assert [one.pointer for one in flaws(action, {"target": 2}, names_hosts=True)] == ["/parameters/target"]
+    assert [one.pointer for one in flaws(A.REBOOT, {"target": "x"}, names_hosts=True)] == [
+        "/parameters/target"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("target", "state", "says"),
+    [
+        pytest.param("compute-2", ResourceState.NORMAL, "", id="it-serves"),
+        pytest.param("compute-1", ResourceState.NORMAL, "it is on compute-1 already", id="the-same"),
+        pytest.param("compute-2", ResourceState.DOWN, "compute-2 is down", id="down"),
+        pytest.param("compute-2", ResourceState.MAINTENANCE, "compute-2 is maintenance", id="maintenance"),
+    ],
+)
+def test_a_host_that_takes_no_machine_is_no_target(target: str, state: ResourceState, says: str) -> None:
+    refused = objection_to_target(target, "compute-1", state)
+    assert says in refused
+    assert bool(refused) is bool(says)

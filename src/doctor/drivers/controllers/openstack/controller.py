@@ -126,8 +126,10 @@ class OpenStackController:
         return mark.resource_id.removeprefix(self._settings.host_prefix)
 
     def _in_words_of_nova(self, command: Command) -> Command:
-        host = command.host and command.host.removeprefix(self._settings.host_prefix)
-        return command._replace(host=host)
+        host, target = (
+            one and one.removeprefix(self._settings.host_prefix) for one in (command.host, command.target)
+        )
+        return command._replace(host=host, target=target)
 
     # --- listening ---
 

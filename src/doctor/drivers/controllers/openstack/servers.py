@@ -5,14 +5,15 @@ id of its request. What was the newest before a command tells afterwards whether
 ended is read from the server: Nova sets ``task_state`` together with the action, and takes it away at the end.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Coroutine, Mapping
 from itertools import takewhile
 from typing import Any
 
 import msgspec
 
 from doctor.drivers.controllers.openstack.session import COMPUTE, CloudSession
-from doctor.model.errors import Reason, RejectedError
+from doctor.model.errors import Flaw, Reason, RejectedError
 from doctor.model.instruction import Action, Command, Progress, Stage
 
 # Evacuations and live migrations that the scheduler checks, without `force`; before 2.95, from which on Nova leaves what
@@ -31,6 +32,10 @@ _NAMES = {
     Action.TERMINATE: "delete",
 }
 _MOVES = (Action.EVACUATE, Action.MIGRATE, Action.LIVE_MIGRATE)
+FORCED_DOWN_WITHIN = 1.0  # seconds for which an evacuation waits for its host to be forced down, beside it
+LOOK_EVERY = 0.02
+# States of a migration of which nothing more is to come; `finished` waits for a word of the owner.
+_ENDED = frozenset(("done", "completed", "finished", "confirmed", "reverted", "error", "failed", "cancelled"))
 _SETTLED = {
     Action.STOP: "stopped",
     Action.START: "active",
@@ -79,11 +84,27 @@ class _Actions(msgspec.Struct, rename={"actions": "instanceActions"}):
 
 class _Service(msgspec.Struct):
     state: str = "up"
+    status: str = "enabled"
     forced_down: bool = False
+
+    @property
+    def is_down(self) -> bool:
+        return self.state != "up" or self.forced_down
 
 
 class _Services(msgspec.Struct):
     services: list[_Service]
+
+
+class _Migration(msgspec.Struct):
+    status: str
+    migration_type: str = "migration"
+    source_compute: str | None = None
+    dest_compute: str | None = None
+
+
+class _Migrations(msgspec.Struct):
+    migrations: list[_Migration]
 
 
 class Servers:
@@ -95,8 +116,8 @@ class Servers:
     async def look(self, command: Command) -> Progress:
         """Return what has become of a command. It names the host as Nova does."""
         try:
-            server = await self._server(command)
             actions = await self._actions(command)
+            server = await self._server(command)  # after them: by then it shows what they have begun
         except RejectedError as error:
             if command.action is Action.TERMINATE and error.reason is Reason.NOT_FOUND:
                 return Progress(Stage.SUCCEEDED)
@@ -116,13 +137,20 @@ class Servers:
         """Give the command that comes next."""
         match command.action:
             case Action.EVACUATE:
-                await self._check_down(command)
-                await self._act(command, {"evacuate": {}})
+                await self._check_move(command, self._check_down(command))
+                await self._act(command, {"evacuate": {"host": command.target} if command.target else {}})
+            case Action.MIGRATE if (
+                await self.look(command)
+            ).stage is Stage.HALTED:  # not by the owner's resize
+                await self._act(command, {"confirmResize": None})
             case Action.MIGRATE:
-                is_halted = (await self.look(command)).stage is Stage.HALTED  # not by a resize of the owner
-                await self._act(command, {"confirmResize": None} if is_halted else {"migrate": None})
+                await self._check_move(command)
+                await self._act(command, {"migrate": {"host": command.target} if command.target else None})
             case Action.LIVE_MIGRATE:
-                await self._act(command, {"os-migrateLive": {"host": None, "block_migration": "auto"}})
+                await self._check_move(command)
+                await self._act(
+                    command, {"os-migrateLive": {"host": command.target, "block_migration": "auto"}}
+                )
             case Action.REBUILD:
                 await self._act(command, {"rebuild": {"imageRef": await self._image(command)}})
             case Action.REBOOT:
@@ -149,18 +177,57 @@ class Servers:
             body = {"metadata": command.parameters["metadata"]}
             await self._session.change(COMPUTE, "POST", f"{_path(command)}/metadata", body, version=VERSION)
 
+    async def _check_move(self, command: Command, *more: Coroutine[Any, Any, None]) -> None:
+        """See, side by side, whether a server may be moved now, and to the host that is named."""
+        await asyncio.gather(self._check_alone(command), self._check_target(command), *more)
+
     async def _check_down(self, command: Command) -> None:
         """See that Nova takes the host for down: else it refuses, and in words that help nobody.
 
         Doctor forces the host down when it is isolated, beside this: it takes a moment.
         """
-        path = f"/os-services?binary=nova-compute&host={command.host}"
-        answer = await self._session.get(COMPUTE, path, _Services, version=VERSION, urgent=True)
-        if any(one.state == "up" and not one.forced_down for one in answer.services):
-            raise RejectedError(
-                f"Nova still takes nova-compute on {command.host} for alive: it has to be forced down first",
-                reason=Reason.CONFLICT,
-            )
+        for _ in range(round(FORCED_DOWN_WITHIN / LOOK_EVERY)):
+            if all(one.is_down for one in await self._services(command.host)):
+                return
+            await asyncio.sleep(LOOK_EVERY)
+        raise RejectedError(
+            f"Nova still takes nova-compute on {command.host} for alive: it has to be forced down first",
+            reason=Reason.CONFLICT,
+        )
+
+    async def _check_alone(self, command: Command) -> None:
+        """See that nobody else is moving the server: Nova would begin a second evacuation beside the first.
+
+        What this instruction has begun is not asked for here: then it is looked at, and not told.
+        """
+        path = f"/os-migrations?instance_uuid={command.resource_id}"
+        answer = await self._session.get(COMPUTE, path, _Migrations, version=VERSION, urgent=True)
+        for one in answer.migrations:
+            if one.status not in _ENDED:
+                raise RejectedError(
+                    f"a {one.migration_type} from {one.source_compute} to {one.dest_compute or 'a host not chosen yet'}"
+                    f" is under way ({one.status})",
+                    reason=Reason.CONFLICT,
+                    flaws=[
+                        Flaw("", "it is being moved already, not by this instruction: that has to end first")
+                    ],
+                )
+
+    async def _check_target(self, command: Command) -> None:
+        """See that the host that is named can take a server: Nova says nothing of that but that no valid host was found."""
+        if command.target is None:
+            return
+        services = await self._services(command.target)
+        if not services:
+            raise RejectedError(f"Nova has no compute host {command.target}")
+        for one in services:
+            if one.is_down or one.status == "disabled":
+                how = "down" if one.is_down else "disabled"
+                raise RejectedError(f"{command.target} is {how} in Nova: it takes no machine")
+
+    async def _services(self, host: str | None) -> list[_Service]:
+        path = f"/os-services?binary=nova-compute&host={host}"
+        return (await self._session.get(COMPUTE, path, _Services, version=VERSION, urgent=True)).services
 
     async def _image(self, command: Command) -> str:
         wanted = command.parameters.get("image")
