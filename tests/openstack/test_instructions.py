@@ -4,18 +4,21 @@ import pytest
 
 from doctor.model.errors import Reason, RejectedError
 from doctor.model.instruction import Action, Command, Stage
+from doctor.model.marking import Mark, MarkKind, Standing
 from doctor.testing.contracts.controller import carry_out
-from tests.openstack.cloud import Cloud, host
+from tests.openstack.cloud import Cloud, host, until
 from tests.openstack.conftest import controller
 from tests.openstack.test_marking import a_host_with_servers
 
 
-async def test_a_machine_is_evacuated_once_nova_takes_its_host_for_down_and_runs_elsewhere(
+async def test_machines_are_evacuated_when_nova_takes_their_host_for_down_and_by_one_at_a_time(
     cloud: Cloud, least: dict[str, object]
 ) -> None:
-    name, servers = await a_host_with_servers(cloud)
+    """One goes to the host that is named; the other one is being evacuated by somebody else already."""
+    name, (server, other, *_) = await a_host_with_servers(cloud)
+    goal, disabled, *_ = sorted(set(await cloud.services()) - {name})
     doctor = controller(least)
-    command = Command(Action.EVACUATE, servers[0], name, {})
+    command = Command(Action.EVACUATE, server, name, {}, target=goal)
     try:
         first = await doctor.look(command)
         with pytest.raises(RejectedError, match="forced down first") as refused:
@@ -23,17 +26,48 @@ async def test_a_machine_is_evacuated_once_nova_takes_its_host_for_down_and_runs
         assert refused.value.reason is Reason.CONFLICT
         host("freeze", name)
         await cloud.set_service(name, forced_down=True)
+        await cloud.set_service(disabled, status="disabled", disabled_reason="new disks")
+        for target, says in (
+            ("nowhere", "has no compute host"),
+            (disabled, "is disabled"),
+            (name, "is down"),
+        ):
+            with pytest.raises(RejectedError, match=says) as refused:
+                await doctor.tell(command._replace(target=target))
+            assert refused.value.reason is Reason.IMPOSSIBLE
+
+        # Somebody else's evacuation, which does not end as long as the host that it goes to hangs.
+        host("freeze", goal)
+        await cloud.act(other, "evacuate", {"host": goal})
+        with pytest.raises(RejectedError, match=r"from .* \(accepted\)") as refused:
+            await doctor.tell(command._replace(resource_id=other, target=None))
+        assert refused.value.reason is Reason.CONFLICT
+        with pytest.raises(RejectedError, match="may not be up again yet"):
+            await doctor.write(Mark(MarkKind.FORCED_DOWN, name), Standing("up"))
+        host("thaw", goal)
+
         assert (await carry_out(doctor, command)).stage is Stage.SUCCEEDED
-        server = await cloud.server(servers[0])
-        assert server["status"] == "ACTIVE"
-        assert server["OS-EXT-SRV-ATTR:host"] != name
+        moved = await cloud.server(server)
+        assert (moved["status"], moved["OS-EXT-SRV-ATTR:host"]) == ("ACTIVE", goal)
 
         # Who comes after a crash finds it done, by what was there before it, and not again by what is there now.
         assert (await doctor.look(command._replace(since=first.seen))).stage is Stage.SUCCEEDED
         now = await doctor.look(command)
         assert now.seen != first.seen
         assert (await doctor.look(command._replace(since=now.seen))).stage is Stage.UNTOUCHED
+
+        async def has_arrived() -> bool:
+            there = await cloud.server(other)
+            return (there["OS-EXT-SRV-ATTR:host"], there["status"]) == (goal, "ACTIVE")
+
+        await until(has_arrived, every=0.3)
+        records = await cloud.ask(
+            "GET", "compute", f"/os-migrations?instance_uuid={other}&source_compute={name}"
+        )
+        assert [one["status"] for one in records["migrations"]][0] == "done"
+        assert "accepted" not in [one["status"] for one in records["migrations"]]
     finally:
+        host("thaw", goal)
         host("thaw", name)
         await doctor.close()
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
+from doctor.drivers.controllers.openstack.migrations import open_evacuations_from
 from doctor.drivers.controllers.openstack.resources import Host, Server
 from doctor.drivers.controllers.openstack.session import COMPUTE, CloudSession, LateError
 from doctor.model.errors import Reason, RejectedError, TransientError
@@ -203,6 +204,8 @@ class Nova:
         is_marked = standing.state == MARKED[mark.kind]
         patience = None
         if mark.kind is MarkKind.FORCED_DOWN:
+            if not is_marked:
+                await self._check_left(host)
             body = {"forced_down": is_marked}
         else:
             patience = PATIENCE
@@ -218,6 +221,14 @@ class Nova:
             now = (await self.read(mark, host)).state
         if now != standing.state:
             raise TransientError(f"Nova took it, and has it {now} all the same")
+
+    async def _check_left(self, host: str) -> None:
+        """See that nothing is on its way from a host, whoever has asked for it: a machine could run twice [I-15].
+
+        Nova itself asks for evacuations that are done only, and would take the host for up in the middle of one.
+        """
+        for one in await open_evacuations_from(self._session, host):
+            raise RejectedError(f"it may not be up again yet: {one}", reason=Reason.CONFLICT)
 
 
 def _standing(kind: MarkKind, service: _Service) -> Standing:

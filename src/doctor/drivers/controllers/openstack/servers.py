@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from doctor.drivers.controllers.openstack.migrations import open_of
 from doctor.drivers.controllers.openstack.session import COMPUTE, CloudSession
 from doctor.model.errors import Flaw, Reason, RejectedError
 from doctor.model.instruction import Action, Command, Progress, Stage
@@ -34,8 +35,7 @@ _NAMES = {
 _MOVES = (Action.EVACUATE, Action.MIGRATE, Action.LIVE_MIGRATE)
 FORCED_DOWN_WITHIN = 1.0  # seconds for which an evacuation waits for its host to be forced down, beside it
 LOOK_EVERY = 0.02
-# States of a migration of which nothing more is to come; `finished` waits for a word of the owner.
-_ENDED = frozenset(("done", "completed", "finished", "confirmed", "reverted", "error", "failed", "cancelled"))
+BEING_MOVED = Flaw("", "it is being moved already, not by this instruction: that has to end first")
 _SETTLED = {
     Action.STOP: "stopped",
     Action.START: "active",
@@ -94,17 +94,6 @@ class _Service(msgspec.Struct):
 
 class _Services(msgspec.Struct):
     services: list[_Service]
-
-
-class _Migration(msgspec.Struct):
-    status: str
-    migration_type: str = "migration"
-    source_compute: str | None = None
-    dest_compute: str | None = None
-
-
-class _Migrations(msgspec.Struct):
-    migrations: list[_Migration]
 
 
 class Servers:
@@ -200,18 +189,8 @@ class Servers:
 
         What this instruction has begun is not asked for here: then it is looked at, and not told.
         """
-        path = f"/os-migrations?instance_uuid={command.resource_id}"
-        answer = await self._session.get(COMPUTE, path, _Migrations, version=VERSION, urgent=True)
-        for one in answer.migrations:
-            if one.status not in _ENDED:
-                raise RejectedError(
-                    f"a {one.migration_type} from {one.source_compute} to {one.dest_compute or 'a host not chosen yet'}"
-                    f" is under way ({one.status})",
-                    reason=Reason.CONFLICT,
-                    flaws=[
-                        Flaw("", "it is being moved already, not by this instruction: that has to end first")
-                    ],
-                )
+        for one in await open_of(self._session, command.resource_id):
+            raise RejectedError(f"under way: {one}", reason=Reason.CONFLICT, flaws=[BEING_MOVED])
 
     async def _check_target(self, command: Command) -> None:
         """See that the host that is named can take a server: Nova says nothing of that but that no valid host was found."""
