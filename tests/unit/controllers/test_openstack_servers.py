@@ -54,6 +54,8 @@ class Nova:
 
     async def change(self, service: str, method: str, path: str, body: Any, *, version: str) -> None:
         assert (service, version) == ("compute", VERSION)
+        if body is not None and "evacuate" in body and not self.services["compute-1"]["forced_down"]:
+            raise RejectedError("Compute service of compute-1 is still in use.", reason=Reason.CONFLICT)
         self.told.append((method, path.removeprefix("/servers/vm-1"), body))
 
     def has_done(self, action: str, message: str | None = None) -> None:

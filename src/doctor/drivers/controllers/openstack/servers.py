@@ -6,7 +6,7 @@ ended is read from the server: Nova sets ``task_state`` together with the action
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from itertools import takewhile
 from typing import Any
 
@@ -34,7 +34,7 @@ _NAMES = {
 }
 _MOVES = (Action.EVACUATE, Action.MIGRATE, Action.LIVE_MIGRATE)
 FORCED_DOWN_WITHIN = 1.0  # seconds for which an evacuation waits for its host to be forced down, beside it
-LOOK_EVERY = 0.02
+LOOK_EVERY = 0.05
 BEING_MOVED = Flaw("", "it is being moved already, not by this instruction: that has to end first")
 _SETTLED = {
     Action.STOP: "stopped",
@@ -126,8 +126,8 @@ class Servers:
         """Give the command that comes next."""
         match command.action:
             case Action.EVACUATE:
-                await self._check_move(command, self._check_down(command))
-                await self._act(command, {"evacuate": {"host": command.target} if command.target else {}})
+                await self._check_move(command)
+                await self._evacuate(command)
             case Action.MIGRATE if (
                 await self.look(command)
             ).stage is Stage.HALTED:  # not by the owner's resize
@@ -166,15 +166,26 @@ class Servers:
             body = {"metadata": command.parameters["metadata"]}
             await self._session.change(COMPUTE, "POST", f"{_path(command)}/metadata", body, version=VERSION)
 
-    async def _check_move(self, command: Command, *more: Coroutine[Any, Any, None]) -> None:
+    async def _check_move(self, command: Command) -> None:
         """See, side by side, whether a server may be moved now, and to the host that is named."""
-        await asyncio.gather(self._check_alone(command), self._check_target(command), *more)
+        await asyncio.gather(self._check_alone(command), self._check_target(command))
 
-    async def _check_down(self, command: Command) -> None:
-        """See that Nova takes the host for down: else it refuses, and in words that help nobody.
+    async def _evacuate(self, command: Command) -> None:
+        """Evacuate a server. Nova refuses that while it takes the host for alive.
 
-        Doctor forces the host down when it is isolated, beside this: it takes a moment.
+        Doctor forces the host down when it is isolated, beside this, which takes a moment: so that is waited for.
         """
+        body = {"evacuate": {"host": command.target} if command.target else {}}
+        try:
+            await self._act(command, body)
+        except RejectedError as error:
+            if error.reason is not Reason.CONFLICT:
+                raise
+            await self._until_down(command)
+            await self._act(command, body)
+
+    async def _until_down(self, command: Command) -> None:
+        """Wait a moment for Nova to take the host for down; it refuses in words that help nobody."""
         for _ in range(round(FORCED_DOWN_WITHIN / LOOK_EVERY)):
             if all(one.is_down for one in await self._services(command.host)):
                 return
