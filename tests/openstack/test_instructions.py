@@ -73,14 +73,23 @@ async def test_machines_are_evacuated_when_nova_takes_their_host_for_down_and_by
         await doctor.close()
 
 
-async def test_a_cold_migration_is_confirmed_and_a_deleted_server_is_gone(
+async def test_a_machine_is_rebuilt_from_an_image_of_its_owner_migrated_and_deleted(
     cloud: Cloud, least: dict[str, object]
 ) -> None:
-    async with Cloud.login("tenant-a") as tenant:
-        (server,) = await tenant.boot("to-be-moved")
+    """Doctor sees the image when it was shared with its project, and says so before."""
+    async with Cloud.login("tenant-a") as tenant, tenant.image() as image:
+        (server,) = await tenant.boot("to-be-moved", imageRef=image)
         name = (await cloud.server(server))["OS-EXT-SRV-ATTR:host"]
         doctor = controller(least)
+        rebuild = Command(Action.REBUILD, server, name, {})
         try:
+            with pytest.raises(RejectedError) as refused:
+                await carry_out(doctor, rebuild)
+            (flaw,) = refused.value.flaws
+            assert f"share it with its project in the cloud ({cloud.project})" in flaw.detail
+            await tenant.ask("POST", "image", f"/v2/images/{image}/members", {"member": cloud.project})
+            rebuilt = await carry_out(doctor, rebuild)
+            assert rebuilt.stage is Stage.SUCCEEDED, rebuilt.detail
             moved = await carry_out(doctor, Command(Action.MIGRATE, server, name, {}))
             assert moved.stage is Stage.SUCCEEDED, moved.detail
             assert (await cloud.server(server))["OS-EXT-SRV-ATTR:host"] != name

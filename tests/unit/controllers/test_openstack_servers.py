@@ -9,7 +9,7 @@ import pytest
 from doctor.drivers.controllers.openstack import migrations
 from doctor.drivers.controllers.openstack import servers as module
 from doctor.drivers.controllers.openstack.servers import NOTHING, VERSION, Servers
-from doctor.model.errors import Reason, RejectedError
+from doctor.model.errors import Flaw, PermanentError, Reason, RejectedError, TransientError
 from doctor.model.instruction import Action, Command, Progress, Stage
 
 A, S = Action, Stage
@@ -34,9 +34,19 @@ class Nova:
             "compute-2": {"state": "up", "status": "enabled", "forced_down": False},
         }
         self.migrations: list[dict[str, Any]] = [{"status": "completed", "migration_type": "live-migration"}]
+        self.images: dict[str, Any] | Exception = {"id": "cirros"}
         self.told: list[tuple[str, str, Any]] = []
 
-    async def get(self, service: str, path: str, answer: Any, *, version: str, urgent: bool) -> Any:
+    async def project(self) -> str:
+        return "of-doctor"
+
+    async def get(
+        self, service: str, path: str, answer: Any, *, version: str | None = None, urgent: bool
+    ) -> Any:
+        if service == "image":
+            if isinstance(self.images, Exception):
+                raise self.images
+            return msgspec.convert(self.images, answer)
         wanted = migrations.VERSION if path.startswith("/os-migrations") else VERSION
         assert (service, version) == ("compute", wanted)
         if path.startswith("/os-services"):
@@ -54,6 +64,8 @@ class Nova:
 
     async def change(self, service: str, method: str, path: str, body: Any, *, version: str) -> None:
         assert (service, version) == ("compute", VERSION)
+        if body is not None and "rebuild" in body and isinstance(self.images, Exception):
+            raise RejectedError("400: Cannot find image for rebuild", reason=Reason.CONFLICT)
         if body is not None and "evacuate" in body and not self.services["compute-1"]["forced_down"]:
             raise RejectedError("Compute service of compute-1 is still in use.", reason=Reason.CONFLICT)
         self.told.append((method, path.removeprefix("/servers/vm-1"), body))
@@ -190,6 +202,28 @@ async def test_a_machine_that_somebody_else_moves_is_not_moved_a_second_time(
 async def test_what_starts_from_a_volume_cannot_be_rebuilt_without_an_image() -> None:
     with pytest.raises(RejectedError, match="from which image"):
         await servers(Nova(image="")).tell(command(A.REBUILD))
+
+
+async def test_who_is_to_share_his_image_with_doctor_is_told_so() -> None:
+    nova = Nova()
+    nova.images = RejectedError("404", reason=Reason.NOT_FOUND)
+    with pytest.raises(RejectedError) as refused:
+        await servers(nova).tell(command(A.REBUILD))
+    (flaw,) = refused.value.flaws
+    assert refused.value.reason is Reason.IMPOSSIBLE
+    assert flaw == Flaw(
+        "/parameters/image",
+        "Doctor may not use the image cirros: share it with its project in the cloud (of-doctor), or ask the operator",
+    )
+
+
+@pytest.mark.parametrize("error", [TransientError("away"), PermanentError("the cloud has no image")])
+async def test_where_glance_says_nothing_nova_has_said_enough(error: Exception) -> None:
+    nova = Nova()
+    nova.images = error
+    with pytest.raises(RejectedError, match="Cannot find image") as refused:
+        await servers(nova).tell(command(A.REBUILD))
+    assert refused.value.reason is Reason.CONFLICT
 
 
 MOVED = {"OS-EXT-SRV-ATTR:host": "compute-2"}

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from doctor.drivers.controllers.openstack.migrations import open_of
-from doctor.drivers.controllers.openstack.session import COMPUTE, CloudSession
-from doctor.model.errors import Flaw, Reason, RejectedError
+from doctor.drivers.controllers.openstack.session import COMPUTE, IMAGE, CloudSession
+from doctor.model.errors import Flaw, PermanentError, Reason, RejectedError, TransientError
 from doctor.model.instruction import Action, Command, Progress, Stage
 
 # Evacuations and live migrations that the scheduler checks, without `force`; before 2.95, from which on Nova leaves what
@@ -141,7 +141,7 @@ class Servers:
                     command, {"os-migrateLive": {"host": command.target, "block_migration": "auto"}}
                 )
             case Action.REBUILD:
-                await self._act(command, {"rebuild": {"imageRef": await self._image(command)}})
+                await self._rebuild(command, await self._image(command))
             case Action.REBOOT:
                 await self._act(command, {"reboot": {"type": command.parameters.get("type", "soft").upper()}})
             case Action.STOP:
@@ -218,6 +218,30 @@ class Servers:
     async def _services(self, host: str | None) -> list[_Service]:
         path = f"/os-services?binary=nova-compute&host={host}"
         return (await self._session.get(COMPUTE, path, _Services, version=VERSION, urgent=True)).services
+
+    async def _rebuild(self, command: Command, image: str) -> None:
+        """Rebuild a server; Nova asks Glance for the image as Doctor, who may not see what is private to a project."""
+        try:
+            await self._act(command, {"rebuild": {"imageRef": image}})
+        except RejectedError as error:
+            if error.reason is Reason.CONFLICT:
+                await self._check_image(image)
+            raise
+
+    async def _check_image(self, image: str) -> None:
+        """Say what is to be done about an image that Doctor may not use. Where Glance says nothing Nova has said enough."""
+        try:
+            await self._session.get(IMAGE, f"/v2/images/{image}", _Image, urgent=True)
+        except RejectedError as error:
+            says = (
+                f"Doctor may not use the image {image}: share it with its project in the cloud"
+                f" ({await self._session.project()}), or ask the operator"
+            )
+            raise RejectedError(
+                f"Glance shows Doctor no image {image}", flaws=[Flaw("/parameters/image", says)]
+            ) from error
+        except (TransientError, PermanentError):
+            return
 
     async def _image(self, command: Command) -> str:
         wanted = command.parameters.get("image")

@@ -20,7 +20,7 @@ from doctor.model.errors import PermanentError, Reason, RejectedError, Transient
 
 log = structlog.get_logger(__name__)
 
-COMPUTE, NETWORK, VOLUME = "compute", "network", "block-storage"
+COMPUTE, NETWORK, VOLUME, IMAGE = "compute", "network", "block-storage", "image"
 REST = 10.0  # seconds for which a service that does not answer is left alone at most
 LONGEST_WISH = 60.0  # seconds for which one is left alone that wishes it
 
@@ -60,7 +60,7 @@ class CloudSession:
         self._overrides: dict[str, str | None] = {}
         self._region: str | None = None
         self._interface = settings.interface or "public"
-        self._breakers = {kind: Breaker(longest_rest=REST) for kind in (COMPUTE, NETWORK, VOLUME)}
+        self._breakers = {kind: Breaker(longest_rest=REST) for kind in (COMPUTE, NETWORK, VOLUME, IMAGE)}
 
     async def get(
         self, service: str, path: str, answer: type[T], *, version: str | None = None, urgent: bool = False
@@ -124,6 +124,22 @@ class CloudSession:
     ) -> None:
         """Change something of which the next look tells what became of it; raises as `get` does."""
         await self._ask(self._writers, service, method, path, body, version)
+
+    async def project(self) -> str:
+        """Return the id of the project for which Doctor is logged in.
+
+        Raises:
+            TransientError: the cloud does not say.
+        """
+        from keystoneauth1 import exceptions
+
+        def ask() -> str:
+            try:
+                return str(self._login().get_project_id())
+            except (exceptions.ClientException, OSError) as error:
+                raise TransientError(str(error)) from error
+
+        return await asyncio.get_running_loop().run_in_executor(self._writers, ask)
 
     async def close(self) -> None:
         """Let go of the threads; one that still waits for an answer ends by itself."""
