@@ -5,7 +5,8 @@ import pytest
 from doctor.model.errors import Reason, RejectedError
 from doctor.model.instruction import Action, Command, Stage
 from doctor.model.marking import Mark, MarkKind, Standing
-from doctor.testing.contracts.controller import carry_out
+from doctor.model.resource import NIC, STORAGE
+from doctor.testing.contracts.controller import NOWHERE, carry_out
 from tests.openstack.cloud import Cloud, host, until
 from tests.openstack.conftest import controller
 from tests.openstack.test_marking import a_host_with_servers
@@ -102,5 +103,40 @@ async def test_a_machine_is_rebuilt_from_an_image_of_its_owner_migrated_and_dele
             assert ended.stage is Stage.SUCCEEDED
             ports = f"/v2.0/ports?device_id={server}"
             assert (await cloud.ask("GET", "network", ports))["ports"] == []
+        finally:
+            await doctor.close()
+
+
+@pytest.mark.requirement("B1", "B23")
+async def test_a_port_is_cut_off_and_given_back_and_a_volume_put_into_service(
+    cloud: Cloud, least: dict[str, object]
+) -> None:
+    server = cloud.servers[0]
+    (port,) = (await cloud.ask("GET", "network", f"/v2.0/ports?device_id={server}"))["ports"]
+    doctor = controller(least)
+
+    async def is_up() -> bool:
+        shown = await tenant.ask("GET", "network", f"/v2.0/ports/{port['id']}")
+        return bool(shown["port"]["admin_state_up"])
+
+    async with Cloud.login("tenant-a") as tenant, cloud.volume(tenant) as volume:
+        try:
+            for action in (Action.STOP, Action.START):
+                command = Command(action, port["id"], port["binding:host_id"], {}, kind=NIC)
+                assert (await carry_out(doctor, command)).stage is Stage.SUCCEEDED
+                assert await is_up() is (action is Action.START)
+            for status in ("error", "error_extending", "available"):
+                await cloud.set_volume(volume, status)
+                command = Command(Action.START, volume, None, {}, kind=STORAGE)
+                assert (await carry_out(doctor, command)).stage is Stage.SUCCEEDED
+                assert await cloud.volume_status(volume) == "available"
+            for kind, resource_id in ((NIC, port["id"]), (STORAGE, volume)):
+                command = Command(Action.UPDATE, resource_id, None, {"name": "renamed"}, kind=kind)
+                assert (await carry_out(doctor, command)).stage is Stage.SUCCEEDED
+                with pytest.raises(RejectedError) as missing:
+                    await doctor.look(command._replace(resource_id=NOWHERE))
+                assert missing.value.reason is Reason.NOT_FOUND
+                with pytest.raises(RejectedError, match="cannot reboot"):
+                    await doctor.tell(command._replace(action=Action.REBOOT))
         finally:
             await doctor.close()

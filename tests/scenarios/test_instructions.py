@@ -10,7 +10,7 @@ from doctor.model.errors import Flaw, PermanentError, Reason, RejectedError, Sto
 from doctor.model.fence_job import FenceState
 from doctor.model.instruction import Action, Command, TaskState
 from doctor.model.map_news import MapDelta
-from doctor.model.resource import Constraints, VirtualResource
+from doctor.model.resource import NIC, Constraints, VirtualResource
 from doctor.testing.fence import Mode
 from tests.scenarios.instruction_site import ADMIN, BLUE, RED, Commanded, World, commanded
 
@@ -312,6 +312,24 @@ async def test_what_is_foreign_and_what_is_unknown_are_refused_alike() -> None:
         assert one.instructions.all(BLUE) == []
         with pytest.raises(RejectedError, match="wrong"):
             await one.ask(A.LEAVE, notification_id="never-told")
+
+
+@pytest.mark.requirement("B1", "B23")
+async def test_a_port_is_cut_off_as_its_owner_wants_and_as_nobody_else_does() -> None:
+    """Its machine is not asked: that may be moved, or dead."""
+    async with commanded() as one:
+        port = VirtualResource(id="port-1", type=NIC, host="compute-1", owner="red")
+        one.cloud.say(MapDelta(virtual=(port,)))
+        await asyncio.sleep(0.1)
+        with pytest.raises(RejectedError):
+            await one.ask(A.STOP, "port-1", by=BLUE)
+        await one.lose("compute-1", "ping")
+        assert (await one.over(await one.ask(A.STOP, "port-1"))).is_acknowledged
+        (result,) = await one.heard()
+        assert result["instruction"]["results"][0]["virtual_resource_id"] == "port-1"
+        assert one.situation.resources.virtual["port-1"].vim_state == "stopped"
+        refused = await one.ask(A.EVACUATE, "port-1")
+        assert "only to stop, start, update" in one.task(refused, "port-1").reason
 
 
 async def test_the_same_instruction_twice_is_one() -> None:

@@ -347,6 +347,7 @@ class InstructionFlow:
         machine = self._situation.resources.virtual[resource_id]
         task = Task(
             resource_id=resource_id,
+            kind=machine.type,
             state=TaskState.QUEUED,
             host=machine.host,
             cloud=machine.cloud,
@@ -653,7 +654,9 @@ class InstructionFlow:
         assert task.command is not None
         is_well = self._situation.book.state_of(task.target or "") is ResourceState.NORMAL
         target = task.target if is_well or TARGET in instruction.parameters else None
-        return Command(task.command, task.resource_id, task.host, instruction.parameters, task.seen, target)
+        return Command(
+            task.command, task.resource_id, task.host, instruction.parameters, task.seen, target, task.kind
+        )
 
     def _until_next_look(self, task: Task) -> float:
         """Look often in the beginning: what takes long may be noticed late."""
@@ -789,7 +792,7 @@ def _patience_ends(instruction: Instruction, task: Task) -> datetime:
 
 def _first(instruction: Instruction, task: Task, command: Action) -> Command:
     """Return the command by which a controller is asked what it has seen before."""
-    return Command(command, task.resource_id, task.host, instruction.parameters)
+    return Command(command, task.resource_id, task.host, instruction.parameters, kind=task.kind)
 
 
 def _ids(instruction: Instruction) -> tuple[str, ...]:

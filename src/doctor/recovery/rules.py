@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from doctor.model.fault import ResourceState
 from doctor.model.instruction import Action
-from doctor.model.resource import Isolation, VirtualResource
+from doctor.model.resource import NIC, STORAGE, VIRTUAL_MACHINE, Isolation, VirtualResource
 
 
 class HostMust(Enum):
@@ -48,6 +48,15 @@ RULES: Mapping[Action, Rule] = {
     Action.REPAIR: Rule(HostMust.BE_ANYHOW, is_word=True, parameters=frozenset({"cause"})),
 }
 
+# What else can be told to do something, and what. A port is cut off and given back, a volume that is in error put into
+# service again [D 3.1, 3.3.5]. Where its machine is, or whether that runs, is no concern of theirs.
+_ANYHOW = Rule(HostMust.BE_ANYHOW)
+_NAMED = Rule(HostMust.BE_ANYHOW, parameters=frozenset({"name"}))
+_OF_OTHERS: Mapping[str, Mapping[Action, Rule]] = {
+    NIC: {Action.STOP: _ANYHOW, Action.START: _ANYHOW, Action.UPDATE: _NAMED},
+    STORAGE: {Action.START: _ANYHOW, Action.UPDATE: _NAMED},
+}
+
 # What starts a machine elsewhere, or frees its volumes and addresses for another one: were the host still running it,
 # there would be two.
 _FREEING = frozenset((Action.EVACUATE, Action.REBUILD, Action.TERMINATE))
@@ -74,6 +83,17 @@ class Facts(NamedTuple):
     def serves(self) -> bool:
         """Tell whether the machine does its work, as far as anybody knows."""
         return not (self.state.is_out or self.host_state.is_out)
+
+
+def rule_of(action: Action, kind: str) -> Rule | None:
+    """Return what an action asks for where a resource of a kind is told to do it, None where it cannot be."""
+    rule = RULES[action]
+    return rule if kind == VIRTUAL_MACHINE or rule.is_word else _OF_OTHERS.get(kind, {}).get(action)
+
+
+def actions_of(kind: str) -> list[Action]:
+    """Return what a resource of a kind can be told to do."""
+    return [one for one in Action if not RULES[one].is_word and rule_of(one, kind) is not None]
 
 
 def needs_isolation(action: Action, facts: Facts) -> bool:

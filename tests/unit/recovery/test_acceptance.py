@@ -6,10 +6,10 @@ import pytest
 
 from doctor.model.fault import ResourceState
 from doctor.model.instruction import Action
-from doctor.model.resource import Constraints, Isolation, VirtualResource
+from doctor.model.resource import NETWORK, NIC, STORAGE, Constraints, Isolation
 from doctor.recovery.acceptance import flaws, objection, objection_to_target
 from doctor.recovery.rules import Facts, in_effect
-from tests.unit.recovery.machines import dead, facts
+from tests.unit.recovery.machines import dead, facts, other
 
 A = Action
 NO_LIVE = Constraints(live_migration=False)
@@ -51,10 +51,39 @@ def test_what_is_refused(action: Action, known: Facts, says: str) -> None:
     assert bool(refused) is bool(says)
 
 
-def test_only_machines_can_be_told_to_do_something() -> None:
-    port = facts()._replace(machine=VirtualResource(id="port-1", type="virtual NIC", owner="red"))
-    assert "virtual NIC" in objection(A.REBOOT, port, {})
-    assert objection(A.REPAIR, port, {}) == ""
+@pytest.mark.requirement("B1", "B23")
+@pytest.mark.parametrize(
+    ("action", "kind", "says"),
+    [
+        pytest.param(A.STOP, NIC, "", id="a-port-is-cut-off"),
+        pytest.param(A.START, NIC, "", id="and-given-back"),
+        pytest.param(A.UPDATE, NIC, "", id="and-renamed"),
+        pytest.param(A.REBOOT, NIC, "it is a virtual NIC, which cannot be told to reboot", id="no-more"),
+        pytest.param(A.EVACUATE, NIC, "only to stop, start, update", id="it-goes-with-its-machine"),
+        pytest.param(A.START, STORAGE, "", id="a-volume-is-put-into-service"),
+        pytest.param(A.UPDATE, STORAGE, "", id="a-volume-is-renamed"),
+        pytest.param(A.STOP, STORAGE, "only to start, update", id="a-volume-does-not-stop"),
+        pytest.param(A.STOP, NETWORK, "virtual network, which cannot be told to stop", id="nothing-at-all"),
+        pytest.param(A.REPAIR, NETWORK, "", id="a-word-always"),
+    ],
+)
+def test_what_ports_and_volumes_can_be_told(action: Action, kind: str, says: str) -> None:
+    for known in (other(kind), other(kind, host_state=ResourceState.DOWN)):
+        refused = objection(action, known, {"name": "a"} if action is A.UPDATE else {})
+        assert says in refused
+        assert bool(refused) is bool(says)
+
+
+def test_what_is_not_told_of_ports_and_volumes() -> None:
+    assert "no metadata" in objection(A.UPDATE, other(NIC), {"metadata": {"doctor:role": "ACT"}})
+    assert "instruction x" in objection(A.STOP, other(NIC, occupied_by="x"), {})
+    assert "no controller" in objection(A.STOP, other(NIC, has_controller=False), {})
+    assert "does not allow" in objection(A.STOP, other(NIC), {}, forbidden={A.STOP})
+
+
+def test_a_volume_whose_storage_has_failed_is_left_in_error() -> None:
+    assert "stored on has failed" in objection(A.START, other(STORAGE, state=ResourceState.ERROR), {})
+    assert objection(A.START, other(NIC, state=ResourceState.ERROR), {}) == ""
 
 
 def test_what_the_operator_forbids_is_refused_to_everybody() -> None:
