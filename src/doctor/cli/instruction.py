@@ -1,4 +1,4 @@
-"""``doctor instruction``: what is to be done to machines, and what has become of it."""
+"""``doctor instruction``: what is to be done to machines, ports and volumes, and what has become of it."""
 
 from typing import Any
 from urllib.parse import quote
@@ -73,6 +73,8 @@ def send(
 ) -> None:
     """Have something done to machines. Prints the id of the instruction.
 
+    Ports take stop, start and update, volumes start and update; by their ids, as machines.
+
     What frees a machine of a dead host waits until that host is isolated. What cannot be done as things are is refused,
     and with it the command ends with 1, though the rest is under way. `leave`, `switched_over` and `repair` only say
     something.
@@ -82,6 +84,7 @@ def send(
       doctor instruction send evacuate vm-1-1 --answer 0d9a... --within 60s
       doctor instruction send live_migrate vm-1-1 vm-1-2
       doctor instruction send update vm-1-2 --metadata doctor:role=ACT
+      doctor instruction send evacuate vm-1-1 --target compute-7
     """
     parameters = _given(image=image, target=target, type=reboot_type, name=name, cause=cause)
     if metadata:
