@@ -9,6 +9,7 @@
 import json
 import os
 import time
+from pathlib import Path
 
 import nova.conf
 from nova import context, objects
@@ -24,9 +25,8 @@ class Guests(dict):
     def __init__(self, file, host):
         """Take back those of before; a host that has no such file yet has those that Nova knows of."""
         self._file = file
-        if os.path.exists(file):
-            with open(file) as known:
-                found = [(uuid, *guest) for uuid, guest in json.load(known).items()]
+        if file.exists():
+            found = [(uuid, *guest) for uuid, guest in json.loads(file.read_text()).items()]
         else:
             records = objects.InstanceList.get_by_host(context.get_admin_context(), host)
             found = [
@@ -49,9 +49,9 @@ class Guests(dict):
 
     def save(self):
         """Write down which there are, and in which state."""
-        with open(f"{self._file}.new", "w") as new:
-            json.dump({uuid: (guest.name, guest.state) for uuid, guest in self.items()}, new)
-        os.rename(f"{self._file}.new", self._file)
+        new = self._file.with_name("guests.new")
+        new.write_text(json.dumps({uuid: (guest.name, guest.state) for uuid, guest in self.items()}))
+        new.rename(self._file)
 
 
 class TestbedDriver(fake.FakeLiveMigrateDriver):
@@ -73,7 +73,7 @@ class TestbedDriver(fake.FakeLiveMigrateDriver):
     def init_host(self, host):
         """Find the guests that are there."""
         super().init_host(host)
-        self.instances = Guests(os.path.join(nova.conf.CONF.instances_path, "guests"), host)
+        self.instances = Guests(Path(nova.conf.CONF.instances_path, "guests"), host)
 
     def power_on(self, *args, **kwargs):
         """Remember that it runs."""
