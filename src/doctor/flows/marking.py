@@ -46,7 +46,10 @@ from doctor.ports.store import Change, Memo
 log = structlog.get_logger(__name__)
 
 WORKERS = 6  # jobs of one cloud side by side
-REFUSED = 5  # attempts as after which what a cloud does not take as things are is tried again: a second later, then ever later
+REFUSED_DELAY = (
+    1.0  # seconds until what a cloud does not take as things are is tried again, each time so much longer
+)
+LONGEST_REFUSED = 5.0
 FORBIDDEN_DELAY = 60.0
 LONGEST_DELAY = (
     10.0  # seconds until a cloud that did not answer is asked again; its driver spares it meanwhile
@@ -436,7 +439,7 @@ class MarkingFlow:
             case PermanentError():
                 delay = FORBIDDEN_DELAY
             case RejectedError():
-                delay = min(retry.delay_before(attempts + REFUSED), LONGEST_DELAY)
+                delay = min(attempts * REFUSED_DELAY, LONGEST_REFUSED)
             case _:
                 delay = min(retry.delay_before(attempts + 2), LONGEST_DELAY)
         if attempts in (1, 10) or attempts % 100 == 0:
