@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from itertools import count
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from msgspec import structs
 
 from doctor.drivers.stores.sqlite import SqliteStore
 from doctor.drivers.stores.sqlite_file import Lock, migrations, open_database
-from doctor.model.errors import PermanentError, StoreError
+from doctor.model.errors import PermanentError, StoreError, UnreadableError
 from doctor.ports.store import Change, Snapshot
 from doctor.testing.contracts.store import (
     OWNER,
@@ -417,6 +417,16 @@ async def test_a_record_of_another_version_is_refused_with_advice(path: Path) ->
     connection.close()
     with pytest.raises(PermanentError, match="install the version that wrote it"):
         await SqliteStore(path).load(recent_events=0)
+
+
+async def test_what_cannot_be_read_is_told_from_what_cannot_be_kept(path: Path) -> None:
+    async with opened(path) as store:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("DROP TABLE timelines")
+            connection.commit()
+        with pytest.raises(UnreadableError):
+            await store.timelines(before=None, limit=1)
+        await store.commit(Change(batches=[batch(1)]))
 
 
 async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

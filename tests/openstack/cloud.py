@@ -183,7 +183,7 @@ class Cloud:
         wish = {
             "name": name,
             "flavorRef": next(one["id"] for one in flavors if one["name"] == "tiny"),
-            "imageRef": images[0]["id"],
+            "imageRef": next(one["id"] for one in images if one["name"] == "dummy"),
             "networks": [{"uuid": networks[0]["id"]}],
             **more,
         }
@@ -240,7 +240,21 @@ class Cloud:
         """Set the data plane status of a port, as an administrator by hand."""
         await self.ask("PUT", "network", f"/v2.0/ports/{port_id}", {"port": {"data_plane_status": status}})
 
-    # --- volumes ---
+    # --- images and volumes ---
+
+    @asynccontextmanager
+    async def image(self) -> AsyncIterator[str]:
+        """Give an image that only this project sees, until it shares it."""
+        wish = {"name": "own", "disk_format": "raw", "container_format": "bare", "visibility": "shared"}
+        image: str = (await self.ask("POST", "image", "/v2/images", wish))["id"]
+        url = f"{self._endpoints['image']}/v2/images/{image}"
+        headers = {"Content-Type": "application/octet-stream"}
+        try:
+            async with self._session.put(f"{url}/file", data=bytes(1024), headers=headers) as answer:
+                assert answer.status < 400, await answer.text()
+            yield image
+        finally:
+            await self.ask("DELETE", "image", f"/v2/images/{image}")
 
     @asynccontextmanager
     async def volume(self, owner: "Cloud") -> AsyncIterator[str]:
@@ -298,13 +312,19 @@ class Doctor:
         found: list[Json] = (await self.ask("GET", path))["items"]
         return found
 
-    async def report(self, name: str, status: str = "down", event_type: str = "compute.host.down") -> float:
+    async def report(
+        self,
+        name: str,
+        status: str = "down",
+        event_type: str = "compute.host.down",
+        token: str | None = None,
+    ) -> float:
         """Report that a host (or, by another event, something else) is down, or up; returns when."""
         now = time.time()
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f"{now % 1:.6f}"[1:] + "Z"
         details = {"hostname": name, "status": status, "source": "test"}
         event = {"time": stamp, "type": event_type, "details": details}
-        await self.ask("POST", "/v1/events", {"event": event})
+        await self.ask("POST", "/v1/events", {"event": event}, token)
         return time.monotonic()
 
     async def map_is_current(self) -> Json:
@@ -346,6 +366,7 @@ class Owner:
     def __init__(self) -> None:
         self.heard: list[tuple[float, Json]] = []
         self.url = ""
+        self.token = ""
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -372,15 +393,19 @@ class Owner:
     async def subscribe(self, doctor: Doctor, project: str) -> None:
         """Subscribe to all that is this project's."""
         wish = {"role": "consumer", "project": project, "name": f"owner of {project}"}
-        token = (await doctor.ask("POST", "/v1/tokens", wish))["token"]
+        self.token = (await doctor.ask("POST", "/v1/tokens", wish))["token"]
         body = {"subscribe_filter": {}, "endpoints": [{"url": self.url}]}
-        await doctor.ask("POST", "/v1/subscriptions", body, token=token)
+        await doctor.ask("POST", "/v1/subscriptions", body, token=self.token)
 
-    async def hears(self, kind: str, *, within: float = 10.0) -> tuple[float, Json]:
-        """Wait for the first notification of a kind."""
+    async def hears(
+        self, kind: str, check: Callable[[Json], bool] = lambda message: True, *, within: float = 10.0
+    ) -> tuple[float, Json]:
+        """Wait for the first notification of a kind that is as it should be."""
 
         async def found() -> tuple[float, Json] | None:
-            return next((one for one in self.heard if one[1]["notification_type"] == kind), None)
+            return next(
+                (one for one in self.heard if one[1]["notification_type"] == kind and check(one[1])), None
+            )
 
         heard: tuple[float, Json] = await until(found, within=within, every=0.01)
         return heard

@@ -3,6 +3,7 @@
 It runs in threads of its own, so that it goes on while a test waits for something else.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
@@ -39,6 +40,7 @@ class Relay:
         self.written: list[
             tuple[str, str, bytes]
         ] = []  # changes that the API has taken, as they were asked for
+        self.asked: list[tuple[float, str, bytes]] = []  # changes that were asked for, and when
 
     @property
     def url(self) -> str:
@@ -122,6 +124,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _pass_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.command != "GET":
+            self.through.asked.append((time.time(), self.path, body))
         fault = self.through.fault
         answer = fault(self.command) if fault is not None else None
         if answer is None:

@@ -1,5 +1,6 @@
 """`doctor verify fault --cloud`: the functional test of the requirement on a real cloud, and what it leaves behind."""
 
+import asyncio
 import json
 import os
 import signal
@@ -12,8 +13,9 @@ import pytest
 
 from doctor.testing.running import RunningDoctor
 from tests.openstack.access import CLOUDS_FILE, keystone
-from tests.openstack.cloud import Cloud, Doctor, until
+from tests.openstack.cloud import STATE, TESTBED, Cloud, Doctor, until
 from tests.openstack.conftest import driver
+from tests.openstack.fenced import armed, fencing, watched
 
 NAME = "doctor-verify-"
 
@@ -59,6 +61,29 @@ async def test_it_passes_and_leaves_nothing_behind(cloud: Cloud, tmp_path: Path,
     assert report["ok"]
     assert report["latencies_ms"]["T7"]["max"] < 1000
     assert report["latencies_ms"]["M3"]["max"] is not None
+    assert await left_over(cloud) == []
+
+
+@pytest.mark.requirement("B22", "B28", "D8")
+async def test_it_has_a_frozen_host_isolated_the_server_evacuated_and_the_host_given_back(
+    cloud: Cloud, tmp_path: Path, bus: Path
+) -> None:
+    """By the witnesses and the fence device that Doctor has."""
+    with RunningDoctor(tmp_path / "doctor", controllers=[driver(bus)], fencing=fencing()) as running:
+        async with Doctor.at(running) as asked, watched(asked):
+            await asked.map_is_current()
+            words = ("--evacuate", "--owner", "tenant-a", "--stranger", "tenant-b")
+            freeze = ("--fail", f"env OPENSTACK_TESTBED={STATE} {TESTBED}/host freeze {{host}}")
+            await armed(asked)
+            done = verify(running, *words, *freeze)
+            output, errors = await asyncio.to_thread(done.communicate, timeout=300)
+            assert done.returncode == 0, output + errors
+            report = json.loads(output)
+            (round_,) = report["checks"]
+            print(round_["timeline_ms"])
+            assert report["ok"]
+            assert report["latencies_ms"]["I1"]["max"] < 1000
+            assert round_["evacuated_to"] not in (None, round_["host"])
     assert await left_over(cloud) == []
 
 

@@ -4,14 +4,15 @@ import asyncio
 
 import pytest
 
+from doctor.flows.instruction import Predefined
 from doctor.model.checkpoint import Checkpoint
-from doctor.model.errors import PermanentError, Reason, RejectedError, StoreError, TransientError
+from doctor.model.errors import Flaw, PermanentError, Reason, RejectedError, StoreError, TransientError
 from doctor.model.fence_job import FenceState
 from doctor.model.instruction import Action, Command, TaskState
 from doctor.model.map_news import MapDelta
-from doctor.model.resource import Constraints, VirtualResource
+from doctor.model.resource import NIC, Constraints, VirtualResource
 from doctor.testing.fence import Mode
-from tests.scenarios.instruction_site import ADMIN, BLUE, Commanded, World, commanded
+from tests.scenarios.instruction_site import ADMIN, BLUE, RED, Commanded, World, commanded
 
 pytestmark = pytest.mark.looptime
 
@@ -198,6 +199,76 @@ async def test_what_the_cloud_cannot_do_is_a_nack_that_names_no_host_to_its_owne
         assert result["instruction"]["results"][0]["reason"] == "the controller could not do it"
 
 
+async def test_what_the_cloud_says_to_the_owner_is_told_to_him() -> None:
+    async with commanded() as one:
+        flaw = Flaw("/parameters/image", "this image cannot be used")
+        one.cloud.failure = RejectedError("400 of compute-1", reason=Reason.CONFLICT, flaws=[flaw])
+        made = await one.ask(A.REBOOT)
+        await one.until_so(lambda: one.task(made).reason)
+        assert one.task(made).reason == "this image cannot be used"
+        assert "compute-1" in one.task(made).detail
+        one.cloud.failure = RejectedError("400 of compute-1", flaws=[flaw])
+        assert (await one.over(made)).tasks[0].reason == "this image cannot be used"
+
+
+async def test_a_command_goes_out_at_once_when_its_host_is_isolated() -> None:
+    """What there was before it has been asked while it waited: one question to a cloud that takes its time, and not two."""
+    async with commanded() as one:
+        one.cloud.delay = 2.0
+        await one.lose()
+        made = await one.ask(A.EVACUATE)
+        await one.until("compute-1", FenceState.FENCED)
+        fenced = one.clock.monotonic()
+        await one.until_so(lambda: one.cloud.told)
+        assert one.clock.monotonic() - fenced < 2.5
+        assert (await one.over(made)).is_acknowledged
+
+
+# --- where it goes ---
+
+
+async def test_a_machine_goes_where_the_administrator_says() -> None:
+    async with commanded() as one:
+        over = await one.over(await one.ask(A.LIVE_MIGRATE, by=ADMIN, parameters={"target": "compute-3"}))
+        assert over.is_acknowledged
+        assert [command.target for command in one.cloud.told] == ["compute-3"]
+        assert one.situation.resources.virtual["vm-1"].host == "compute-3"
+
+
+@pytest.mark.parametrize("how", ["full", "closed"])
+async def test_a_host_that_was_named_and_takes_no_machine_is_a_nack(how: str) -> None:
+    async with commanded() as one:
+        getattr(one.cloud, how).add("compute-3")
+        over = await one.over(await one.ask(A.LIVE_MIGRATE, by=ADMIN, parameters={"target": "compute-3"}))
+        assert not over.is_acknowledged
+        assert len(one.cloud.told) == (1 if how == "full" else 0)
+
+
+async def test_a_host_that_is_down_or_is_none_is_not_taken_for_a_target() -> None:
+    async with commanded() as one:
+        await one.lose("compute-3", "ping")
+        refused = await one.ask(A.LIVE_MIGRATE, by=ADMIN, parameters={"target": "compute-3"})
+        assert (one.task(refused).state, one.task(refused).reason) == (
+            S.REFUSED,
+            "compute-3 is down: it takes no machine",
+        )
+        for target, by in (("nowhere", ADMIN), ("vm-2", ADMIN), ("compute-2", RED)):
+            with pytest.raises(RejectedError) as wrong:
+                await one.ask(A.LIVE_MIGRATE, by=by, parameters={"target": target})
+            assert [flaw.pointer for flaw in wrong.value.flaws] == ["/parameters/target"]
+
+
+@pytest.mark.parametrize("how", ["full", "closed"])
+async def test_where_doctor_thinks_that_there_is_room_is_a_proposal(how: str) -> None:
+    """A cloud may know better: then it chooses itself."""
+    async with commanded() as one:
+        getattr(one.cloud, how).add("compute-3")
+        made = await one.ask(A.LIVE_MIGRATE, predefined=Predefined("alarm", "", 1, "compute-3"))
+        assert (await one.over(made)).is_acknowledged
+        targets = [command.target for command in one.cloud.told]
+        assert targets == (["compute-3", None] if how == "full" else [None])
+
+
 async def test_nothing_is_done_that_could_not_be_kept() -> None:
     async with commanded() as one:
         one.store.breaks = 1
@@ -241,6 +312,24 @@ async def test_what_is_foreign_and_what_is_unknown_are_refused_alike() -> None:
         assert one.instructions.all(BLUE) == []
         with pytest.raises(RejectedError, match="wrong"):
             await one.ask(A.LEAVE, notification_id="never-told")
+
+
+@pytest.mark.requirement("B1", "B23")
+async def test_a_port_is_cut_off_as_its_owner_wants_and_as_nobody_else_does() -> None:
+    """Its machine is not asked: that may be moved, or dead."""
+    async with commanded() as one:
+        port = VirtualResource(id="port-1", type=NIC, host="compute-1", owner="red")
+        one.cloud.say(MapDelta(virtual=(port,)))
+        await asyncio.sleep(0.1)
+        with pytest.raises(RejectedError):
+            await one.ask(A.STOP, "port-1", by=BLUE)
+        await one.lose("compute-1", "ping")
+        assert (await one.over(await one.ask(A.STOP, "port-1"))).is_acknowledged
+        (result,) = await one.heard()
+        assert result["instruction"]["results"][0]["virtual_resource_id"] == "port-1"
+        assert one.situation.resources.virtual["port-1"].vim_state == "stopped"
+        refused = await one.ask(A.EVACUATE, "port-1")
+        assert "only to stop, start, update" in one.task(refused, "port-1").reason
 
 
 async def test_the_same_instruction_twice_is_one() -> None:

@@ -129,7 +129,7 @@ async def test_what_is_refused_is_said_and_tried_again_now_and_then(error: Excep
     site.cloud.fail(VM_1, error)  # type: ignore[arg-type]
     async with site.running() as doctor:
         await doctor.report(host_down("compute-1"))
-        await asyncio.sleep(5)
+        await asyncio.sleep(0.5)
         assert doctor.situation.marks[VM_1].trouble == str(error)
         assert site.said() == {mark: word for mark, word in ALL.items() if mark != VM_1}
         await asyncio.sleep(60)
@@ -431,6 +431,21 @@ async def test_a_host_with_a_fence_is_forced_down_when_it_is_isolated(
         await doctor.report(host_up("compute-1"))
         await asyncio.sleep(1)
         assert set(site.said().values()) == {"up", "enabled", "active"}
+
+
+async def test_a_host_is_forced_down_although_the_cloud_still_asks_it_about_something_else() -> None:
+    """A cloud asks the host that it disables; one that is frozen does not answer, until somebody says that it is down."""
+    site = Site(fenced=frozenset({"compute-1"}))
+    site.cloud.slow[DISABLED] = 60.0
+    async with site.running() as doctor:
+        await doctor.report(host_down("compute-1"))
+        await asyncio.sleep(1)
+        await doctor.faults.isolation_changed("compute-1", Isolation.ISOLATED)
+        await asyncio.sleep(0.1)
+        assert site.said()[DOWN] == "down"
+        assert DISABLED not in site.said()
+        await asyncio.sleep(120)
+        assert site.said() == ALL
 
 
 async def test_other_hosts_and_their_servers_are_untouched() -> None:

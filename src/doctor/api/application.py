@@ -144,7 +144,8 @@ class Application:
         return _Stream(_with_heartbeat(answer.content, every), answer.status, headers, operation.produces)
 
     async def _refuse(self, request: "_Request", error: Exception) -> None:
-        refusal = problem_of(error, request.path)
+        only_asks = request.method in ("GET", "HEAD")
+        refusal = problem_of(error, request.path, only_asks=only_asks)
         operation = request.operation
         name = operation.operation_id if operation else None
         if not isinstance(error, (RejectedError, UnavailableError)):

@@ -51,7 +51,8 @@ class InstructionsDoor:
         `evacuate`, and whatever else frees a machine of a dead host (`rebuild` and `terminate` there), waits for the
         host to be isolated (`waiting_for_isolation`), until the deadline. What cannot be done as things are is `refused`,
         with a reason. The end is told as `instruction_result`. `leave`, `switched_over` and `repair` say something and do
-        nothing to the machine; `repair` reports that a fault persists.
+        nothing to the machine; `repair` reports that a fault persists. The Administrator may name the `target` host of a move.
+        A `virtual NIC` takes `stop`, `start` and `update`, a `virtual storage` `start` and `update`.
         """
         made = await self._instructions.create(call.identity, order_of(call.body))
         location = {"Location": f"/v1/instructions/{made.instruction_id}"}

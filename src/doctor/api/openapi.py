@@ -43,7 +43,7 @@ PROBLEMS = {
     422: "The request can be read, but not be done: `errors` has every place that is wrong.",
     429: "Too many requests.",
     500: "Doctor failed; its log says more.",
-    503: "It cannot be done at the moment; the same request may work later.",
+    503: "It cannot be done at the moment, or the store cannot be read; the same request may work later.",
     507: "The store could not keep it; nothing was done. Send it again.",
 }
 

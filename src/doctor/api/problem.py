@@ -20,7 +20,15 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from doctor.model.errors import Flaw, Reason, RejectedError, StoreError, TransientError, UnavailableError
+from doctor.model.errors import (
+    Flaw,
+    Reason,
+    RejectedError,
+    StoreError,
+    TransientError,
+    UnavailableError,
+    UnreadableError,
+)
 
 MEDIA_TYPE = "application/problem+json"
 MOST_FLAWS = 100
@@ -103,8 +111,8 @@ class HttpRejectedError(RejectedError):
         self.headers = headers or {}
 
 
-def problem_of(error: Exception, instance: str) -> Problem:
-    """Turn an error into the answer to the one who asked at ``instance`` (the path).
+def problem_of(error: Exception, instance: str, *, only_asks: bool = False) -> Problem:
+    """Turn an error into the answer to the one who asked at ``instance`` (the path), and wants nothing kept if he ``only_asks``.
 
     Only what Doctor said on purpose is passed on: the words of any other error are for the log. An error with an
     attribute ``retry_after`` (seconds) decides on that header.
@@ -115,6 +123,9 @@ def problem_of(error: Exception, instance: str) -> Problem:
             return _problem(error.status, error.detail, instance, error.headers)
         case RejectedError():
             return _problem(STATUS[error.reason], error.detail, instance, _headers(error), error.flaws)
+        case StoreError() if only_asks or isinstance(error, UnreadableError):
+            detail = "the store cannot be read at the moment, and nothing was changed: ask again"
+            return _problem(503, detail, instance, _retry_after(error))
         case StoreError():
             detail = "the store could not make this durable and kept nothing of it: send it again"
             return _problem(507, detail, instance, _retry_after(error))

@@ -1,4 +1,4 @@
-"""``doctor instruction``: what is to be done to machines, and what has become of it."""
+"""``doctor instruction``: what is to be done to machines, ports and volumes, and what has become of it."""
 
 from typing import Any
 from urllib.parse import quote
@@ -49,6 +49,9 @@ def instruction() -> None:
 @click.option("--within", metavar="DURATION", help="How long it may take to begin: 60s, 10m or PT30M.")
 @click.option("--key", "idempotency_key", metavar="TEXT", help="The same twice is one instruction.")
 @click.option("--image", metavar="ID", help="rebuild: from this image, not the one that it has.")
+@click.option(
+    "--target", metavar="HOST", help="evacuate, migrate, live_migrate: to this host (Administrator only)."
+)
 @click.option("--type", "reboot_type", type=click.Choice(("soft", "hard")), help="reboot: how.")
 @click.option("--name", metavar="TEXT", help="update: another name.")
 @click.option("--metadata", metavar="NAME=TEXT", multiple=True, help="update: a word to be written down.")
@@ -61,6 +64,7 @@ def send(
     within: str | None,
     idempotency_key: str | None,
     image: str | None,
+    target: str | None,
     reboot_type: str | None,
     name: str | None,
     metadata: tuple[str, ...],
@@ -68,6 +72,8 @@ def send(
     as_json: bool,
 ) -> None:
     """Have something done to machines. Prints the id of the instruction.
+
+    Ports take stop, start and update, volumes start and update; by their ids, as machines.
 
     What frees a machine of a dead host waits until that host is isolated. What cannot be done as things are is refused,
     and with it the command ends with 1, though the rest is under way. `leave`, `switched_over` and `repair` only say
@@ -78,8 +84,9 @@ def send(
       doctor instruction send evacuate vm-1-1 --answer 0d9a... --within 60s
       doctor instruction send live_migrate vm-1-1 vm-1-2
       doctor instruction send update vm-1-2 --metadata doctor:role=ACT
+      doctor instruction send evacuate vm-1-1 --target compute-7
     """
-    parameters = _given(image=image, type=reboot_type, name=name, cause=cause)
+    parameters = _given(image=image, target=target, type=reboot_type, name=name, cause=cause)
     if metadata:
         parameters["metadata"] = dict(map(_pair, metadata))
     body = {

@@ -45,14 +45,14 @@ from doctor.model.fault import ResourceState
 from doctor.model.identity import Identity
 from doctor.model.instruction import Action, Command, Instruction, Progress, Stage, Task, TaskState
 from doctor.model.notification import StoredNotification
-from doctor.model.resource import VIRTUAL_MACHINE, Isolation, PhysicalResource, VirtualResource
+from doctor.model.resource import HOST, VIRTUAL_MACHINE, Isolation, PhysicalResource, VirtualResource
 from doctor.notifier.instruction import told_of_result, write_result
 from doctor.ports.controller import Controller
 from doctor.ports.store import Change, FenceChange, Memo
-from doctor.recovery.acceptance import flaws, objection
+from doctor.recovery.acceptance import flaws, objection, objection_to_target
 from doctor.recovery.course import Done, Failed, Tell, Watch, course
 from doctor.recovery.gate import Go, Over, Wait, gate
-from doctor.recovery.rules import RULES, Facts, in_effect, needs_isolation
+from doctor.recovery.rules import RULES, TARGET, Facts, in_effect, needs_isolation
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +68,7 @@ CONFLICT_PATIENCE = timedelta(
 LONGEST_DELAY = 10.0
 OWNERS_WORD = "compute.instance.error"  # the event by which an owner's `repair` is judged
 COULD_NOT = "the controller could not do it"
+NOT_YET = "the controller does not take it yet"
 
 
 class Predefined(NamedTuple):
@@ -177,6 +178,7 @@ class InstructionFlow:
         self._news = asyncio.Event()
         self._soon: asyncio.TimerHandle | None = None
         self._attempts: dict[Key, int] = {}
+        self._seen: dict[Key, str] = {}  # of tasks that wait for isolation: then there is haste
         self._on_kept: list[OnKept] = []
         situation.on_restored(self._resume)
 
@@ -323,7 +325,10 @@ class InstructionFlow:
     # --- taking ---
 
     def _check(self, scope: str | None, order: Order) -> None:
-        wrong = list(flaws(order.action, order.parameters))
+        wrong = list(flaws(order.action, order.parameters, names_hosts=scope is None))
+        target = order.parameters.get(TARGET)
+        if target is not None and not wrong and self._host_called(target) is None:
+            wrong.append(Flaw(f"/parameters/{TARGET}", "there is no such host"))
         for index, one in enumerate(order.resource_ids):
             machine = self._situation.resources.virtual.get(one)
             if machine is None or scope not in (None, machine.owner):
@@ -363,14 +368,17 @@ class InstructionFlow:
         machine = self._situation.resources.virtual[resource_id]
         task = Task(
             resource_id=resource_id,
+            kind=machine.type,
             state=TaskState.QUEUED,
             host=machine.host,
             cloud=machine.cloud,
-            target=None if order.origin is None else order.origin.target,
+            target=self._target(order),
         )
         facts = self.facts(task.resource_id)
         assert facts is not None  # the machine is there
         refused = objection(order.action, facts, order.parameters, self._rules.forbidden)
+        if not refused and task.target is not None and TARGET in order.parameters:
+            refused = objection_to_target(task.target, task.host, self._situation.book.state_of(task.target))
         if refused:
             return replace(task, state=TaskState.REFUSED, reason=refused, ended=now)
         if RULES[order.action].is_word:
@@ -378,6 +386,16 @@ class InstructionFlow:
         if needs_isolation(order.action, facts) and facts.isolation is not Isolation.ISOLATED:
             return replace(task, state=TaskState.WAITING_FOR_ISOLATION)
         return task
+
+    def _target(self, order: Order) -> str | None:
+        """Return the host on which machines are to be started: as it was said, or as a recovery has chosen."""
+        if TARGET in order.parameters:
+            return self._host_called(order.parameters[TARGET])
+        return None if order.origin is None else order.origin.target
+
+    def _host_called(self, name: str) -> str | None:
+        found = self._situation.resources.find(name)
+        return found.id if isinstance(found, PhysicalResource) and found.type == HOST else None
 
     async def _report(self, made: Instruction, identity: Identity) -> None:
         """Have an owner's word that a fault persists judged as any event: evidence, and never a reason to cut off by itself."""
@@ -486,6 +504,7 @@ class InstructionFlow:
         finally:
             self._errands.pop(key, None)
             self._attempts.pop(key, None)
+            self._seen.pop(key, None)
             self._ring_soon()  # somebody may have waited for this one
 
     async def _step(self, key: Key) -> float:
@@ -515,6 +534,8 @@ class InstructionFlow:
                 return AT_ONCE
             case Wait(state, reason):
                 await self._note(instruction, task, state=state, reason=reason)
+                if state is TaskState.WAITING_FOR_ISOLATION:
+                    await self._look_ahead(instruction, task)
                 left = (instruction.deadline - self._clock.now()).total_seconds()
                 return max(min(left, SWEEP_EVERY), 0.0)
             case Go():
@@ -536,8 +557,9 @@ class InstructionFlow:
         controller = self._controllers[task.cloud]
         seen = task.seen
         if seen is None:
-            first = Command(command, task.resource_id, task.host, instruction.parameters)
-            seen = (await controller.look(first)).seen
+            seen = self._seen.get((instruction.instruction_id, task.resource_id))
+        if seen is None:
+            seen = (await controller.look(_first(instruction, task, command))).seen
         found = self._look_up((instruction.instruction_id, task.resource_id))
         if found is None or found[1] != task or self._gate(*found) != Go():
             return AT_ONCE  # something has changed while the controller was asked
@@ -565,6 +587,19 @@ class InstructionFlow:
             return AT_ONCE  # it had begun before: what was told then may have arrived since
         return await self._go_on(instruction, begun, controller, Progress(Stage.UNTOUCHED))
 
+    async def _look_ahead(self, instruction: Instruction, task: Task) -> None:
+        """Ask what there was before the command while there is time, so that it can go out once the host is isolated.
+
+        What somebody else does to the machine from then on counts as of this instruction, if it is the same.
+        """
+        key = (instruction.instruction_id, task.resource_id)
+        facts = self.facts(task.resource_id)
+        if facts is None or task.seen is not None or key in self._seen:
+            return
+        first = _first(instruction, task, in_effect(instruction.action, facts))
+        with suppress(DoctorError):  # it is asked again when it is its turn
+            self._seen[key] = (await self._controllers[task.cloud].look(first)).seen
+
     async def _follow(self, instruction: Instruction, task: Task) -> float:
         """Ask what has become of a command, and do what is to be done about that."""
         controller = self._controllers.get(task.cloud)
@@ -588,6 +623,9 @@ class InstructionFlow:
             case Done():
                 await self._finish(instruction, task, TaskState.SUCCEEDED)
                 return AT_ONCE
+            case Failed(detail) if self._was_proposed(instruction, task):
+                await self._leave_to_controller(instruction, task, progress.seen, detail)
+                return AT_ONCE
             case Failed(detail):
                 await self._finish(instruction, task, TaskState.FAILED, COULD_NOT, detail)
                 return AT_ONCE
@@ -602,6 +640,16 @@ class InstructionFlow:
                 await controller.tell(self._command_of(instruction, task))
                 self._attempts.pop((instruction.instruction_id, task.resource_id), None)
                 return SOONEST
+
+    def _was_proposed(self, instruction: Instruction, task: Task) -> bool:
+        """Tell whether a machine was to go where Doctor thinks that there is room: a controller may know better."""
+        return task.target is not None and TARGET not in instruction.parameters
+
+    async def _leave_to_controller(self, instruction: Instruction, task: Task, seen: str, why: str) -> None:
+        """Have the command given once more, to wherever the controller will."""
+        detail = f"not on {task.target}: {why}"
+        log.warning("instruction.elsewhere", instruction_id=instruction.instruction_id, detail=detail)
+        await self._change(instruction, replace(task, target=None, seen=seen, reason="", detail=detail))
 
     async def _hold_back(self, instruction: Instruction, task: Task) -> float | None:
         """Look once more, between record and command, whether what the record was made on is still so [I-15].
@@ -620,11 +668,16 @@ class InstructionFlow:
                 return None
 
     def _command_of(self, instruction: Instruction, task: Task) -> Command:
-        """Return the command of a task that has begun. Where it was to go may have failed since: then the controller chooses."""
+        """Return the command of a task that has begun.
+
+        Where a recovery wants it to go may have failed since: then the controller chooses. What a person has said holds.
+        """
         assert task.command is not None
         is_well = self._situation.book.state_of(task.target or "") is ResourceState.NORMAL
-        target = task.target if is_well else None
-        return Command(task.command, task.resource_id, task.host, instruction.parameters, task.seen, target)
+        target = task.target if is_well or TARGET in instruction.parameters else None
+        return Command(
+            task.command, task.resource_id, task.host, instruction.parameters, task.seen, target, task.kind
+        )
 
     def _until_next_look(self, task: Task) -> float:
         """Look often in the beginning: what takes long may be noticed late."""
@@ -643,9 +696,13 @@ class InstructionFlow:
                 return await self._end(instruction, task, "it is gone", str(error))
             case RejectedError(reason=Reason.CONFLICT | Reason.NOT_FOUND):
                 if self._clock.now() >= _patience_ends(instruction, task):
-                    return await self._end(instruction, task, COULD_NOT, str(error))
+                    return await self._end(instruction, task, _said(error) or COULD_NOT, str(error))
+            case RejectedError() if self._was_proposed(instruction, task) and task.seen is not None:
+                with suppress(StoreError):
+                    await self._leave_to_controller(instruction, task, task.seen, str(error))
+                return AT_ONCE
             case RejectedError() | PermanentError():
-                return await self._end(instruction, task, COULD_NOT, str(error))
+                return await self._end(instruction, task, _said(error) or COULD_NOT, str(error))
             case _:
                 pass
         attempts = self._attempts[key] = self._attempts.get(key, 0) + 1
@@ -658,9 +715,7 @@ class InstructionFlow:
                 error=str(error),
             )
         try:
-            await self._note(
-                instruction, task, reason="the controller does not take it yet", detail=str(error)
-            )
+            await self._note(instruction, task, reason=_said(error) or NOT_YET, detail=str(error))
         except StoreError as failure:
             log.warning("instruction.held_up", instruction_id=key[0], resource_id=key[1], error=str(failure))
         return min(retry.delay_before(attempts + 1), LONGEST_DELAY)
@@ -745,10 +800,20 @@ def _fault_key(order: Order, answered: StoredNotification | None) -> str:
     return "" if answered is None else answered.fault_key
 
 
+def _said(error: DoctorError) -> str:
+    """Return what an error has to say to the one who asked; the rest of it may name hosts."""
+    return "; ".join(flaw.detail for flaw in error.flaws) if isinstance(error, RejectedError) else ""
+
+
 def _patience_ends(instruction: Instruction, task: Task) -> datetime:
     """Return until when a controller may refuse a command as things are: before a host is down to it, until the deadline."""
     since = (task.begun or instruction.created) + CONFLICT_PATIENCE
     return max(since, instruction.deadline) if task.command is Action.EVACUATE else since
+
+
+def _first(instruction: Instruction, task: Task, command: Action) -> Command:
+    """Return the command by which a controller is asked what it has seen before."""
+    return Command(command, task.resource_id, task.host, instruction.parameters, kind=task.kind)
 
 
 def _ids(instruction: Instruction) -> tuple[str, ...]:

@@ -47,7 +47,10 @@ from doctor.ports.store import Change, Memo
 log = structlog.get_logger(__name__)
 
 WORKERS = 6  # jobs of one cloud side by side
-REFUSED_DELAY = 15.0  # seconds until what a cloud does not take as things are is tried again
+REFUSED_DELAY = (
+    1.0  # seconds until what a cloud does not take as things are is tried again, each time so much longer
+)
+LONGEST_REFUSED = 5.0
 FORBIDDEN_DELAY = 60.0
 LONGEST_DELAY = (
     10.0  # seconds until a cloud that did not answer is asked again; its driver spares it meanwhile
@@ -93,7 +96,7 @@ class MarkingFlow:
             name: asyncio.PriorityQueue() for name in controllers
         }
         self._queued: set[Mark] = set()
-        self._at_work: set[str] = set()
+        self._at_work: set[Mark] = set()
         self._behind: defaultdict[str, list[tuple[Place, Mark]]] = defaultdict(list)
         self._fresh: set[Mark] = set()
         self._open: defaultdict[str, set[Mark]] = defaultdict(set)
@@ -297,11 +300,11 @@ class MarkingFlow:
         jobs, controller = self._jobs[cloud], self._controllers[cloud]
         while True:
             place, mark = await jobs.get()
-            if mark.resource_id in self._at_work:  # one thing at a time for each resource
+            if self._has_to_wait(mark):
                 self._behind[mark.resource_id].append((place, mark))
                 continue
             self._queued.discard(mark)
-            self._at_work.add(mark.resource_id)
+            self._at_work.add(mark)
             try:
                 await self._do(mark, controller)
             except StoreError as error:
@@ -313,9 +316,18 @@ class MarkingFlow:
                 log.exception("mark.broken", mark=mark.kind, resource_id=mark.resource_id)
                 self._try_again(mark, FORBIDDEN_DELAY)
             finally:
-                self._at_work.discard(mark.resource_id)
+                self._at_work.discard(mark)
                 for behind in self._behind.pop(mark.resource_id, ()):
                     jobs.put_nowait(behind)
+
+    def _has_to_wait(self, mark: Mark) -> bool:
+        """Tell whether a mark is at work itself, or comes after another one of its resource.
+
+        A cloud does not ask the host that it disables once that is forced down; else it may wait for a dead one for long,
+        and to force it down is then not held up by that.
+        """
+        down = Mark(MarkKind.FORCED_DOWN, mark.resource_id)
+        return mark in self._at_work or (mark.kind is MarkKind.DISABLED and down in self._at_work)
 
     async def _do(self, mark: Mark, controller: Controller) -> None:
         record = self._situation.marks.get(mark)
@@ -435,7 +447,7 @@ class MarkingFlow:
             case PermanentError():
                 delay = FORBIDDEN_DELAY
             case RejectedError():
-                delay = REFUSED_DELAY
+                delay = min(attempts * REFUSED_DELAY, LONGEST_REFUSED)
             case _:
                 delay = min(retry.delay_before(attempts + 2), LONGEST_DELAY)
         if attempts in (1, 10) or attempts % 100 == 0:

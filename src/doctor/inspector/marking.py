@@ -14,14 +14,14 @@ from doctor.model.marking import HEALTHY, MARKED, ForceDown, Mark, MarkKind, Mar
 from doctor.model.resource import (
     HOST,
     LAST_RANK,
+    NIC,
+    STORAGE,
     VIRTUAL_MACHINE,
     Isolation,
     PhysicalResource,
     Resource,
     VirtualResource,
 )
-
-NIC, STORAGE = "virtual NIC", "virtual storage"
 
 _OF_VIRTUAL = {
     VIRTUAL_MACHINE: MarkKind.SERVER_ERROR,

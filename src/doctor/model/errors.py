@@ -62,6 +62,10 @@ class StoreError(TransientError):
     """The store could not make a change durable (disk full, I/O error): nothing of it was kept [I-29]."""
 
 
+class UnreadableError(StoreError):
+    """The store could not be read; nothing was to be kept by that."""
+
+
 class UnavailableError(TransientError):
     """Something that a request needs is away, and the one who asked may know what.
 

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from doctor.model.resource import VIRTUAL_MACHINE
+
 
 class Action(StrEnum):
     """What can be asked for. The last three say something; nothing is done to the machine for them."""
@@ -43,7 +45,8 @@ class TaskState(StrEnum):
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """One resource of an instruction. ``reason`` says why it waits, failed or was refused.
 
-    ``detail`` is what the controller said of it, for the Administrator only: it may name hosts.
+    ``kind`` is which type of resource it is. ``detail`` is what the controller said of it, for the Administrator only: it may
+    name hosts.
 
     ``host`` is where it was when that was last decided. ``seen`` is what the controller had seen of it before the first
     command, None as long as none may have been given: by it a successor knows whether the command arrived. ``command`` is
@@ -52,6 +55,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     resource_id: str
+    kind: str = VIRTUAL_MACHINE
     state: TaskState
     reason: str = ""
     detail: str = ""
@@ -112,8 +116,9 @@ class Instruction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Command(NamedTuple):
-    """What a controller is to do with one machine. ``host`` is where it is now, ``target`` where it is to be, if it moves
-    and that is not left to the controller.
+    """What a controller is to do with one machine, or another resource of a ``kind``.
+
+    ``host`` is where it is now, ``target`` where it is to be, if it moves and that is not left to the controller.
 
     ``since`` is what `Progress.seen` was before the first command: what came after it is of this command. None asks what
     it is now.
@@ -125,6 +130,7 @@ class Command(NamedTuple):
     parameters: dict[str, Any]
     since: str | None = None
     target: str | None = None
+    kind: str = VIRTUAL_MACHINE
 
 
 class Stage(StrEnum):

@@ -6,7 +6,12 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-VIRTUAL_MACHINE = "virtual machine"
+VIRTUAL_MACHINE, NETWORK, STORAGE, NIC = (
+    "virtual machine",
+    "virtual network",
+    "virtual storage",
+    "virtual NIC",
+)
 VNF = "vnf"  # not in any map: what the machines of a group are together
 HOST = "host"
 JOINS = ("connects", "powers", "contains")  # the relations that make a failure domain
@@ -16,11 +21,11 @@ RELATION_KINDS = ("hosts", "connects", "attaches", "powers", "contains", "backs"
 
 VIRTUAL_RESOURCE_TYPES = (
     VIRTUAL_MACHINE,
-    "virtual network",
-    "virtual storage",
+    NETWORK,
+    STORAGE,
     "virtual CPU",
     "virtual memory",
-    "virtual NIC",
+    NIC,
 )
 
 

@@ -8,7 +8,6 @@ import msgspec
 from doctor.kit.ids import stable_id
 from doctor.model.instruction import Instruction, Task
 from doctor.model.notification import InstructionResult, Notification, NotificationType, TaskResult
-from doctor.model.resource import VIRTUAL_MACHINE
 from doctor.model.subscription import EventKind, Subscription
 from doctor.notifier.matching import resource_matches
 
@@ -26,7 +25,7 @@ def told_of_result(instruction: Instruction, subscriptions: Iterable[Subscriptio
             if one.subscription_id == instruction.subscription_id:
                 yield one
         elif one.filter.asks_for(EventKind.FAULT, one.project) and any(
-            resource_matches(one.filter, task.resource_id, VIRTUAL_MACHINE) for task in instruction.tasks
+            resource_matches(one.filter, task.resource_id, task.kind) for task in instruction.tasks
         ):
             yield one
 

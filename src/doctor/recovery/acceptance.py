@@ -7,18 +7,19 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from doctor.model.errors import Flaw
+from doctor.model.fault import ResourceState
 from doctor.model.instruction import Action
-from doctor.model.resource import VIRTUAL_MACHINE, Isolation
-from doctor.recovery.rules import RULES, Facts, HostMust, needs_isolation
+from doctor.model.resource import STORAGE, Isolation
+from doctor.recovery.rules import RULES, TARGET, Facts, HostMust, actions_of, needs_isolation, rule_of
 
 REBOOTS = ("soft", "hard")
 MOST_METADATA = 50
 LONGEST = 255
 
 
-def flaws(action: Action, parameters: Mapping[str, Any]) -> Iterator[Flaw]:
-    """Return what is wrong with the parameters of an action."""
-    known = RULES[action].parameters
+def flaws(action: Action, parameters: Mapping[str, Any], *, names_hosts: bool = False) -> Iterator[Flaw]:
+    """Return what is wrong with the parameters of an action; owners do not know the names of hosts, and name none."""
+    known = RULES[action].parameters - (set() if names_hosts else {TARGET})
     for name, value in parameters.items():
         pointer = f"/parameters/{name}"
         if name not in known:
@@ -38,22 +39,40 @@ def objection(
     action: Action, facts: Facts, parameters: Mapping[str, Any], forbidden: Collection[Action] = ()
 ) -> str:
     """Return why an action is refused for a machine, or nothing. ``forbidden`` are those the operator allows nobody."""
-    rule = RULES[action]
+    rule = rule_of(action, facts.machine.type)
     if action in forbidden:
         return f"the operator of this cloud does not allow {action}"
+    if rule is None:
+        return _of_kind(action, facts.machine.type)
     if rule.is_word:
         return ""
-    if facts.machine.type != VIRTUAL_MACHINE:
-        return f"it is a {facts.machine.type}: only virtual machines can be told to {action}"
+    if unknown := parameters.keys() - rule.parameters:
+        return f"it is a {facts.machine.type}, which has no {min(unknown)} to be changed"
     if not facts.has_controller:
         return "no controller that is set up can reach it"
     if facts.occupied_by:
         return f"instruction {facts.occupied_by} is under way for it: wait for its end, or cancel it"
+    if facts.machine.type == STORAGE and facts.state.is_out:
+        return "what it is stored on has failed: it is put into service again when that is over"
     return (
         _of_host(rule.host, facts)
         or _of_isolation(action, facts, parameters)
         or _of_constraints(action, facts)
     )
+
+
+def _of_kind(action: Action, kind: str) -> str:
+    can = actions_of(kind)
+    return f"it is a {kind}, which cannot be told to {action}" + (
+        f": only to {', '.join(can)}" if can else ""
+    )
+
+
+def objection_to_target(target: str, host: str | None, state: ResourceState) -> str:
+    """Return why a machine cannot be moved to the host that was named, or nothing. ``host`` is where it is."""
+    if target == host:
+        return f"it is on {target} already"
+    return "" if state is ResourceState.NORMAL else f"{target} is {state}: it takes no machine"
 
 
 def _of_host(must: HostMust, facts: Facts) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from doctor.model.instruction import Action, Instruction, Task, TaskState
-from doctor.model.resource import Isolation
+from doctor.model.resource import STORAGE, VIRTUAL_MACHINE, Isolation
 from doctor.recovery.rules import RULES, Facts, HostMust, needs_isolation
 
 _WAITS = {
@@ -39,6 +39,8 @@ def gate(instruction: Instruction, task: Task, facts: Facts | None, now: datetim
     action = instruction.action
     if facts is None:
         return Over("it is gone")
+    if facts.machine.type != VIRTUAL_MACHINE:
+        return _of_others(instruction, facts, now)
     if facts.machine.host != task.host:
         return Over("it was moved meanwhile")
     must = RULES[action].host
@@ -50,6 +52,13 @@ def gate(instruction: Instruction, task: Task, facts: Facts | None, now: datetim
     if now >= instruction.deadline:
         return Over(f"not begun by its deadline{f': {waiting.reason}' if waiting else ''}")
     return waiting or Go()
+
+
+def _of_others(instruction: Instruction, facts: Facts, now: datetime) -> Go | Over:
+    """Decide on a port or a volume: it waits for nothing, wherever its machine is."""
+    if facts.machine.type == STORAGE and facts.state.is_out:
+        return Over("what it is stored on has failed meanwhile")
+    return Over("not begun by its deadline") if now >= instruction.deadline else Go()
 
 
 def _waits(action: Action, facts: Facts) -> Wait | None:

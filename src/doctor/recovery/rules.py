@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from doctor.model.fault import ResourceState
 from doctor.model.instruction import Action
-from doctor.model.resource import Isolation, VirtualResource
+from doctor.model.resource import NIC, STORAGE, VIRTUAL_MACHINE, Isolation, VirtualResource
 
 
 class HostMust(Enum):
@@ -31,11 +31,12 @@ class Rule(NamedTuple):
     parameters: frozenset[str] = frozenset()
 
 
+TARGET = "target"  # the host on which a machine is to be started
 _SECOND = timedelta(seconds=1)
 RULES: Mapping[Action, Rule] = {
-    Action.EVACUATE: Rule(HostMust.BE_OUT),
-    Action.MIGRATE: Rule(HostMust.WORK, interrupts=30 * _SECOND),
-    Action.LIVE_MIGRATE: Rule(HostMust.WORK, interrupts=_SECOND),
+    Action.EVACUATE: Rule(HostMust.BE_OUT, parameters=frozenset({TARGET})),
+    Action.MIGRATE: Rule(HostMust.WORK, interrupts=30 * _SECOND, parameters=frozenset({TARGET})),
+    Action.LIVE_MIGRATE: Rule(HostMust.WORK, interrupts=_SECOND, parameters=frozenset({TARGET})),
     Action.REBUILD: Rule(HostMust.BE_ANYHOW, interrupts=30 * _SECOND, parameters=frozenset({"image"})),
     Action.REBOOT: Rule(HostMust.WORK, interrupts=10 * _SECOND, parameters=frozenset({"type"})),
     Action.STOP: Rule(HostMust.WORK),
@@ -45,6 +46,15 @@ RULES: Mapping[Action, Rule] = {
     Action.LEAVE: Rule(HostMust.BE_ANYHOW, is_word=True),
     Action.SWITCHED_OVER: Rule(HostMust.BE_ANYHOW, is_word=True),
     Action.REPAIR: Rule(HostMust.BE_ANYHOW, is_word=True, parameters=frozenset({"cause"})),
+}
+
+# What else can be told to do something, and what. A port is cut off and given back, a volume that is in error put into
+# service again [D 3.1, 3.3.5]. Where its machine is, or whether that runs, is no concern of theirs.
+_ANYHOW = Rule(HostMust.BE_ANYHOW)
+_NAMED = Rule(HostMust.BE_ANYHOW, parameters=frozenset({"name"}))
+_OF_OTHERS: Mapping[str, Mapping[Action, Rule]] = {
+    NIC: {Action.STOP: _ANYHOW, Action.START: _ANYHOW, Action.UPDATE: _NAMED},
+    STORAGE: {Action.START: _ANYHOW, Action.UPDATE: _NAMED},
 }
 
 # What starts a machine elsewhere, or frees its volumes and addresses for another one: were the host still running it,
@@ -73,6 +83,17 @@ class Facts(NamedTuple):
     def serves(self) -> bool:
         """Tell whether the machine does its work, as far as anybody knows."""
         return not (self.state.is_out or self.host_state.is_out)
+
+
+def rule_of(action: Action, kind: str) -> Rule | None:
+    """Return what an action asks for where a resource of a kind is told to do it, None where it cannot be."""
+    rule = RULES[action]
+    return rule if kind == VIRTUAL_MACHINE or rule.is_word else _OF_OTHERS.get(kind, {}).get(action)
+
+
+def actions_of(kind: str) -> list[Action]:
+    """Return what a resource of a kind can be told to do."""
+    return [one for one in Action if not RULES[one].is_word and rule_of(one, kind) is not None]
 
 
 def needs_isolation(action: Action, facts: Facts) -> bool:

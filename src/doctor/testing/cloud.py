@@ -17,7 +17,9 @@ class FakeCloud:
     """A controller whose cloud is this object. ``log`` has what was asked of it, in order.
 
     ``told`` are the commands that it has taken, ``takes`` is how many seconds each needs to be done, ``cannot`` which
-    actions come to nothing, ``answers_lost`` how many of the next commands are taken without an answer. It moves machines to any other of its hosts; a cold migration halts until it is told again.
+    actions come to nothing, ``full`` the hosts on which machines do not arrive, ``closed`` those that are refused for them,
+    ``answers_lost`` how many of the next commands are taken without an answer. It moves machines to any other of its hosts;
+    a cold migration halts until it is told again.
     """
 
     def __init__(self, name: str = "cloud", content: MapDelta | None = None) -> None:
@@ -25,12 +27,15 @@ class FakeCloud:
         self.standings: dict[Mark, Standing] = {}
         self.log: list[tuple[str, Mark]] = []
         self.delay = 0.0
+        self.slow: dict[Mark, float] = {}  # marks that take so many seconds
         self.failure: DoctorError | None = None
         self.fails_after_writing = False
         self.told: list[Command] = []
         self.takes = 0.0
         self.answers_lost = 0
         self.cannot: set[Action] = set()
+        self.full: set[str] = set()
+        self.closed: set[str] = set()
         self._done: dict[str, list[tuple[Action, Stage]]] = {}
         self._map = ResourceMap()
         self._news: asyncio.Queue[MapNews] = asyncio.Queue()
@@ -93,6 +98,8 @@ class FakeCloud:
     async def tell(self, command: Command) -> None:
         """Take it, and do it in its time."""
         await self._face()
+        if command.target in self.closed:
+            raise RejectedError(f"{command.target} is disabled")
         self._take(command)
         if self.answers_lost:
             self.answers_lost -= 1
@@ -114,7 +121,7 @@ class FakeCloud:
 
     def _end(self, command: Command, is_end: bool) -> None:
         stage = Stage.SUCCEEDED
-        if command.action in self.cannot:
+        if command.action in self.cannot or command.target in self.full:
             stage = Stage.FAILED
         elif command.action is Action.MIGRATE and not is_end:
             stage = Stage.HALTED
@@ -150,8 +157,9 @@ class FakeCloud:
 
     async def _face(self, mark: Mark | None = None) -> None:
         """Have the bad day that a test wants."""
-        if self.delay:
-            await asyncio.sleep(self.delay)
+        delay = self.delay if mark is None else self.slow.get(mark, self.delay)
+        if delay:
+            await asyncio.sleep(delay)
         if mark is not None and self._failures[mark]:
             raise self._failures[mark].pop(0)
         if self.failure is not None:

@@ -14,7 +14,7 @@ from doctor.api.application import SECURITY_HEADERS, make_application
 from doctor.api.identification import token_in
 from doctor.api.operation import Answer, Call, operation, operations_of
 from doctor.api.problem import MEDIA_TYPE, sole
-from doctor.model.errors import TransientError
+from doctor.model.errors import StoreError, TransientError, UnreadableError
 from doctor.model.identity import Identity, Role
 from doctor.testing.asgi import Reply, call, listen
 from tests.unit.api.toy import (
@@ -431,6 +431,31 @@ async def test_errors_inside_are_answered_and_logged_once(
         assert (line["event"], line["operation"], line["status"]) == ("request.failed", "fail", status)
         assert type(sole(ERRORS[kind])).__name__ in line["error"]
         assert "whsec_c2VjcmV0" not in line["error"]
+
+
+async def test_who_only_asks_is_not_told_that_nothing_was_kept() -> None:
+    """He wanted nothing kept: the store cannot be read, and that may be over soon."""
+
+    class Door:
+        @operation("GET", "/", tag="Odd", roles=None)
+        async def look(self, call: Call[None, None]) -> Answer[None]:
+            """Look up."""
+            raise StoreError("disk I/O error")
+
+        @operation("POST", "/", tag="Odd", roles=None)
+        async def put(self, call: Call[None, None]) -> Answer[None]:
+            """Look up, and then keep."""
+            raise UnreadableError("disk I/O error")
+
+    app = make_application(operations_of(Door()), authenticate=authenticate, version="1")
+    for method in ("GET", "POST"):
+        with capture_logs() as logs:
+            reply = await call(app, method, "/")
+        said = problem(reply, 503)
+        assert "cannot be read" in said["detail"]
+        assert "disk" not in reply.text
+        assert reply.headers["retry-after"] == "1"
+        assert [(line["event"], line["status"]) for line in logs] == [("request.failed", 503)]
 
 
 async def test_a_token_does_not_get_into_the_log() -> None:

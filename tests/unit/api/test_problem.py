@@ -20,7 +20,15 @@ from doctor.api.problem import (
     read_json,
     rejected,
 )
-from doctor.model.errors import Flaw, PermanentError, Reason, RejectedError, StoreError, TransientError
+from doctor.model.errors import (
+    Flaw,
+    PermanentError,
+    Reason,
+    RejectedError,
+    StoreError,
+    TransientError,
+    UnreadableError,
+)
 from doctor.model.fault import Severity
 
 Port = NewType("Port", int)
@@ -107,6 +115,7 @@ def rejection(body: bytes, kind: Any = Wish, limits: Limits = USUAL) -> Rejected
         (RejectedError("no", reason=Reason.TOO_MANY), 429, "Too Many Requests", {"Retry-After": "1"}),
         (PermanentError("no"), 500, "Internal Server Error", {}),
         (TransientError("no"), 503, "Service Unavailable", {"Retry-After": "1"}),
+        (UnreadableError("no"), 503, "Service Unavailable", {"Retry-After": "1"}),
         (StoreError("no"), 507, "Insufficient Storage", {"Retry-After": "1"}),
     ],
 )

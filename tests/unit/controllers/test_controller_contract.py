@@ -9,7 +9,7 @@ from doctor.model.errors import Reason, RejectedError
 from doctor.model.instruction import Action, Command, Stage
 from doctor.model.map_news import MapDelta
 from doctor.model.marking import MarkKind
-from doctor.model.resource import PhysicalResource, Relation, VirtualResource
+from doctor.model.resource import NIC, STORAGE, PhysicalResource, Relation, VirtualResource
 from doctor.model.resource_map import ResourceMap
 from doctor.ports.controller import Controller
 from doctor.testing.cloud import FakeCloud
@@ -127,3 +127,20 @@ async def test_a_map_is_updated_where_it_has_a_place_for_it() -> None:
         terminate = Command(Action.TERMINATE, "vm-1", "compute-1", {})
         assert (await carry_out(controller, terminate)).stage is Stage.SUCCEEDED
         assert resources.virtual == {}
+
+
+@pytest.mark.requirement("B1", "B23")
+async def test_ports_are_cut_off_and_given_back_and_volumes_put_into_service() -> None:
+    port = VirtualResource(id="port-1", type=NIC, host="compute-1", owner="red", vim_state="active")
+    volume = VirtualResource(id="volume-1", type=STORAGE, owner="red", vim_state="error")
+    resources = ResourceMap((host("compute-1"),), (VM, port, volume))
+    controller = EmbeddedController(lambda: resources)
+    async with watching(Rig(controller, resources)):
+        for action, one, state in (
+            (Action.STOP, port, "stopped"),
+            (Action.START, port, "active"),
+            (Action.START, volume, "available"),
+        ):
+            command = Command(action, one.id, one.host, {}, kind=one.type)
+            assert (await carry_out(controller, command)).stage is Stage.SUCCEEDED
+            assert resources.virtual[one.id].vim_state == state

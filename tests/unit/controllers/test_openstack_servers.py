@@ -1,12 +1,15 @@
 """What is asked of Nova for each command, and what is read from its answers; the real Nova is in tests/openstack."""
 
+import asyncio
 from typing import Any
 
 import msgspec
 import pytest
 
+from doctor.drivers.controllers.openstack import migrations
+from doctor.drivers.controllers.openstack import servers as module
 from doctor.drivers.controllers.openstack.servers import NOTHING, VERSION, Servers
-from doctor.model.errors import Reason, RejectedError
+from doctor.model.errors import Flaw, PermanentError, Reason, RejectedError, TransientError
 from doctor.model.instruction import Action, Command, Progress, Stage
 
 A, S = Action, Stage
@@ -26,15 +29,33 @@ class Nova:
             **server,
         }
         self.actions: list[dict[str, Any]] = [{"action": "create", "request_id": "req-0", "message": None}]
-        self.service = {"state": "down", "forced_down": True}
+        self.services: dict[str, dict[str, Any]] = {
+            "compute-1": {"state": "down", "forced_down": True},
+            "compute-2": {"state": "up", "status": "enabled", "forced_down": False},
+        }
+        self.migrations: list[dict[str, Any]] = [{"status": "completed", "migration_type": "live-migration"}]
+        self.images: dict[str, Any] | Exception = {"id": "cirros"}
         self.told: list[tuple[str, str, Any]] = []
 
-    async def get(self, service: str, path: str, answer: Any, *, version: str, urgent: bool) -> Any:
-        assert (service, version) == ("compute", VERSION)
+    async def project(self) -> str:
+        return "of-doctor"
+
+    async def get(
+        self, service: str, path: str, answer: Any, *, version: str | None = None, urgent: bool
+    ) -> Any:
+        if service == "image":
+            if isinstance(self.images, Exception):
+                raise self.images
+            return msgspec.convert(self.images, answer)
+        wanted = migrations.VERSION if path.startswith("/os-migrations") else VERSION
+        assert (service, version) == ("compute", wanted)
         if path.startswith("/os-services"):
-            document: Any = {"services": [self.service]}
+            known = self.services.get(path.rpartition("host=")[2])
+            document: Any = {"services": [] if known is None else [known]}
         elif self.server is None:
             raise RejectedError("no such server", reason=Reason.NOT_FOUND)
+        elif path == "/os-migrations?instance_uuid=vm-1":
+            document = {"migrations": self.migrations}
         elif path.endswith("/os-instance-actions"):
             document = {"instanceActions": self.actions}
         else:
@@ -43,6 +64,10 @@ class Nova:
 
     async def change(self, service: str, method: str, path: str, body: Any, *, version: str) -> None:
         assert (service, version) == ("compute", VERSION)
+        if body is not None and "rebuild" in body and isinstance(self.images, Exception):
+            raise RejectedError("400: Cannot find image for rebuild", reason=Reason.CONFLICT)
+        if body is not None and "evacuate" in body and not self.services["compute-1"]["forced_down"]:
+            raise RejectedError("Compute service of compute-1 is still in use.", reason=Reason.CONFLICT)
         self.told.append((method, path.removeprefix("/servers/vm-1"), body))
 
     def has_done(self, action: str, message: str | None = None) -> None:
@@ -67,6 +92,21 @@ def command(action: Action, since: str | None = "req-0", **parameters: Any) -> C
             command(A.LIVE_MIGRATE),
             ("POST", "/action", {"os-migrateLive": {"host": None, "block_migration": "auto"}}),
             id="live-migrate",
+        ),
+        pytest.param(
+            command(A.EVACUATE)._replace(target="compute-2"),
+            ("POST", "/action", {"evacuate": {"host": "compute-2"}}),
+            id="evacuate-to-a-host",
+        ),
+        pytest.param(
+            command(A.MIGRATE)._replace(target="compute-2"),
+            ("POST", "/action", {"migrate": {"host": "compute-2"}}),
+            id="migrate-to-a-host",
+        ),
+        pytest.param(
+            command(A.LIVE_MIGRATE)._replace(target="compute-2"),
+            ("POST", "/action", {"os-migrateLive": {"host": "compute-2", "block_migration": "auto"}}),
+            id="live-migrate-to-a-host",
         ),
         pytest.param(
             command(A.REBUILD), ("POST", "/action", {"rebuild": {"imageRef": "cirros"}}), id="rebuild"
@@ -98,17 +138,92 @@ async def test_what_nova_is_told(given: Command, sent: tuple[str, str, Any]) -> 
     assert nova.told == [sent]
 
 
-async def test_a_machine_is_not_evacuated_before_nova_takes_its_host_for_down() -> None:
+async def test_a_machine_is_not_evacuated_before_nova_takes_its_host_for_down(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "FORCED_DOWN_WITHIN", 0.1)
     nova = Nova()
-    nova.service = {"state": "up", "forced_down": False}
+    nova.services["compute-1"] = {"state": "up", "forced_down": False}
     with pytest.raises(RejectedError, match="forced down first") as refused:
         await servers(nova).tell(command(A.EVACUATE))
     assert (refused.value.reason, nova.told) == (Reason.CONFLICT, [])
 
 
+async def test_an_evacuation_goes_out_as_soon_as_the_host_is_forced_down() -> None:
+    nova = Nova()
+    nova.services["compute-1"] = {"state": "up", "forced_down": False}
+    telling = asyncio.create_task(servers(nova).tell(command(A.EVACUATE)))
+    await asyncio.sleep(0.05)
+    assert nova.told == []
+    nova.services["compute-1"]["forced_down"] = True
+    await telling
+    assert len(nova.told) == 1
+
+
+MOVES = (A.EVACUATE, A.MIGRATE, A.LIVE_MIGRATE)
+
+
+@pytest.mark.parametrize(
+    ("service", "says"),
+    [
+        pytest.param(None, "Nova has no compute host compute-9", id="unknown"),
+        pytest.param({"state": "down"}, "compute-9 is down in Nova", id="down"),
+        pytest.param({"forced_down": True}, "compute-9 is down in Nova", id="forced-down"),
+        pytest.param({"status": "disabled"}, "compute-9 is disabled in Nova", id="disabled"),
+    ],
+)
+@pytest.mark.parametrize("action", MOVES)
+async def test_a_host_that_takes_no_machine_is_said_before_nova_tries(
+    action: Action, service: dict[str, Any] | None, says: str
+) -> None:
+    nova = Nova()
+    if service is not None:
+        nova.services["compute-9"] = service
+    with pytest.raises(RejectedError, match=says) as refused:
+        await servers(nova).tell(command(action)._replace(target="compute-9"))
+    assert (refused.value.reason, nova.told) == (Reason.IMPOSSIBLE, [])
+
+
+@pytest.mark.parametrize("action", MOVES)
+@pytest.mark.parametrize("status", ["accepted", "pre-migrating", "running", "a state of a later Nova"])
+async def test_a_machine_that_somebody_else_moves_is_not_moved_a_second_time(
+    action: Action, status: str
+) -> None:
+    nova = Nova()
+    nova.migrations.insert(
+        0, {"status": status, "migration_type": "evacuation", "source_compute": "compute-1"}
+    )
+    with pytest.raises(RejectedError, match=r"evacuation of .* from compute-1 to a host") as refused:
+        await servers(nova).tell(command(action))
+    assert (refused.value.reason, nova.told) == (Reason.CONFLICT, [])
+    assert not [flaw for flaw in refused.value.flaws if "compute" in flaw.detail]
+
+
 async def test_what_starts_from_a_volume_cannot_be_rebuilt_without_an_image() -> None:
     with pytest.raises(RejectedError, match="from which image"):
         await servers(Nova(image="")).tell(command(A.REBUILD))
+
+
+async def test_who_is_to_share_his_image_with_doctor_is_told_so() -> None:
+    nova = Nova()
+    nova.images = RejectedError("404", reason=Reason.NOT_FOUND)
+    with pytest.raises(RejectedError) as refused:
+        await servers(nova).tell(command(A.REBUILD))
+    (flaw,) = refused.value.flaws
+    assert refused.value.reason is Reason.IMPOSSIBLE
+    assert flaw == Flaw(
+        "/parameters/image",
+        "Doctor may not use the image cirros: share it with its project in the cloud (of-doctor), or ask the operator",
+    )
+
+
+@pytest.mark.parametrize("error", [TransientError("away"), PermanentError("the cloud has no image")])
+async def test_where_glance_says_nothing_nova_has_said_enough(error: Exception) -> None:
+    nova = Nova()
+    nova.images = error
+    with pytest.raises(RejectedError, match="Cannot find image") as refused:
+        await servers(nova).tell(command(A.REBUILD))
+    assert refused.value.reason is Reason.CONFLICT
 
 
 MOVED = {"OS-EXT-SRV-ATTR:host": "compute-2"}

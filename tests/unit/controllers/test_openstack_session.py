@@ -6,7 +6,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from doctor.drivers.controllers.openstack.session import COMPUTE, NETWORK, CloudSession, _Answer
+from doctor.drivers.controllers.openstack.session import (
+    COMPUTE,
+    NETWORK,
+    CloudSession,
+    LateError,
+    _Answer,
+)
 from doctor.drivers.controllers.openstack.settings import OpenStackSettings
 from doctor.model.errors import PermanentError, Reason, RejectedError, TransientError
 
@@ -24,12 +30,19 @@ class Session(CloudSession):
 
     def __init__(self) -> None:
         super().__init__(OpenStackSettings(cloud="here"))
-        self.answers: list[_Answer] = []
+        self.answers: list[_Answer | TransientError] = []
         self.asked: list[str] = []
+        self.timeouts: set[float] = set()
 
-    def _send(self, service: str, method: str, path: str, body: Any, version: str | None) -> _Answer:
+    def _send(
+        self, service: str, method: str, path: str, body: Any, version: str | None, timeout: float
+    ) -> _Answer:
         self.asked.append(path)
-        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        self.timeouts.add(timeout)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, TransientError):
+            raise answer
+        return answer
 
 
 def listing(*ids: str) -> _Answer:
@@ -92,6 +105,17 @@ async def test_a_service_that_wishes_to_be_left_alone_is(session: Session) -> No
         "compute is left alone for 7 s more",
     ]
     assert (await session.get(NETWORK, "/things", Things)).things == [Thing("a")]
+    assert session.trouble == "not answering: compute"
+
+
+async def test_who_has_little_patience_says_nothing_against_a_service(session: Session) -> None:
+    session.answers = [LateError("no answer")]
+    for _ in range(9):
+        with pytest.raises(LateError):
+            await session.put(COMPUTE, "/things", {}, Things, patience=0.5)
+    assert session.trouble == ""
+    assert session.timeouts == {0.5}
+    await failures(session, COMPUTE, 5)
     assert session.trouble == "not answering: compute"
 
 

@@ -33,6 +33,11 @@ def dead(isolation: Isolation = Isolation.PENDING, **given: Any) -> Facts:
     return facts(state=ResourceState.ERROR, host_state=ResourceState.DOWN, **{"isolation": isolation} | given)
 
 
+def other(kind: str, **given: Any) -> Facts:
+    """Return what is known of a port or a volume, on a dead host if that is said."""
+    return facts(**given)._replace(machine=VirtualResource(id="other-1", type=kind, owner="red"))
+
+
 def instruction(action: Action, *tasks: Task, **given: Any) -> Instruction:
     """Return an instruction with a minute to begin."""
     return Instruction(

@@ -7,11 +7,11 @@ import pytest
 
 from doctor.model.fault import ResourceState
 from doctor.model.instruction import Action, Progress, Stage, TaskState
-from doctor.model.resource import Constraints, Isolation
+from doctor.model.resource import NIC, STORAGE, Constraints, Isolation
 from doctor.recovery.course import Done, Failed, Tell, Watch, course
 from doctor.recovery.gate import Go, Over, Wait, gate
 from doctor.recovery.rules import Facts
-from tests.unit.recovery.machines import NOON, dead, facts, instruction, task
+from tests.unit.recovery.machines import NOON, dead, facts, instruction, other, task
 
 A, I = Action, Isolation  # noqa: E741 - as the table reads best
 MINUTE = timedelta(minutes=1)
@@ -48,6 +48,12 @@ ISOLATION, QUEUED = TaskState.WAITING_FOR_ISOLATION, TaskState.QUEUED
             A.START, facts(isolation=I.PENDING), (QUEUED, "not been given back"), id="not-given-back-yet"
         ),
         pytest.param(A.STOP, None, "gone", id="gone"),
+        pytest.param(A.STOP, other(NIC), Go(), id="a-port-wherever-it-is"),
+        pytest.param(A.START, other(NIC, isolation=I.PENDING), Go(), id="a-port-on-a-host-in-doubt"),
+        pytest.param(A.START, other(STORAGE), Go(), id="a-volume"),
+        pytest.param(
+            A.START, other(STORAGE, state=ResourceState.ERROR), "stored on has failed", id="no-storage"
+        ),
     ],
 )
 def test_when_a_task_may_begin(action: Action, known: Facts | None, outcome: object) -> None:

@@ -128,11 +128,7 @@ class CloudFaultTest:
     # --- one round ---
 
     def _round(self, owner: Tenant, stranger: Tenant, stack: ExitStack) -> Check:
-        victim, map_was_right = self._boot(owner, stack)
-        self._boot_elsewhere(stranger, victim.host, stack)
-        told = self._subscribe(owner.account, stack)
-        other = self._subscribe(stranger.account, stack)
-        self._keep_pace(victim.host)
+        victim, map_was_right, told, other = self._prepared(owner, stranger, stack)
         self._say(f"{victim.host} fails for {self._settings.seconds:g} s")
         heard = len(other.mailbox.messages)
         begun = time.monotonic()
@@ -158,7 +154,7 @@ class CloudFaultTest:
             "marked_after_ms": round((marked - detected) * 1e3) if is_marked else None,
             "timeline_ms": self._since_detection(self._timeline(victim)),
             "map_was_right": map_was_right,
-            "told_in_time": latency is not None and latency < BUDGET.total_seconds() and _is_of(news, victim),
+            "told_in_time": latency is not None and latency < BUDGET.total_seconds() and is_of(news, victim),
             "cloud_shows_host_down": host_down,
             "cloud_shows_server_error": server_error,
             "host_status_was_true": status_was_true,
@@ -167,6 +163,17 @@ class CloudFaultTest:
             "cloud_was_restored": restored,
             "host_status_returned": returned,
         }
+
+    def _prepared(
+        self, owner: Tenant, stranger: Tenant, stack: ExitStack
+    ) -> tuple[Victim, bool, Subscriber, Subscriber]:
+        """Return whom it hits, whether Doctor knew where that is, and the two who listen."""
+        victim, map_was_right = self._boot(owner, stack)
+        self._boot_elsewhere(stranger, victim.host, stack)
+        told = self._subscribe(owner.account, stack)
+        other = self._subscribe(stranger.account, stack)
+        self._keep_pace(victim.host)
+        return victim, map_was_right, told, other
 
     def _boot(self, owner: Tenant, stack: ExitStack) -> tuple[Victim, bool]:
         """Boot the server that is to be hit, and see that Doctor knows where it is."""
@@ -324,7 +331,7 @@ class CloudFaultTest:
         return bool(until(is_right, within=LOST))
 
 
-def _is_of(news: tuple[float, dict[str, Any]] | None, victim: Victim) -> bool:
+def is_of(news: tuple[float, dict[str, Any]] | None, victim: Victim) -> bool:
     """Tell whether a notification says that this server is in error."""
     infos: list[Json] = [] if news is None else news[1]["virtual_resource_info"]
     return any(

@@ -58,6 +58,9 @@ def verify() -> None:
 @click.option("--flavor", metavar="NAME", help="Of the servers; default: the smallest.")
 @click.option("--network", metavar="NAME", help="Of the servers; default: one of the project's own.")
 @click.option("--zone", metavar="NAME", help="The availability zone of the servers.")
+@click.option(
+    "--evacuate", is_flag=True, help="Have the host isolated, the server evacuated, the host given back."
+)
 @click.option("--shared", is_flag=True, default=None, help="Even if others have servers on that host.")
 @json_option
 def fault(
@@ -67,6 +70,7 @@ def fault(
     cloud: str | None,
     clouds_file: Path | None,
     monitors: bool,
+    evacuate: bool,
     as_json: bool,
     **said: Any,
 ) -> None:
@@ -79,6 +83,9 @@ def fault(
     what all users read in the cloud is checked too. Options may stand below `doctor_verify` of the cloud in
     clouds.yaml. The failure is reported to Doctor by the test, or detected by its Monitors (--monitors).
 
+    With --evacuate the host is isolated by its fence devices, in a zone that is armed; the owner has the server evacuated,
+    and the host is given back (by --recover only if it was not isolated). The limits of fencing hold.
+
     Needs an admin token. Exit status 0: all checks were passed in every round. Whatever was made is taken away and the
     host brought back, also after Ctrl-C.
 
@@ -88,11 +95,12 @@ def fault(
       DOCTOR_URL=https://doctor.example doctor verify fault --stream --rounds 100
       doctor verify fault --cloud mycloud --zone test --fail 'ssh {address} systemctl stop network' \\
         --recover 'ipmitool -H {host}-bmc power reset' --repeat 3
+      doctor verify fault --cloud mycloud --evacuate --fail "ssh {address} 'echo c >/proc/sysrq-trigger'" --monitors
     """
     from doctor.cli.verify.mailbox import VerifyError
 
     signal.signal(signal.SIGTERM, _interrupt)
-    if cloud is None and (monitors or any(value is not None for value in said.values())):
+    if cloud is None and (monitors or evacuate or any(value is not None for value in said.values())):
         raise click.UsageError("what the test does in a cloud needs --cloud NAME")
     with connected() as client:
         try:
@@ -102,13 +110,15 @@ def fault(
                 names, figures = EMBEDDED_CHECKS, EMBEDDED_FIGURES
                 checks = FaultTest(client, webhook=not stream).run(rounds or EMBEDDED_ROUNDS, _progress)
             else:
+                from doctor.cli.verify import cloud_evacuation, cloud_fault
                 from doctor.cli.verify.cloud_account import Account
-                from doctor.cli.verify.cloud_fault import CHECKS, FIGURES, CloudFaultTest
                 from doctor.cli.verify.cloud_settings import settings_of
 
-                names, figures = CHECKS, FIGURES
+                played = cloud_evacuation if evacuate else cloud_fault
+                names, figures = played.CHECKS, played.FIGURES
                 account = Account.of(cloud, clouds_file)
-                test = CloudFaultTest(
+                kind = cloud_evacuation.CloudEvacuationTest if evacuate else cloud_fault.CloudFaultTest
+                test = kind(
                     client,
                     account,
                     settings_of(account.config, said),

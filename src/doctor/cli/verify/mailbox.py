@@ -39,13 +39,15 @@ class Mailbox:
             self.messages.append((arrived, message))
             self._news.notify_all()
 
-    def wait(self, kind: str, after: int, *, within: float) -> tuple[float, Message] | None:
-        """Return the first message of a kind behind the first ``after`` ones, or None if none comes in time."""
+    def wait(
+        self, kind: str, after: int, *, within: float, check: Callable[[Message], bool] = lambda message: True
+    ) -> tuple[float, Message] | None:
+        """Return the first message of a kind behind the first ``after`` ones that is as it should be, None if none comes."""
         end = time.monotonic() + within
         with self._news:
             while True:
                 for arrived, message in self.messages[after:]:
-                    if message["notification_type"] == kind:
+                    if message["notification_type"] == kind and check(message):
                         return arrived, message
                 left = end - time.monotonic()
                 if left <= 0:

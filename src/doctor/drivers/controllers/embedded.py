@@ -13,11 +13,12 @@ from doctor.model.errors import Reason, RejectedError, TransientError
 from doctor.model.instruction import Action, Command, Progress, Stage
 from doctor.model.map_news import MapDelta
 from doctor.model.marking import HEALTHY, Mark, Standing
-from doctor.model.resource import PhysicalResource, VirtualResource
+from doctor.model.resource import STORAGE, PhysicalResource, VirtualResource
 from doctor.model.resource_map import ResourceMap
 from doctor.ports.controller import Tell
 
 ACTIVE, STOPPED = "active", "stopped"
+SERVES = {STORAGE: "available"}  # what is in service is called so; all else is active
 VCPUS, MEMORY_MB = "vcpus", "memory_mb"
 _WISHES = {"doctor:group": "group", "doctor:role": "role", "doctor:recovery": "recovery"}
 _MOVES = (Action.EVACUATE, Action.MIGRATE, Action.LIVE_MIGRATE)
@@ -106,7 +107,7 @@ class EmbeddedController:
             case action if action in _MOVES:
                 after = replace(machine, host=self._host_for(machine, command.target), vim_state=ACTIVE)
             case _:
-                after = replace(machine, vim_state=ACTIVE)
+                after = replace(machine, vim_state=SERVES.get(machine.type, ACTIVE))
         return MapDelta(virtual=(after,))
 
     def _host_for(self, machine: VirtualResource, target: str | None) -> str:
@@ -131,7 +132,7 @@ def _shows(command: Command, machine: VirtualResource) -> bool:
         case Action.STOP:
             return machine.vim_state == STOPPED
         case Action.START:
-            return machine.vim_state in (None, ACTIVE)
+            return machine.vim_state in (None, SERVES.get(machine.type, ACTIVE))
         case Action.UPDATE:
             return replace(machine, **_update(command)) == machine
         case action:

@@ -30,7 +30,7 @@ from doctor.drivers.stores.sqlite_writer import Work, Writer
 from doctor.model.ageing import Limit, all_of
 from doctor.model.alarm import AlarmedFault
 from doctor.model.checkpoint import Timeline
-from doctor.model.errors import StoreError
+from doctor.model.errors import StoreError, UnreadableError
 from doctor.model.event import EventBatch
 from doctor.model.fault import Severity
 from doctor.model.fence_job import FenceDecision
@@ -273,7 +273,7 @@ class Readers:
             try:
                 return query(self._connection(), *args, **kwargs)
             except (sqlite3.Error, msgspec.MsgspecError) as error:
-                raise StoreError(f"the store cannot read: {error}") from error
+                raise UnreadableError(f"the store cannot read: {error}") from error
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, run)
 

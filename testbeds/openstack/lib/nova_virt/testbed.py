@@ -1,18 +1,57 @@
 """The hypervisor driver of the testbed: Nova's own fake driver, made steadier.
 
-- After a restart of nova-compute its guests are still there, as with a hypervisor; the fake driver forgets them.
+- The guests of a host are in a file, `guests` in its `instances_path`: after a restart of nova-compute, or a power loss,
+  they are still there, as with a hypervisor, whatever has become of them elsewhere. The fake driver forgets them.
 - A live migration takes TB_LIVE_MIGRATION_SECONDS (0.5) and can be aborted or forced to an end meanwhile.
 - A host has the size of a common server instead of an endless one.
 """
 
+import json
 import os
 import time
+from pathlib import Path
 
+import nova.conf
 from nova import context, objects
-from nova.compute import power_state, vm_states
+from nova.compute import power_state
 from nova.virt import fake
 
 MIGRATION_SECONDS = float(os.environ.get("TB_LIVE_MIGRATION_SECONDS", "0.5"))
+
+
+class Guests(dict):
+    """The guests of a host by their uuids. Each change of the list is on disk before anything else happens."""
+
+    def __init__(self, file, host):
+        """Take back those of before; a host that has no such file yet has those that Nova knows of."""
+        self._file = file
+        if file.exists():
+            found = [(uuid, *guest) for uuid, guest in json.loads(file.read_text()).items()]
+        else:
+            records = objects.InstanceList.get_by_host(context.get_admin_context(), host)
+            found = [
+                (one.uuid, one.name, one.power_state or power_state.RUNNING)
+                for one in records
+                if one.launched_at
+            ]
+        super().__init__({uuid: fake.FakeInstance(name, state, uuid) for uuid, name, state in found})
+        self.save()
+
+    def __setitem__(self, uuid, guest):
+        """Define a guest."""
+        super().__setitem__(uuid, guest)
+        self.save()
+
+    def __delitem__(self, uuid):
+        """Take one away."""
+        super().__delitem__(uuid)
+        self.save()
+
+    def save(self):
+        """Write down which there are, and in which state."""
+        new = self._file.with_name("guests.new")
+        new.write_text(json.dumps({uuid: (guest.name, guest.state) for uuid, guest in self.items()}))
+        new.rename(self._file)
 
 
 class TestbedDriver(fake.FakeLiveMigrateDriver):
@@ -32,15 +71,19 @@ class TestbedDriver(fake.FakeLiveMigrateDriver):
         return f"{clock} up {days} days, {hours}:{minutes % 60:02d}, 0 users, load average: 0.00, 0.00, 0.00"
 
     def init_host(self, host):
-        """Take the guests back, from Nova's records."""
+        """Find the guests that are there."""
         super().init_host(host)
-        for guest in objects.InstanceList.get_by_host(context.get_admin_context(), host):
-            if guest.deleted or guest.vm_state == vm_states.BUILDING:
-                continue
-            state = guest.power_state
-            if state is None or guest.vm_state == vm_states.ERROR:
-                state = power_state.RUNNING
-            self.instances[guest.uuid] = fake.FakeInstance(guest.name, state, guest.uuid)
+        self.instances = Guests(Path(nova.conf.CONF.instances_path, "guests"), host)
+
+    def power_on(self, *args, **kwargs):
+        """Remember that it runs."""
+        super().power_on(*args, **kwargs)
+        self.instances.save()
+
+    def power_off(self, *args, **kwargs):
+        """Remember that it does not run."""
+        super().power_off(*args, **kwargs)
+        self.instances.save()
 
     def live_migration(
         self,

@@ -30,6 +30,7 @@ from doctor.drivers.controllers.openstack.session import CloudSession
 from doctor.drivers.controllers.openstack.settings import OpenStackSettings
 from doctor.kit import retry
 from doctor.kit.clock import Clock, SystemClock
+from doctor.model import resource
 from doctor.model.errors import DoctorError, PermanentError, Reason, RejectedError, TransientError
 from doctor.model.instruction import Command, Progress
 from doctor.model.map_news import Entry, MapDelta, MapStatus, Phase
@@ -100,12 +101,12 @@ class OpenStackController:
                     await self._nova.write(mark, self._host(mark), standing)
 
     async def look(self, command: Command) -> Progress:
-        """Return what Nova has made of a command."""
-        return await self._servers.look(self._in_words_of_nova(command))
+        """Return what the service of a resource has made of a command."""
+        return await self._commanded(command).look(self._in_words_of_nova(command))
 
     async def tell(self, command: Command) -> None:
-        """Give a command to Nova."""
-        await self._servers.tell(self._in_words_of_nova(command))
+        """Give a command to the service of a resource."""
+        await self._commanded(command).tell(self._in_words_of_nova(command))
 
     async def close(self) -> None:
         """Let go of the threads."""
@@ -125,9 +126,20 @@ class OpenStackController:
     def _host(self, mark: Mark) -> str:
         return mark.resource_id.removeprefix(self._settings.host_prefix)
 
+    def _commanded(self, command: Command) -> Servers | Neutron | Cinder:
+        match command.kind:
+            case resource.NIC:
+                return self._neutron
+            case resource.STORAGE:
+                return self._cinder
+            case _:
+                return self._servers
+
     def _in_words_of_nova(self, command: Command) -> Command:
-        host = command.host and command.host.removeprefix(self._settings.host_prefix)
-        return command._replace(host=host)
+        host, target = (
+            one and one.removeprefix(self._settings.host_prefix) for one in (command.host, command.target)
+        )
+        return command._replace(host=host, target=target)
 
     # --- listening ---
 

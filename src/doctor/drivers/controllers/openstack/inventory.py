@@ -22,9 +22,9 @@ from doctor.drivers.controllers.openstack.announcements import (
     ServiceSeen,
     ThingGone,
 )
-from doctor.drivers.controllers.openstack.resources import NIC, STORAGE, Host, Naming, Server
+from doctor.drivers.controllers.openstack.resources import Host, Naming, Server
 from doctor.model.map_news import Entry, MapDelta, difference
-from doctor.model.resource import Relation, Resource, VirtualResource
+from doctor.model.resource import NIC, STORAGE, Relation, Resource, VirtualResource
 from doctor.model.resource_map import ResourceMap
 
 NEWS = 50_000  # things of which the time of the last news is remembered

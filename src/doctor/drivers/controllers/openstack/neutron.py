@@ -1,12 +1,14 @@
-"""Neutron: networks and the ports of servers; the data plane status of a port."""
+"""Neutron: networks and the ports of servers; the data plane status of a port, and what its owner wants of it."""
 
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import msgspec
 
 from doctor.drivers.controllers.openstack.resources import Port
 from doctor.drivers.controllers.openstack.session import NETWORK, CloudSession
-from doctor.model.errors import TransientError
+from doctor.model.errors import RejectedError, TransientError
+from doctor.model.instruction import Action, Command, Progress, Stage
 from doctor.model.marking import HEALTHY, Mark, MarkKind, Standing
 
 OF_SERVERS = "compute:"  # how the owner of a server's port begins
@@ -56,6 +58,16 @@ class _OnePort(msgspec.Struct):
     port: PortIn
 
 
+class _Switch(msgspec.Struct):
+    name: str = ""
+    admin_state_up: bool = True
+    revision_number: int = 0
+
+
+class _OneSwitch(msgspec.Struct):
+    port: _Switch
+
+
 class _Networks(msgspec.Struct):
     networks: list[NetworkIn]
 
@@ -93,6 +105,30 @@ class Neutron:
         answer = await self._session.put(NETWORK, f"/v2.0/ports/{mark.resource_id}", body, _OnePort)
         if (now := _standing(answer).state) != standing.state:
             raise TransientError(f"Neutron took it, and has it {now} all the same")
+
+    async def look(self, command: Command) -> Progress:
+        """Return whether a port is as a command wants it; what was not asked for yet is not done."""
+        fields = "".join(f"&fields={name}" for name in _Switch.__struct_encode_fields__)
+        path = f"/v2.0/ports/{command.resource_id}?fields=id{fields}"
+        port = (await self._session.get(NETWORK, path, _OneSwitch, urgent=True)).port
+        is_so = all(getattr(port, name) == value for name, value in _wanted(command).items())
+        is_done = is_so and command.since is not None
+        return Progress(Stage.SUCCEEDED if is_done else Stage.UNTOUCHED, str(port.revision_number))
+
+    async def tell(self, command: Command) -> None:
+        """Cut a port off or give it back, or call it otherwise."""
+        body = {"port": _wanted(command)}
+        await self._session.change(NETWORK, "PUT", f"/v2.0/ports/{command.resource_id}", body)
+
+
+def _wanted(command: Command) -> dict[str, Any]:
+    match command.action:
+        case Action.STOP | Action.START:
+            return {"admin_state_up": command.action is Action.START}
+        case Action.UPDATE:
+            return {"name": command.parameters["name"]}
+        case _:
+            raise RejectedError(f"Neutron cannot {command.action} a port")
 
 
 def _standing(answer: _OnePort) -> Standing:

@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
+from doctor.drivers.controllers.openstack.migrations import open_evacuations_from
 from doctor.drivers.controllers.openstack.resources import Host, Server
-from doctor.drivers.controllers.openstack.session import COMPUTE, CloudSession
+from doctor.drivers.controllers.openstack.session import COMPUTE, CloudSession, LateError
 from doctor.model.errors import Reason, RejectedError, TransientError
 from doctor.model.marking import HEALTHY, MARKED, Mark, MarkKind, Standing
 
@@ -13,6 +14,9 @@ from doctor.model.marking import HEALTHY, MARKED, Mark, MarkKind, Standing
 # down; groups with all their projects. All of it since Stein (2019).
 HOSTS_VERSION, SERVERS_VERSION = "2.53", "2.69"
 GROUP_PAGE = 500
+# Seconds for which an answer is waited for when a host is disabled or enabled: Nova writes that down, and then asks its
+# nova-compute to know it too, for a minute where that is dead and nobody has said so yet.
+PATIENCE = 1.0
 
 
 class _Service(msgspec.Struct):
@@ -198,16 +202,33 @@ class Nova:
         if host not in self._services:
             await self.read(mark, host)
         is_marked = standing.state == MARKED[mark.kind]
+        patience = None
         if mark.kind is MarkKind.FORCED_DOWN:
+            if not is_marked:
+                await self._check_left(host)
             body = {"forced_down": is_marked}
-        elif is_marked:
-            body = {"status": "disabled", "disabled_reason": standing.reason[:255]}
         else:
-            body = {"status": "enabled"}
+            patience = PATIENCE
+            reason = {"disabled_reason": standing.reason[:255]} if is_marked else {}
+            body = {"status": standing.state, **reason}
         path = f"/os-services/{self._services[host]}"
-        answer = await self._session.put(COMPUTE, path, body, _OneService, version=HOSTS_VERSION)
-        if (now := _standing(mark.kind, answer.service).state) != standing.state:
+        try:
+            answer = await self._session.put(
+                COMPUTE, path, body, _OneService, version=HOSTS_VERSION, patience=patience
+            )
+            now = _standing(mark.kind, answer.service).state
+        except LateError:
+            now = (await self.read(mark, host)).state
+        if now != standing.state:
             raise TransientError(f"Nova took it, and has it {now} all the same")
+
+    async def _check_left(self, host: str) -> None:
+        """See that nothing is on its way from a host, whoever has asked for it: a machine could run twice [I-15].
+
+        Nova itself asks for evacuations that are done only, and would take the host for up in the middle of one.
+        """
+        for one in await open_evacuations_from(self._session, host):
+            raise RejectedError(f"it may not be up again yet: {one}", reason=Reason.CONFLICT)
 
 
 def _standing(kind: MarkKind, service: _Service) -> Standing:

@@ -14,6 +14,9 @@ import msgspec
 from doctor.model.map_news import Entry
 from doctor.model.resource import (
     HOST,
+    NETWORK,
+    NIC,
+    STORAGE,
     VIRTUAL_MACHINE,
     Constraints,
     PhysicalResource,
@@ -21,7 +24,6 @@ from doctor.model.resource import (
     VirtualResource,
 )
 
-NIC, NETWORK, STORAGE = "virtual NIC", "virtual network", "virtual storage"
 WISH = "doctor:"
 FORBIDDEN = ("forbidden", "no", "false", "never")
 NUMBER = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")

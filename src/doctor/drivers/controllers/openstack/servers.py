@@ -5,14 +5,16 @@ id of its request. What was the newest before a command tells afterwards whether
 ended is read from the server: Nova sets ``task_state`` together with the action, and takes it away at the end.
 """
 
+import asyncio
 from collections.abc import Mapping
 from itertools import takewhile
 from typing import Any
 
 import msgspec
 
-from doctor.drivers.controllers.openstack.session import COMPUTE, CloudSession
-from doctor.model.errors import Reason, RejectedError
+from doctor.drivers.controllers.openstack.migrations import open_of
+from doctor.drivers.controllers.openstack.session import COMPUTE, IMAGE, CloudSession
+from doctor.model.errors import Flaw, PermanentError, Reason, RejectedError, TransientError
 from doctor.model.instruction import Action, Command, Progress, Stage
 
 # Evacuations and live migrations that the scheduler checks, without `force`; before 2.95, from which on Nova leaves what
@@ -31,6 +33,9 @@ _NAMES = {
     Action.TERMINATE: "delete",
 }
 _MOVES = (Action.EVACUATE, Action.MIGRATE, Action.LIVE_MIGRATE)
+FORCED_DOWN_WITHIN = 1.0  # seconds for which an evacuation waits for its host to be forced down, beside it
+LOOK_EVERY = 0.05
+BEING_MOVED = Flaw("", "it is being moved already, not by this instruction: that has to end first")
 _SETTLED = {
     Action.STOP: "stopped",
     Action.START: "active",
@@ -79,7 +84,12 @@ class _Actions(msgspec.Struct, rename={"actions": "instanceActions"}):
 
 class _Service(msgspec.Struct):
     state: str = "up"
+    status: str = "enabled"
     forced_down: bool = False
+
+    @property
+    def is_down(self) -> bool:
+        return self.state != "up" or self.forced_down
 
 
 class _Services(msgspec.Struct):
@@ -95,8 +105,8 @@ class Servers:
     async def look(self, command: Command) -> Progress:
         """Return what has become of a command. It names the host as Nova does."""
         try:
-            server = await self._server(command)
             actions = await self._actions(command)
+            server = await self._server(command)  # after them: by then it shows what they have begun
         except RejectedError as error:
             if command.action is Action.TERMINATE and error.reason is Reason.NOT_FOUND:
                 return Progress(Stage.SUCCEEDED)
@@ -116,15 +126,22 @@ class Servers:
         """Give the command that comes next."""
         match command.action:
             case Action.EVACUATE:
-                await self._check_down(command)
-                await self._act(command, {"evacuate": {}})
+                await self._check_move(command)
+                await self._evacuate(command)
+            case Action.MIGRATE if (
+                await self.look(command)
+            ).stage is Stage.HALTED:  # not by the owner's resize
+                await self._act(command, {"confirmResize": None})
             case Action.MIGRATE:
-                is_halted = (await self.look(command)).stage is Stage.HALTED  # not by a resize of the owner
-                await self._act(command, {"confirmResize": None} if is_halted else {"migrate": None})
+                await self._check_move(command)
+                await self._act(command, {"migrate": {"host": command.target} if command.target else None})
             case Action.LIVE_MIGRATE:
-                await self._act(command, {"os-migrateLive": {"host": None, "block_migration": "auto"}})
+                await self._check_move(command)
+                await self._act(
+                    command, {"os-migrateLive": {"host": command.target, "block_migration": "auto"}}
+                )
             case Action.REBUILD:
-                await self._act(command, {"rebuild": {"imageRef": await self._image(command)}})
+                await self._rebuild(command, await self._image(command))
             case Action.REBOOT:
                 await self._act(command, {"reboot": {"type": command.parameters.get("type", "soft").upper()}})
             case Action.STOP:
@@ -149,18 +166,82 @@ class Servers:
             body = {"metadata": command.parameters["metadata"]}
             await self._session.change(COMPUTE, "POST", f"{_path(command)}/metadata", body, version=VERSION)
 
-    async def _check_down(self, command: Command) -> None:
-        """See that Nova takes the host for down: else it refuses, and in words that help nobody.
+    async def _check_move(self, command: Command) -> None:
+        """See, side by side, whether a server may be moved now, and to the host that is named."""
+        await asyncio.gather(self._check_alone(command), self._check_target(command))
 
-        Doctor forces the host down when it is isolated, beside this: it takes a moment.
+    async def _evacuate(self, command: Command) -> None:
+        """Evacuate a server. Nova refuses that while it takes the host for alive.
+
+        Doctor forces the host down when it is isolated, beside this, which takes a moment: so that is waited for.
         """
-        path = f"/os-services?binary=nova-compute&host={command.host}"
-        answer = await self._session.get(COMPUTE, path, _Services, version=VERSION, urgent=True)
-        if any(one.state == "up" and not one.forced_down for one in answer.services):
-            raise RejectedError(
-                f"Nova still takes nova-compute on {command.host} for alive: it has to be forced down first",
-                reason=Reason.CONFLICT,
+        body = {"evacuate": {"host": command.target} if command.target else {}}
+        try:
+            await self._act(command, body)
+        except RejectedError as error:
+            if error.reason is not Reason.CONFLICT:
+                raise
+            await self._until_down(command)
+            await self._act(command, body)
+
+    async def _until_down(self, command: Command) -> None:
+        """Wait a moment for Nova to take the host for down; it refuses in words that help nobody."""
+        for _ in range(round(FORCED_DOWN_WITHIN / LOOK_EVERY)):
+            if all(one.is_down for one in await self._services(command.host)):
+                return
+            await asyncio.sleep(LOOK_EVERY)
+        raise RejectedError(
+            f"Nova still takes nova-compute on {command.host} for alive: it has to be forced down first",
+            reason=Reason.CONFLICT,
+        )
+
+    async def _check_alone(self, command: Command) -> None:
+        """See that nobody else is moving the server: Nova would begin a second evacuation beside the first.
+
+        What this instruction has begun is not asked for here: then it is looked at, and not told.
+        """
+        for one in await open_of(self._session, command.resource_id):
+            raise RejectedError(f"under way: {one}", reason=Reason.CONFLICT, flaws=[BEING_MOVED])
+
+    async def _check_target(self, command: Command) -> None:
+        """See that the host that is named can take a server: Nova says nothing of that but that no valid host was found."""
+        if command.target is None:
+            return
+        services = await self._services(command.target)
+        if not services:
+            raise RejectedError(f"Nova has no compute host {command.target}")
+        for one in services:
+            if one.is_down or one.status == "disabled":
+                how = "down" if one.is_down else "disabled"
+                raise RejectedError(f"{command.target} is {how} in Nova: it takes no machine")
+
+    async def _services(self, host: str | None) -> list[_Service]:
+        path = f"/os-services?binary=nova-compute&host={host}"
+        return (await self._session.get(COMPUTE, path, _Services, version=VERSION, urgent=True)).services
+
+    async def _rebuild(self, command: Command, image: str) -> None:
+        """Rebuild a server; Nova asks Glance for the image as Doctor, who may not see what is private to a project."""
+        try:
+            await self._act(command, {"rebuild": {"imageRef": image}})
+        except RejectedError as error:
+            if error.reason is Reason.CONFLICT:
+                await self._check_image(image)
+            raise
+
+    async def _check_image(self, image: str) -> None:
+        """Say what is to be done about an image that Doctor may not use. Where Glance says nothing Nova has said enough."""
+        try:
+            await self._session.get(IMAGE, f"/v2/images/{image}", _Image, urgent=True)
+        except RejectedError as error:
+            says = (
+                f"Doctor may not use the image {image}: share it with its project in the cloud"
+                f" ({await self._session.project()}), or ask the operator"
             )
+            raise RejectedError(
+                f"Glance shows Doctor no image {image}", flaws=[Flaw("/parameters/image", says)]
+            ) from error
+        except (TransientError, PermanentError):
+            return
 
     async def _image(self, command: Command) -> str:
         wanted = command.parameters.get("image")

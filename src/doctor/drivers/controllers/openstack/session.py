@@ -20,7 +20,7 @@ from doctor.model.errors import PermanentError, Reason, RejectedError, Transient
 
 log = structlog.get_logger(__name__)
 
-COMPUTE, NETWORK, VOLUME = "compute", "network", "block-storage"
+COMPUTE, NETWORK, VOLUME, IMAGE = "compute", "network", "block-storage", "image"
 REST = 10.0  # seconds for which a service that does not answer is left alone at most
 LONGEST_WISH = 60.0  # seconds for which one is left alone that wishes it
 
@@ -36,6 +36,10 @@ class Thing(Protocol):
 
 T = TypeVar("T")
 Item = TypeVar("Item", bound=Thing)
+
+
+class LateError(TransientError):
+    """A service has not answered in the time that it was given; what it was asked for may be done all the same."""
 
 
 class _Answer(NamedTuple):
@@ -56,7 +60,7 @@ class CloudSession:
         self._overrides: dict[str, str | None] = {}
         self._region: str | None = None
         self._interface = settings.interface or "public"
-        self._breakers = {kind: Breaker(longest_rest=REST) for kind in (COMPUTE, NETWORK, VOLUME)}
+        self._breakers = {kind: Breaker(longest_rest=REST) for kind in (COMPUTE, NETWORK, VOLUME, IMAGE)}
 
     async def get(
         self, service: str, path: str, answer: type[T], *, version: str | None = None, urgent: bool = False
@@ -93,10 +97,21 @@ class CloudSession:
             marker = behind
 
     async def put(
-        self, service: str, path: str, body: Any, answer: type[T], *, version: str | None = None
+        self,
+        service: str,
+        path: str,
+        body: Any,
+        answer: type[T],
+        *,
+        version: str | None = None,
+        patience: float | None = None,
     ) -> T:
-        """Set something, and return what the service says that it is now; raises as `get` does."""
-        return _read(service, await self._ask(self._writers, service, "PUT", path, body, version), answer)
+        """Set something, and return what the service says that it is now; raises as `get` does.
+
+        With ``patience`` it is a `LateError` after so many seconds, and nothing that speaks against the service.
+        """
+        content = await self._ask(self._writers, service, "PUT", path, body, version, patience)
+        return _read(service, content, answer)
 
     async def act(self, service: str, path: str, body: Any, *, version: str | None = None) -> None:
         """Let a service do something to which it says no more than that it will; raises as `get` does."""
@@ -110,6 +125,22 @@ class CloudSession:
         """Change something of which the next look tells what became of it; raises as `get` does."""
         await self._ask(self._writers, service, method, path, body, version)
 
+    async def project(self) -> str:
+        """Return the id of the project for which Doctor is logged in.
+
+        Raises:
+            TransientError: the cloud does not say.
+        """
+        from keystoneauth1 import exceptions
+
+        def ask() -> str:
+            try:
+                return str(self._login().get_project_id())
+            except (exceptions.ClientException, OSError) as error:
+                raise TransientError(str(error)) from error
+
+        return await asyncio.get_running_loop().run_in_executor(self._writers, ask)
+
     async def close(self) -> None:
         """Let go of the threads; one that still waits for an answer ends by itself."""
         for pool in (self._readers, self._writers):
@@ -122,7 +153,14 @@ class CloudSession:
         return f"not answering: {', '.join(resting)}" if resting else ""
 
     async def _ask(
-        self, pool: ThreadPoolExecutor, service: str, method: str, path: str, body: Any, version: str | None
+        self,
+        pool: ThreadPoolExecutor,
+        service: str,
+        method: str,
+        path: str,
+        body: Any,
+        version: str | None,
+        patience: float | None = None,
     ) -> bytes:
         breaker = self._breakers[service]
         if not breaker.may_pass(time.monotonic()):
@@ -130,10 +168,13 @@ class CloudSession:
                 f"{service} is left alone for {breaker.remaining(time.monotonic()):.0f} s more"
             )
         loop = asyncio.get_running_loop()
-        call = loop.run_in_executor(pool, self._send, service, method, path, body, version)
+        timeout = self._settings.timeout if patience is None else min(patience, self._settings.timeout)
+        call = loop.run_in_executor(pool, self._send, service, method, path, body, version, timeout)
         try:
             status, content, retry_after = await call
         except TransientError as error:
+            if patience is not None and isinstance(error, LateError):
+                raise
             breaker.failed(time.monotonic())
             raise TransientError(f"{service}: {error}") from error
         except PermanentError:
@@ -153,7 +194,9 @@ class CloudSession:
             raise PermanentError(f"{service} answered {status}: {_message(content)}")
         raise RejectedError(f"{service} answered {status}: {_message(content)}", reason=Reason.CONFLICT)
 
-    def _send(self, service: str, method: str, path: str, body: Any, version: str | None) -> _Answer:
+    def _send(
+        self, service: str, method: str, path: str, body: Any, version: str | None, timeout: float
+    ) -> _Answer:
         """Make one request, in a thread."""
         from keystoneauth1 import exceptions
 
@@ -177,13 +220,15 @@ class CloudSession:
                 redirect=False,
                 connect_retries=0,
                 status_code_retries=0,
-                timeout=self._settings.timeout,
+                timeout=timeout,
                 log=False,
             )
         except exceptions.EndpointNotFound:
             raise PermanentError(f"the cloud has no {service}") from None
         except (exceptions.Unauthorized, exceptions.Forbidden) as error:
             raise PermanentError(f"Keystone refuses the login of {self._settings.cloud}: {error}") from None
+        except exceptions.ConnectTimeout as error:
+            raise LateError(str(error)) from error
         except (exceptions.ClientException, OSError) as error:
             raise TransientError(str(error)) from error
         except (AttributeError, LookupError, TypeError, ValueError) as error:
