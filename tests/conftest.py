@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 pytest.register_assert_rewrite("doctor.testing.contracts")
-pytest_plugins = ["pytester", "tests.skip_policy", "tests.requirement_marks"]
+pytest_plugins = ["pytester", "tests.figures", "tests.skip_policy", "tests.requirement_marks"]
 
 
 def pytest_sessionstart() -> None:

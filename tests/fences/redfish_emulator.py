@@ -1,6 +1,7 @@
 """A BMC that speaks Redfish: the emulator of sushy-tools, whose fake driver asks our files what the host does.
 
 The emulator's own fake driver takes 1 to 11 seconds for everything, by chance; what this one takes is said in ``mode``.
+A program ``switched``, if there is one, is called when the power really changes, and ``lied`` when it only says so.
 As a program: ``python -m tests.fences.redfish_emulator FOLDER PORT``.
 """
 
@@ -10,7 +11,7 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,7 @@ class RedfishEmulator(Simulator):
         (self.folder / "mode").write_text("honest")
         (self.folder / "power").write_text("On")
         (self.folder / "commands").write_text("")
+        (self.folder / "lie").unlink(missing_ok=True)
         self.set_password(PASSWORD)
 
     def behave(self, mode: Mode) -> None:
@@ -98,15 +100,21 @@ def main(folder: Path, port: int) -> None:
     from sushy_tools.emulator.main import app
     from sushy_tools.emulator.resources.systems.fakedriver import FakeDriver
 
-    late: list[tuple[float, str]] = []
+    coming: list[tuple[threading.Timer, str]] = []
+
+    def call(program: str, *words: str) -> None:
+        if (folder / program).exists():
+            subprocess.run([folder / program, *words], check=False, capture_output=True)
+
+    def switch(wanted: str) -> None:
+        call("switched", str(int(wanted == "On")))
+        (folder / "power").write_text(wanted)
 
     def get_power_state(self: Any, identity: str) -> str:
         self._get(identity)
-        if late and late[0][0] <= time.monotonic():
-            (folder / "power").write_text(late.pop(0)[1])
+        if coming and coming[0][0].is_alive():
+            return f"Powering{coming[0][1]}"
         lie = folder / "lie"
-        if late:
-            return f"Powering{late[0][1]}"
         return (lie if lie.exists() else folder / "power").read_text()
 
     def set_power_state(self: Any, identity: str, state: str) -> None:
@@ -119,13 +127,15 @@ def main(folder: Path, port: int) -> None:
                 pass
             case "lying":
                 (folder / "lie").write_text(wanted)
+                call("lied")
             case "slow":
-                late.append((time.monotonic() + 0.7, wanted))
+                coming[:] = [(threading.Timer(0.7, switch, [wanted]), wanted)]
+                coming[0][0].start()
             case "contrary":
-                (folder / "power").write_text(wanted)
+                switch(wanted)
                 raise error.FishyError("it does not do that")
             case _:
-                (folder / "power").write_text(wanted)
+                switch(wanted)
 
     FakeDriver.get_power_state = get_power_state
     FakeDriver.set_power_state = set_power_state

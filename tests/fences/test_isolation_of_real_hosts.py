@@ -24,7 +24,7 @@ from doctor.client import Client
 from doctor.testing.fence import Mode
 from doctor.testing.running import RunningDoctor
 from tests.fences.bmc import Bmc
-from tests.fences.test_readiness_of_real_devices import until
+from tests.waiting import until
 
 pytestmark = [pytest.mark.needs("ipmi_sim"), pytest.mark.requirement("B22")]
 

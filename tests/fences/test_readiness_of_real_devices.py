@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from doctor.client import Client
 from doctor.testing.fence import Mode
 from doctor.testing.running import RunningDoctor
 from tests.fences.bmc import Bmc
+from tests.waiting import until
 
 CANARY = PASSWORD
 
@@ -52,14 +53,6 @@ def doctor(tmp_path: Path, bmc: Bmc) -> Iterator[RunningDoctor]:
 def listed(doctor: RunningDoctor, path: str) -> list[Any]:
     with Client(doctor.url, doctor.token) as client:
         return list(client.items(path))
-
-
-def until(what: Callable[[], Any], seconds: float = 30) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.1)
-    return found
 
 
 def command(doctor: RunningDoctor, *words: str) -> Result:

@@ -4,11 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from doctor.cli.demo.netns import ip
+from doctor.cli.demo.netns import ip, is_alive
+from doctor.cli.demo.storage import writers
+from tests.waiting import until
 
 
 @pytest.mark.requirement("A1", "A12", "B5", "B15", "C1", "D8", "F28", "G9")
@@ -70,21 +73,34 @@ def test_a_frozen_host_is_dead_before_its_machine_starts_elsewhere() -> None:
 
 
 @pytest.mark.needs("ipmi_sim")
-def test_hands_on_the_site_stays_until_enter_is_pressed() -> None:
-    demo = subprocess.Popen(
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(lambda demo: demo.communicate("\n", timeout=60), id="enter"),
+        pytest.param(lambda demo: demo.terminate(), id="SIGTERM"),
+        pytest.param(lambda demo: demo.kill(), id="SIGKILL"),
+    ],
+)
+def test_hands_on_the_site_stays_until_its_end_and_nothing_of_it_longer(
+    end: Callable[[subprocess.Popen[str]], object],
+) -> None:
+    """Not even a frozen host, with the machine on it."""
+    with subprocess.Popen(
         [sys.executable, "-m", "doctor", "demo", "--scenario", "fencing", "--hands-on"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-    )
-    assert demo.stdout is not None
-    told = next(line for line in demo.stdout if line.startswith("export "))
-    site = Path(told.split("SITE=")[1].strip())
-    host = int((site / "compute-1" / "pid").read_text())
-    demo.communicate("\n", timeout=60)
-    assert demo.returncode == 0
-    assert not site.exists()
-    assert not is_running(host)
+    ) as demo:
+        assert demo.stdout is not None
+        told = next(line for line in demo.stdout if line.startswith("export "))
+        site = Path(told.split("SITE=")[1].strip())
+        host = int((site / "compute-1" / "pid").read_text())
+        machine = writers((site / "storage" / "machines" / "red-act").read_text())[0].process
+        subprocess.run([site / "compute-1" / "freeze"], check=True)
+        assert is_alive(host) and is_alive(machine)
+        end(demo)
+    until(lambda: not site.exists())
+    assert not is_alive(host) and not is_alive(machine)
 
 
 def test_a_missing_simulator_is_named_with_its_package(tmp_path: Path) -> None:
@@ -98,11 +114,3 @@ def test_a_missing_simulator_is_named_with_its_package(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "ipmi_sim is missing; install the Debian package openipmi" in done.stderr
     assert len(done.stderr.splitlines()) == 1
-
-
-def is_running(process: int) -> bool:
-    """Tell whether a process is there and not only its record."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from doctor.testing.running import RunningDoctor
 from doctor.testing.scenario import without_damping
+from tests.figures import Figures
 
 KILLS = 200 if os.environ.get("DOCTOR_SOAK") else 50
 HOSTS = 20
@@ -99,7 +100,7 @@ def resource_map() -> dict[str, Any]:
     }
 
 
-async def test_kill_9_at_random_moments_loses_nothing(tmp_path: Path) -> None:
+async def test_kill_9_at_random_moments_loses_nothing(tmp_path: Path, figures: Figures) -> None:
     """50 kills under 200 events/s: every confirmed event is told once, in order, with the same id and bytes."""
     consumer = Consumer()
     runner = await _serve(consumer)
@@ -130,8 +131,8 @@ async def test_kill_9_at_random_moments_loses_nothing(tmp_path: Path) -> None:
         await runner.cleanup()
     _check(consumer, monitor)
     events = sum(len(times) for times in monitor.confirmed.values())
-    print(
-        f"\n{KILLS} kills, {events} events confirmed, 0 lost, {consumer.repeats} repeats (same id and bytes),"
+    figures(
+        f"  {KILLS} kills, {events} events confirmed, 0 lost, {consumer.repeats} repeats (same id and bytes),"
         f" {monitor.sent_again} sent again; resumed after {sorted(resumed)[KILLS // 2]:.2f} s (median),"
         f" {max(resumed):.2f} s (worst)"
     )

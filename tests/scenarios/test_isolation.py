@@ -112,6 +112,45 @@ async def test_a_host_is_as_any_other_again_when_all_who_missed_it_have_seen_it(
         assert one.state() is S.NORMAL
 
 
+async def test_a_host_that_woke_just_before_it_was_cut_off_is_let_start_in_peace() -> None:
+    """[I-12] Its failure is told twice then, and the second is as old as its isolation: it is no news that it is down."""
+    async with site() as one:
+        one.devices.bmc["compute-1"].mode = Mode.SLOW
+        await one.lose()
+        await one.until("compute-1", S.ATTEMPT)
+        await one.find("compute-1", "ping")
+        await one.until("compute-1", S.CONFIRMING)
+        await one.lose("compute-1", "ping")
+        await one.until("compute-1", S.FENCED)
+        await one.desk.give_back("compute-1", user="alice", reason="repaired")
+        await one.until("compute-1", S.OBSERVED)
+        await one.lose("compute-1", "peers")  # it takes its time to start, and they say so again
+        await asyncio.sleep(60)
+        assert one.state() is S.OBSERVED
+        assert one.devices.commands == [("compute-1", OFF), ("compute-1", ON)]
+
+
+async def test_what_was_said_of_a_host_before_it_was_given_back_says_nothing_of_it_since() -> None:
+    """[I-12] Else a word from before would make two of one."""
+    async with site() as one:
+        await one.lose()
+        await one.until("compute-1", S.FENCED)
+        await one.desk.give_back("compute-1", user="alice", reason="repaired")
+        await one.until("compute-1", S.OBSERVED)
+        await one.find("compute-1", "ping")  # the peers have not looked again yet
+        await one.lose("compute-1", "ping")
+        await one.until("compute-1", S.SUSPECT)
+        await asyncio.sleep(5)
+        assert one.state() is S.SUSPECT
+        said = {
+            weighed.statement.reporter: weighed for weighed in one.desk.explain("compute-1").judgement.weighed
+        }
+        assert said["peers"].objection == "it was said before the host was given back"
+        await one.lose("compute-1", "peers")
+        await one.until("compute-1", S.FENCED)
+        assert one.devices.commands == [("compute-1", OFF), ("compute-1", ON), ("compute-1", OFF)]
+
+
 async def test_machines_that_are_still_on_their_way_keep_a_host_off() -> None:
     """[I-15] Also when they began to leave after somebody had asked for it."""
     async with site() as one:

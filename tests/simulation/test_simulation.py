@@ -10,6 +10,7 @@ import pytest
 from doctor.testing.simulation.__main__ import main
 from doctor.testing.simulation.mutants import MUTANTS
 from doctor.testing.simulation.run import hunt_all, run, run_many
+from tests.figures import Figures
 
 USUAL = 5000 if os.environ.get("DOCTOR_SOAK") else 2000 if os.environ.get("CI") else 300
 SEEDS = int(os.environ.get("DOCTOR_SIM_SEEDS", USUAL))
@@ -27,10 +28,10 @@ def test_every_promise_holds_in_every_run() -> None:
     assert not broken, "\n".join(broken)
 
 
-def test_every_planted_bug_is_found() -> None:
+def test_every_planted_bug_is_found(figures: Figures) -> None:
     """The mutation gate: a simulation that does not see a bug proves nothing about it."""
     hunts = list(hunt_all(MOST_HUNTED, workers=ENOUGH))
-    print("\n".join(f"{one.mutant}: {one.seeds} seeds" for one in hunts))
+    figures("\n".join(f"  {one.mutant}: {one.seeds} seeds" for one in hunts))
     assert [one.mutant for one in hunts if one.broken is None] == []
     assert len(hunts) == len(MUTANTS) >= 13
 

@@ -13,6 +13,8 @@ from doctor.fencing.limits import Limits
 from doctor.model.fence_job import Says, Statement, Weighed
 from doctor.model.fencing import Vantage
 
+BEFORE_RETURN = "it was said before the host was given back"
+
 Statements = Mapping[str, Mapping[str, Statement]]  # by host and reporter
 
 
@@ -72,14 +74,19 @@ def judge(
     now: datetime,
     *,
     blind: Mapping[str, str] = {},
+    returned: datetime | None = None,
 ) -> Judgement:
-    """Weigh what was said of a host. ``hosts`` are all there are, ``blind`` are the reporters that may miss all, and why."""
+    """Weigh what was said of a host. ``hosts`` are all there are, ``blind`` are the reporters that may miss all, and why.
+
+    ``returned`` is when the host was given back: that it was dead before says nothing of it since [I-12].
+    """
     weighed = []
     for one in statements.get(host, {}).values():
         witness = witnesses.get(one.reporter)
         objection = _objection(one, witness, statements, hosts, limits, now)
         if objection is None and one.says is Says.DEAD:
-            objection = blind.get(one.reporter)
+            is_old = returned is not None and one.time < returned
+            objection = BEFORE_RETURN if is_old else blind.get(one.reporter)
         vantage = witness.vantage if witness is not None and objection is None else None
         weighed.append(Weighed(statement=one, vantage=vantage, objection=objection or ""))
     counted = [one for one in weighed if one.vantage is not None]

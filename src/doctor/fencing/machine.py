@@ -115,6 +115,7 @@ def suspected(
         changed=now,
         epoch=epoch,
         fences=fences,
+        returned=None if before is None else before.returned,
     )
 
 
@@ -139,6 +140,8 @@ def moved(job: FenceJob, trigger: Trigger, *, epoch: int, now: datetime, **chang
         moved = replace(moved, cut=now)
     elif state is S.FENCED:
         moved = replace(moved, fenced=now)
+    elif state is S.OBSERVED:
+        moved = replace(moved, returned=now)
     return replace(moved, **changes)
 
 
@@ -148,7 +151,9 @@ def noted(job: FenceJob, *, epoch: int, **changes: Any) -> FenceJob:
 
 
 def begins_anew(job: FenceJob | None, fault_key: str) -> bool:
-    """Tell whether a host that is down by this fault has to be suspected anew."""
+    """Tell whether a host that is down by this fault has to be suspected anew; ``fault_key`` of one that was given back is of
+    the fault that was open then.
+    """
     return job is None or job.state in RESTING or (job.state is S.OBSERVED and job.fault_key != fault_key)
 
 

@@ -551,7 +551,10 @@ class IsolationFlow:
         if trouble:
             await self.move(job, Trigger.GIVE_UP, f"it could not be given back: {'; '.join(trouble)}")
         else:
-            await self.move(job, Trigger.READS_ON, "it has back what was cut")
+            # It takes its time to start: that it is down until then is no news.
+            failure = self.lookup.failure_of(job.host)
+            known = job.fault_key if failure is None else failure.fault.fault_key
+            await self.move(job, Trigger.READS_ON, "it has back what was cut", fault_key=known)
         return AT_ONCE
 
     def _still_off(self, job: FenceJob) -> list[str]:
@@ -570,10 +573,8 @@ class IsolationFlow:
             return left.total_seconds()
         if self.lookup.failure_of(job.host) is not None:
             return RARELY
-        if self.lookup.judgement(
-            job.host, self._clock.now()
-        ).dead:  # not all who missed it have seen it since
-            return RARELY
+        if self.lookup.judgement(job.host, self._clock.now(), ever=True).dead:
+            return RARELY  # not all who missed it have seen it since
         await self.move(job, Trigger.SETTLE, "it has served for the probation period")
         return None
 

@@ -176,12 +176,16 @@ class Lookup:
             found, key=lambda one: (one.fault.resource_id != host, one.fault.raised_time), default=None
         )
 
-    def judgement(self, host: str, now: datetime) -> Judgement:
-        """Weigh what was said of a host."""
+    def judgement(self, host: str, now: datetime, *, ever: bool = False) -> Judgement:
+        """Weigh what was said of a host since it was given back, or ever."""
         hosts = [one.id for one in self._situation.resources.hosts()]
-        statements = self._situation.fence_book.statements
+        book, limits = self._situation.fence_book, self._limits
+        job = None if ever else book.jobs.get(host)
+        returned = None if job is None else job.returned
         blind = self._lookout.troubles()
-        return judge(host, statements, self.witnesses, hosts, self._limits, now, blind=blind)
+        return judge(
+            host, book.statements, self.witnesses, hosts, limits, now, blind=blind, returned=returned
+        )
 
     def life(self, host: str, since: datetime) -> list[Statement]:
         """Return who has seen a host alive since a moment."""

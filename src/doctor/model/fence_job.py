@@ -70,7 +70,8 @@ class FenceJob(msgspec.Struct, frozen=True, kw_only=True):
     that nobody writes over what he has not seen. ``level`` is the place in the plan, ``cut`` when the last command may
     have gone out, ``changed`` when the present state began. ``fences`` are the times of all commands to begin of the
     last day, of earlier generations too. ``silent`` are the hosts that were silent when it was authorised. ``widened`` is the
-    zone around it that may be cut off in its place: its levels come behind those of the host.
+    zone around it that may be cut off in its place: its levels come behind those of the host. ``returned`` is when the host was
+    given back last, in whichever generation.
     """
 
     host: str
@@ -91,6 +92,7 @@ class FenceJob(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[Weighed, ...] = ()
     words: tuple[Word, ...] = ()
     widened: str = ""
+    returned: datetime | None = None
 
 
 class ZoneMode(StrEnum):

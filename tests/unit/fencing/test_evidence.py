@@ -75,6 +75,16 @@ def test_what_does_not_count(one: Statement, why: str) -> None:
     assert (found.dead, [each.objection for each in found.weighed]) == (frozenset(), [why])
 
 
+def test_what_was_said_before_a_host_was_given_back_is_about_another_life_of_it() -> None:
+    """[I-12] That it was alive counts: whoever says so keeps hands off it."""
+    all_said = statements(said("c1", "ping", ago=2), said("c1", "peers", ago=4))
+    found = judge("c1", all_said, WITNESSES, HOSTS, Limits(), START, returned=START - 3 * SECOND)
+    assert found.dead == {Vantage.IN_BAND}
+    assert [one.objection for one in found.weighed] == ["", "it was said before the host was given back"]
+    alive = statements(said("c1", "ping", Says.ALIVE, ago=4))
+    assert judge("c1", alive, WITNESSES, HOSTS, Limits(), START, returned=START - 3 * SECOND).life
+
+
 def test_who_is_blind_sees_life_but_no_death() -> None:
     """[I-13]"""
     blind = {"ping": "ping is cut off"}

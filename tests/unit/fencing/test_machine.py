@@ -125,6 +125,14 @@ def test_a_new_generation_remembers_how_often_the_host_was_cut_off() -> None:
     assert late.fences == ()
 
 
+def test_when_a_host_was_given_back_is_remembered_into_its_next_life() -> None:
+    back = after(*WAY[:-1])
+    again = suspected("compute-1", "az-1", "fault-2", back, epoch=1, now=START + timedelta(hours=1))
+    assert back.state is FenceState.OBSERVED
+    assert again.returned == back.returned == back.changed
+    assert job().returned is None
+
+
 def test_a_clock_that_was_set_back_does_not_turn_states_round() -> None:
     one = after(Trigger.AUTHORISE)
     assert moved(one, Trigger.BEGIN, epoch=1, now=START - SECOND).changed == one.changed

@@ -3,13 +3,12 @@
 Everything is real: a Doctor with its store and its ping monitor, hosts that fail, two tenants as processes of their own.
 """
 
-import tempfile
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from doctor.cli.demo.guard import guarded_folder
 from doctor.cli.demo.hosts import Hosts
 from doctor.cli.demo.processes import Talker
 from doctor.cli.demo.site import (
@@ -86,7 +85,7 @@ def play(hosts: Hosts, tell: Tell) -> FaultOutcome:
         DemoError: something that should have happened did not.
     """
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="doctor-demo-")))
+        folder = stack.enter_context(guarded_folder("doctor-demo-"))
         stack.enter_context(hosts)
         addresses = {name: hosts.address(name) for name in HOSTS}
         tell(

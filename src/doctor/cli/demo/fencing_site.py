@@ -40,11 +40,14 @@ LIMITS = {"start_up": 0, "attempt": 4, "confirm": 6}
 
 
 class StorageWitness:
-    """The monitor at the storage: it reports hosts that write there no more."""
+    """The monitor at the storage: it reports hosts that write there no more, after so many seconds."""
 
-    def __init__(self, doctor: Client, storage: SharedStorage, hosts: Iterable[str]) -> None:
+    def __init__(
+        self, doctor: Client, storage: SharedStorage, hosts: Iterable[str], *, silent: float = SILENT
+    ) -> None:
         self._doctor = doctor
         self._storage = storage
+        self._silent = silent
         self._said = dict.fromkeys(hosts, (False, 0.0))
 
     def look(self) -> None:
@@ -54,7 +57,7 @@ class StorageWitness:
             ClientError: Doctor did not take it; the next look tries again.
         """
         for host, (was_silent, said) in self._said.items():
-            is_silent = self._storage.silent_for(host) > SILENT
+            is_silent = self._storage.silent_for(host) > self._silent
             now = time.monotonic()
             if is_silent != was_silent or (is_silent and now - said > SAY_AGAIN):
                 details = {"hostname": host, "status": "down" if is_silent else "up"}

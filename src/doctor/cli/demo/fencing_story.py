@@ -8,12 +8,10 @@ import os
 import shlex
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from doctor.cli.demo.fencing_site import (
@@ -26,6 +24,7 @@ from doctor.cli.demo.fencing_site import (
     FencingSite,
     fencing_site,
 )
+from doctor.cli.demo.guard import guarded_folder
 from doctor.cli.demo.processes import DemoError
 from doctor.cli.demo.site import (
     BUDGET,
@@ -149,8 +148,8 @@ def hands_on(tell: Tell, wait: Callable[[], None]) -> None:
 @contextmanager
 def _site(tell: Tell) -> Iterator[FencingSite]:
     with (
-        tempfile.TemporaryDirectory(prefix="doctor-demo-") as folder,
-        fencing_site(Path(folder), tell) as site,
+        guarded_folder("doctor-demo-") as folder,
+        fencing_site(folder, tell) as site,
     ):
         machines = ", ".join(f"{name} ({ROLES[OWNER][name]}) on {PLACES[name]}" for name in ROLES[OWNER])
         tell(f"tenant {OWNER}: {machines}; its VNF manager has subscribed")

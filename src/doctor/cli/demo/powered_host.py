@@ -19,6 +19,7 @@ cd {folder} || exit 1
 if [ "$1" = 1 ]; then
   {command} < /dev/null > /dev/null 2>> log &
 elif pid=$(cat pid); then
+  touch cut
   rm pid
   kill -s KILL -- "-$pid"
 fi
@@ -52,7 +53,6 @@ class PoweredHost:
             "address": self.address,
             "port": self.port,
             "storage": str(storage.folder),
-            "keeper": os.getpid(),
         }
         (folder / "host.json").write_text(json.dumps(settings))
         words = shlex.join([*command, *host.PYTHON, host.__file__, str(folder)])
@@ -81,6 +81,12 @@ class PoweredHost:
     def _signal(self, number: int) -> None:
         with suppress(FileNotFoundError, ProcessLookupError):
             os.killpg(int((self._folder / "pid").read_text()), number)
+
+    @property
+    def cut_at(self) -> float:
+        """Return when what ran on it was killed last, 0 if it never was."""
+        cut = self._folder / "cut"
+        return cut.stat().st_mtime if cut.exists() else 0.0
 
     @property
     def has_power(self) -> bool:
