@@ -58,7 +58,7 @@ log = structlog.get_logger(__name__)
 GATHERS = 0.05  # seconds in which what happens is looked at together
 SWEEP_EVERY = 5.0
 LOOK_AGAIN = 0.5
-CHUNK = 50  # hosts that are looked at in one go: faults have to be told meanwhile
+CHUNK = 5  # hosts that are looked at in one go: faults have to be told meanwhile
 
 Due = tuple[HostWork, Guest, Sight]  # a machine that may leave
 

@@ -199,8 +199,9 @@ class SessionKeeper:
         It is so in memory first: what is told of a host is how that will be. If it is not kept, the store is read anew.
         """
         situation, session = self._situation, look.session
-        situation.maintenance.put(session)
-        draft.change.memos.append(_memo(SESSION_MEMO, session.session_id, session))
+        if situation.maintenance.get(session.session_id) != session:
+            situation.maintenance.put(session)
+            draft.change.memos.append(_memo(SESSION_MEMO, session.session_id, session))
         for work in look.works.values():
             situation.maintenance.put_host(work)
             draft.change.memos.append(_memo(HOST_MEMO, key_of(work), work))
