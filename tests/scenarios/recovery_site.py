@@ -43,6 +43,7 @@ class Embedded(EmbeddedController):
         super().__init__(*given)
         self.told: list[tuple[Action, str, str | None]] = []
         self.takes = 0.0
+        self.lasts = 0.0
         self.cannot: set[Action] = set()
 
     async def look(self, command: Command) -> Progress:
@@ -54,6 +55,8 @@ class Embedded(EmbeddedController):
         if command.action in self.cannot:
             raise RejectedError("it cannot")
         self.told.append((command.action, command.resource_id, command.target))
+        if self.lasts:
+            await asyncio.sleep(self.lasts)
         await super().tell(command)
 
 

@@ -423,3 +423,35 @@ async def test_sessions_that_are_over_are_forgotten_in_time() -> None:
         with pytest.raises(RejectedError, match="no such session"):
             one.maintenance.get(ADMIN, asked.session_id)
         assert one.situation.subscriptions.get(asked.session_id) is None
+
+
+async def test_what_has_not_begun_when_it_is_called_off_is_not_done() -> None:
+    async with maintained() as one:
+        for name in ("vm-g0", "vm-g1"):
+            await one.change(machine(name, "compute-1", group="core", constraints=Constraints(max_out=1)))
+            await one.agree_beforehand(D.MIGRATE, name)
+        one.controller.lasts = 10.0
+        asked = await one.request()
+        await one.machine_is(G.MOVING, "vm-g0")
+        await one.machine_is(G.MOVING, "vm-g1")
+        await one.until_so(lambda: one.told_to)
+        await one.maintenance.abort(ADMIN, asked.session_id)
+        await asyncio.sleep(30)
+        ((_, left),) = one.told_to
+        stayed = "vm-g1" if left == "vm-g0" else "vm-g0"
+        assert one.host_of(left) != "compute-1"
+        assert one.host_of(stayed) == "compute-1"
+
+
+async def test_what_was_being_shut_down_when_it_is_called_off_is_started_again() -> None:
+    world = World()
+    async with maintained(world) as one:
+        await one.agree_beforehand(D.STOP)
+        one.controller.lasts = 10.0
+        asked = await one.request()
+        await one.until_so(lambda: (A.STOP, "vm-1") in one.told_to)
+        assert one.guest().state is G.MOVING
+        await one.maintenance.abort(ADMIN, asked.session_id)
+        assert one.state_of("compute-1") == "normal"
+        await one.until_so(lambda: one.told_to == [(A.STOP, "vm-1"), (A.START, "vm-1")])
+        await one.until_so(lambda: one.machine_named("vm-1").vim_state == "active")

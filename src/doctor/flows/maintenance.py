@@ -91,12 +91,12 @@ class MaintenanceFlow:
 
     def settled(self, transitions: Iterable[Transition]) -> None:
         """Look when faults may have struck a host that is being emptied, or a machine there."""
-        if self._situation.maintenance.hosts:
+        if self._situation.maintenance.has_work:
             self._bell.set()
 
     def ring(self) -> None:
         """Look at what is open: something is otherwise than it was."""
-        if self._situation.maintenance.hosts:
+        if self._situation.maintenance.has_work:
             self._bell.set()
 
     async def run(self) -> None:
@@ -104,7 +104,7 @@ class MaintenanceFlow:
         until: datetime | None = self._clock.now()
         while True:
             left = SWEEP_EVERY if until is None else (until - self._clock.now()).total_seconds()
-            if not self._situation.maintenance.hosts:
+            if not self._situation.maintenance.has_work:
                 await self._bell.wait()  # a site without sessions costs nothing
             else:
                 try:
@@ -136,7 +136,27 @@ class MaintenanceFlow:
                 continue
             async with self._keeper.changing:
                 moments += await self._advance(session.session_id)
+        for work in self._situation.maintenance.unsettled:
+            async with self._keeper.changing:
+                await self._settle(work)
         return min(moments, default=None)
+
+    async def _settle(self, work: HostWork) -> None:
+        """See the end of what was under way when a host was given up: what it has shut down is started again."""
+        session = self._situation.maintenance.get(work.session_id)
+        now = self._clock.now()
+        guests = []
+        for guest in work.guests:
+            if guest.state is GuestState.MOVING:
+                guest = looked_at(guest, work.host, self._keeper.sight(guest), now, self._limits)
+                if guest.state is GuestState.AGREED:  # it was not done, and is not tried again
+                    guest = replace(guest, state=GuestState.STUCK)
+            guests.append(guest)
+        after = replace(work, guests=tuple(guests))
+        if session is not None and after != work:
+            if after.stage is not HostStage.RETURNED:
+                await self._keeper.undo([after])
+            await self._keeper.keep(Look(session, {after.host: after}, {}), Draft(now))
 
     # --- one look at a session ---
 
@@ -223,7 +243,7 @@ class MaintenanceFlow:
                 look.said[Phase.EMPTIED].append((work, None))
                 log.info("maintenance.host_empty", session_id=work.session_id, host=work.host)
             case (Trigger.GIVE_UP, why):
-                await self._keeper.start_again([work])
+                await self._keeper.undo([work])
                 work = moved(work, Trigger.GIVE_UP, now, reason=why)
                 look.said[Phase.FAILED] += everybody(work)
                 log.warning(

@@ -339,7 +339,7 @@ class MaintenanceDesk:
             now = self._clock.now()
             why = f"called off by {identity.name}" + (f": {reason}" if reason else "")
             works = [one for one in self._keeper.works(session) if not one.stage.is_over]
-            await self._keeper.start_again(works)
+            await self._keeper.undo(works)
             after = {one.host: moved(one, Trigger.ABORT, now, reason=why) for one in works}
             said = {Phase.CANCELLED: [pair for one in after.values() for pair in everybody(one)]}
             look = self._keeper.with_outcome(Look(session, after, said), now)
@@ -370,7 +370,7 @@ class MaintenanceDesk:
                     found.append(work)
             if flaws:
                 raise RejectedError("the request is wrong", flaws=flaws)
-            await self._keeper.start_again(found)
+            await self._keeper.undo(found)
             done = []
             for work in found:
                 is_done = work.stage is HostStage.EMPTY

@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
@@ -154,15 +155,22 @@ class SessionKeeper:
 
     # --- what is done and kept ---
 
-    async def start_again(self, works: Iterable[HostWork]) -> None:
-        """Start what was shut down for the work, on the same host, those of the highest level first."""
+    async def undo(self, works: Iterable[HostWork]) -> None:
+        """Take back what can be: what has not begun, and what was shut down for the work.
+
+        That is started on the same host, those of the highest level first.
+        """
         stopped = []
         for work in works:
             for guest in work.guests:
+                if guest.state is GuestState.MOVING:
+                    with suppress(RejectedError):  # it has begun, and goes on to its end
+                        await self._instructions.cancel(in_the_name_of(guest), guest.tries[-1])
                 machine = self._situation.resources.virtual.get(guest.resource_id)
                 is_ours = guest.state is GuestState.STOPPED and guest.ran and guest.tries
                 policy = None if machine is None else self._situation.maintenance_policies.of(machine)
-                if machine is not None and is_ours and (policy is None or policy.start_on_return):
+                is_wanted = policy is None or policy.start_on_return or work.stage is not HostStage.EMPTY
+                if machine is not None and is_ours and is_wanted:
                     stopped.append((machine.sal_rank, machine.id, work, guest))
         for _, _, work, guest in sorted(stopped, key=lambda one: one[:2]):
             order = Order(

@@ -15,6 +15,7 @@ class MaintenanceBook:
         self._works: dict[str, dict[str, HostWork]] = {}
         self._open: dict[str, str] = {}
         self._away: Counter[str] = Counter()
+        self._unsettled: dict[tuple[str, str], None] = {}
         for session in sessions:
             self.put(session)
         for work in works:
@@ -43,6 +44,8 @@ class MaintenanceBook:
         self._away.update(_away(work))
         if not work.stage.is_over:
             self._open[work.host] = work.session_id
+        elif any(one.state is GuestState.MOVING for one in work.guests):
+            self._unsettled[work.session_id, work.host] = None
 
     def forget(self, session_id: str) -> None:
         """Have no such session any more."""
@@ -53,6 +56,7 @@ class MaintenanceBook:
     def _leave(self, work: HostWork | None) -> None:
         if work is None:
             return
+        self._unsettled.pop((work.session_id, work.host), None)
         for one in _away(work):
             self._away[one] -= 1
             if not self._away[one]:
@@ -85,6 +89,16 @@ class MaintenanceBook:
         """Return the open work on a host, None if no session is about it."""
         session_id = self._open.get(host)
         return None if session_id is None else self._works[session_id][host]
+
+    @property
+    def unsettled(self) -> list[HostWork]:
+        """Return the hosts that were given up, or called off, while something was being done to their machines."""
+        return [self._works[session_id][host] for session_id, host in self._unsettled]
+
+    @property
+    def has_work(self) -> bool:
+        """Tell whether there is anything to look at."""
+        return bool(self._open or self._unsettled)
 
     @property
     def hosts(self) -> Mapping[str, str]:
