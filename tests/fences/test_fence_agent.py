@@ -23,7 +23,7 @@ class IpmilanRig(BmcRig):
 
     locked_doubts = (Doubt.LOGIN, Doubt.REFUSED)  # the agent does not say why it has no status
     patience = 10.0
-    short = 2.5
+    short = 5.0  # each of its calls takes up to a second where others work, too
 
     def __init__(self, bmc: Bmc) -> None:
         super().__init__(bmc)
