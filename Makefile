@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 
 # What decides has no excuse for an untested branch.
-DECIDERS := src/doctor/inspector/*,src/doctor/alarms/*,src/doctor/fencing/*,src/doctor/notifier/*,src/doctor/profiler/*,src/doctor/recovery/*,src/doctor/recovery/*,src/doctor/model/*,src/doctor/kit/*
+DECIDERS := src/doctor/inspector/*,src/doctor/alarms/*,src/doctor/fencing/*,src/doctor/notifier/*,src/doctor/profiler/*,src/doctor/recovery/*,src/doctor/maintenance/*,src/doctor/model/*,src/doctor/kit/*
 COVERAGE_NEEDED := 95
 
 # Tests wait more than they work. Those of one file stay together, and in the order of the files.

@@ -235,7 +235,7 @@ class ToldSite(Site):
         """Return what the owner was told of this kind."""
         await asyncio.sleep(0.05)
         bodies = [msgspec.json.decode(one.notification.body) for one in self.channel.attempts]
-        return [one for one in bodies if one["notification_type"] == kind]
+        return [one for one in bodies if one.get("notification_type") == kind]
 
 
 def site(**more: Any) -> AbstractAsyncContextManager[Site]:

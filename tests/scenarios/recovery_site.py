@@ -25,10 +25,9 @@ from doctor.model.recovery import (
     RecoveryPolicy,
     RecoveryState,
     RecoveryStep,
-    Scope,
-    ScopeKind,
 )
 from doctor.model.resource import VirtualResource
+from doctor.model.scope import Scope, ScopeKind
 from doctor.testing.clock import LoopClock
 from tests.scenarios.fallible_store import FallibleStore
 from tests.scenarios.isolation_site import Devices, ToldSite, armed

@@ -9,8 +9,9 @@ from doctor.model.errors import RejectedError
 from doctor.model.fence_job import FenceState
 from doctor.model.instruction import Action
 from doctor.model.map_news import MapDelta, MapStatus, Phase
-from doctor.model.recovery import Handler, RecoveryLimits, RecoveryState, Scope, ScopeKind
+from doctor.model.recovery import Handler, RecoveryLimits, RecoveryState
 from doctor.model.resource import Constraints
+from doctor.model.scope import Scope, ScopeKind
 from doctor.testing.fence import Mode
 from doctor.testing.scenario import down, up
 from tests.scenarios.recovery_site import RED, Recovering, World, recovering

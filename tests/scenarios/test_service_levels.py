@@ -185,7 +185,7 @@ def test_a_recovery_that_takes_too_long_is_told_until_it_is_over() -> None:
     story.run(until=60.0)
     assert told(story) == [
         (16.0, "fault", "major", "service recovery overdue"),
-        (30.0, "fault_cleared", "cleared", "service recovery overdue"),
+        (30.5, "fault_cleared", "cleared", "service recovery overdue"),
     ]
 
 
@@ -193,7 +193,7 @@ def test_a_machine_without_a_group_is_a_vnf_by_itself() -> None:
     story = story_by(WITHIN_AN_HOUR, resources=site(1, group=None))
     out(story, 10.0, 30.0)
     story.run(until=60.0)
-    assert [one[:2] for one in told(story)] == [(16.0, "fault"), (30.0, "fault_cleared")]
+    assert [one[:2] for one in told(story)] == [(16.0, "fault"), (30.5, "fault_cleared")]
     [message] = [one.message for one in story.heard("red") if one.at == pytest.approx(16.0, abs=0.1)]
     assert message["virtual_resource_info"][0]["virtual_resource_id"] == "vnf:red::vm-1"
 
@@ -211,9 +211,9 @@ def test_too_many_at_once_and_too_often_are_told() -> None:
     out(story, 200.0, 210.0)
     story.run(until=2 * 3600)
     assert told(story) == [
-        (20.0, "fault", "major", "service impact too large"),
-        (30.0, "fault_cleared", "cleared", "service impact too large"),
-        (200.0, "fault", "major", "service failures too frequent"),
+        (20.5, "fault", "major", "service impact too large"),
+        (30.5, "fault_cleared", "cleared", "service impact too large"),
+        (200.5, "fault", "major", "service failures too frequent"),
         (3610.0, "fault_cleared", "cleared", "service failures too frequent"),
     ]
 
@@ -306,12 +306,13 @@ def test_a_group_that_is_another_owners_by_now_is_told_of_by_the_new_one_only() 
 
 
 def test_a_storm_is_taken_in_without_holding_up_the_telling() -> None:
-    """Hundreds of VNFs at once: each is told in the same second, behind the faults themselves."""
+    """Hundreds of VNFs at once: each is told within a second, when those who wait for the faults themselves were told."""
     machines = [
         VirtualResource(id=f"vm-{n}", host=HOST, owner="red", group=f"g-{n % 150}", sal=1) for n in range(300)
     ]
     story = story_by(WITHIN_AN_HOUR, resources=ResourceMap([PhysicalResource(id=HOST)], machines))
     out(story, 10.0, 30.0)
     story.run(until=60.0)
-    kinds = [one[:2] for one in told(story)]
-    assert kinds == [(16.0, "fault")] * 150 + [(30.0, "fault_cleared")] * 150
+    assert [one[1] for one in told(story)] == ["fault"] * 150 + ["fault_cleared"] * 150
+    late = [one[0] - (16.0 if one[1] == "fault" else 30.0) for one in told(story)]
+    assert 0.0 <= min(late) <= max(late) < 1.0

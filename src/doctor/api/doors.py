@@ -24,6 +24,7 @@ from doctor.api.fences import FencesDoor
 from doctor.api.fencing import FencingDoor
 from doctor.api.identification import challenge_of, make_identify
 from doctor.api.instructions import InstructionsDoor
+from doctor.api.maintenance import MaintenanceDoor
 from doctor.api.notifications import NotificationsDoor
 from doctor.api.openapi import openapi_document
 from doctor.api.operation import Answer, Call, Operation, operation, operations_of
@@ -54,6 +55,8 @@ from doctor.flows.fences import Fences
 from doctor.flows.fencing_desk import FencingDesk
 from doctor.flows.grants import GrantFlow
 from doctor.flows.instruction import InstructionFlow
+from doctor.flows.maintenance_desk import MaintenanceDesk
+from doctor.flows.maintenance_policy import MaintenancePolicyFlow
 from doctor.flows.marking import MarkingFlow
 from doctor.flows.overlay import Overlay
 from doctor.flows.policy import PolicyFlow
@@ -228,6 +231,8 @@ def make_doors(
     overlay: Overlay,
     instructions: InstructionFlow,
     recoveries: RecoveryFlow,
+    maintenance: MaintenanceDesk,
+    maintenance_policies: MaintenancePolicyFlow,
     recovery_policies: RecoveryPolicyFlow,
     clock: Clock,
     levels: Levels = SHIPPED,
@@ -261,6 +266,7 @@ def make_doors(
             SilencesDoor(situation, silences, clock),
             InstructionsDoor(instructions),
             RecoveriesDoor(recoveries, recovery_policies),
+            MaintenanceDoor(maintenance, maintenance_policies),
             VantagesDoor(faults.lookout),
             VirtualResourcesDoor(situation),
             PhysicalResourcesDoor(situation),

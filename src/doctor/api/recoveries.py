@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from typing import Literal
 
-import msgspec
-
 from doctor.api.operation import Answer, Call, operation
-from doctor.api.owned import Described, Several, is_in
+from doctor.api.owned import Several, is_in
 from doctor.api.paging import Page, PageQuery
 from doctor.api.roles import OWNERS, READERS
+from doctor.api.scoped import SCOPES, PoliciesQuery, ProjectQuery, scope_of, speaks_for
 from doctor.api.sorting import Key, Order, microseconds, sorted_page
 from doctor.api.wire.recovery import (
     HoldingOut,
@@ -18,13 +17,12 @@ from doctor.api.wire.recovery import (
     policy_of,
     policy_out,
     recovery_out,
-    scope_of,
 )
 from doctor.flows.recovery import RecoveryFlow
 from doctor.flows.recovery_policy import RecoveryPolicyFlow
-from doctor.model.errors import Flaw, RejectedError
 from doctor.model.identity import Identity
-from doctor.model.recovery import Recovery, RecoveryPolicy, RecoveryState, Scope, ScopeKind
+from doctor.model.recovery import Recovery, RecoveryPolicy, RecoveryState
+from doctor.model.scope import Scope, ScopeKind
 
 TAG = "Recovery"
 _EXAMPLE = {
@@ -33,22 +31,8 @@ _EXAMPLE = {
     "after": "PT30S",
     "start_on_return": True,
 }
-_WHICH = {"scope": "machine:ID, group:NAME or sal:LEVEL"}
 _KEYS: dict[str, Callable[[Recovery], Key]] = {"since": lambda one: microseconds(one.since)}
 _POLICY_KEYS: dict[str, Callable[[RecoveryPolicy], Key]] = {"scope": lambda one: str(one.scope)}
-
-
-class ProjectQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose policy. The Administrator has to say it; a Consumer speaks for his own project only."""
-
-    project: Described | None = None
-
-
-class PoliciesQuery(PageQuery, frozen=True, kw_only=True):
-    """Which policies; ``project`` is for the Administrator."""
-
-    project: Several = frozenset()
-    sort: Literal["scope", "-scope"] = "scope"
 
 
 class RecoveryQuery(PageQuery, frozen=True, kw_only=True):
@@ -82,11 +66,11 @@ class RecoveriesDoor:
         )
         return Answer(page)
 
-    @operation("GET", "/v1/recovery-policies/{scope}", tag=TAG, roles=READERS, path_help=_WHICH)
+    @operation("GET", "/v1/recovery-policies/{scope}", tag=TAG, roles=READERS, path_help=SCOPES)
     async def get_recovery_policy(self, call: Call[None, ProjectQuery]) -> Answer[RecoveryPolicyOut]:
         """Show the policy of a scope."""
         scope = scope_of(call.path["scope"])
-        project = self._project_of(call.identity, scope, call.query.project)
+        project = speaks_for(self._policies, call.identity, scope, call.query.project)
         return Answer(self._shown(self._policies.get(project, scope)))
 
     @operation(
@@ -94,7 +78,7 @@ class RecoveriesDoor:
         "/v1/recovery-policies/{scope}",
         tag=TAG,
         roles=OWNERS,
-        path_help=_WHICH,
+        path_help=SCOPES,
         example=_EXAMPLE,
     )
     async def put_recovery_policy(
@@ -108,7 +92,7 @@ class RecoveriesDoor:
         scope = scope_of(call.path["scope"])
         if scope.kind is ScopeKind.MACHINE:
             self._policies.machine(call.identity, scope.name)
-        project = self._project_of(call.identity, scope, call.query.project)
+        project = speaks_for(self._policies, call.identity, scope, call.query.project)
         return await self._put(call.body, project, scope, call.identity)
 
     @operation(
@@ -116,13 +100,13 @@ class RecoveriesDoor:
         "/v1/recovery-policies/{scope}",
         tag=TAG,
         roles=OWNERS,
-        path_help=_WHICH,
+        path_help=SCOPES,
         answers={204: "Nothing is said for this scope any more."},
     )
     async def delete_recovery_policy(self, call: Call[None, ProjectQuery]) -> Answer[None]:
         """Take back what I have said. A step that was begun goes on to its end."""
         scope = scope_of(call.path["scope"])
-        project = self._project_of(call.identity, scope, call.query.project)
+        project = speaks_for(self._policies, call.identity, scope, call.query.project)
         await self._policies.forget(project, scope, user=call.identity.name)
         return Answer(None, 204)
 
@@ -164,24 +148,6 @@ class RecoveriesDoor:
         scope = Scope(ScopeKind.MACHINE, machine.id)
         await self._policies.forget(machine.owner, scope, user=call.identity.name)
         return Answer(None, 204)
-
-    def _project_of(self, identity: Identity, scope: Scope, given: str | None) -> str:
-        """Return for whom somebody speaks.
-
-        Raises:
-            RejectedError: the Administrator has not said for whom, or a Consumer wants to speak for others.
-        """
-        if identity.scope is not None:
-            if given not in (None, identity.scope):
-                flaws = [Flaw("/project", "is not yours: leave it out")]
-                raise RejectedError("nobody speaks for another project", flaws=flaws)
-            return identity.scope
-        if given is None and scope.kind is ScopeKind.MACHINE:
-            return self._policies.machine(identity, scope.name).owner
-        if given is None:
-            flaws = [Flaw("/project", "required of the Administrator: say ?project=NAME")]
-            raise RejectedError("nobody has said whose policy it is", flaws=flaws)
-        return given
 
     async def _put(
         self, given: RecoveryPolicyIn, project: str, scope: Scope, identity: Identity

@@ -145,6 +145,7 @@ class Service:
                 tasks.create_task(parts.isolation.run(), name="isolation"),
                 tasks.create_task(parts.instructions.run(), name="instructions"),
                 tasks.create_task(parts.recoveries.run(), name="recovery"),
+                tasks.create_task(parts.maintenance.run(), name="maintenance"),
                 *([tasks.create_task(parts.hand_map.run(), name="map by hand")] if parts.hand_map else []),
                 tasks.create_task(self._prune(parts), name="retention"),
                 *(
@@ -170,6 +171,7 @@ class Service:
                 kept_for = timedelta(days=self._settings.retention.days)
                 await parts.instructions.forget(parts.clock.now() - kept_for)
                 await parts.recoveries.forget(parts.clock.now() - kept_for)
+                await parts.maintenance.forget(parts.clock.now() - kept_for)
 
 
 class _Server(uvicorn.Server):

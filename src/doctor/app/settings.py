@@ -21,6 +21,7 @@ from doctor.flows.silence import SilenceLimits
 from doctor.flows.subscription import SubscriptionLimits
 from doctor.model.errors import Flaw, RejectedError
 from doctor.model.instruction import Action
+from doctor.model.maintenance import MaintenanceLimits
 from doctor.model.marking import ForceDown
 from doctor.model.recovery import RecoveryLimits
 from doctor.profiler.availability import SHIPPED, Levels, ServiceAvailabilityLevel
@@ -175,6 +176,41 @@ class RecoverySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         )
 
 
+class MaintenanceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Within which limits hosts are emptied.
+
+    ``at_once``, ``per_zone`` and ``per_host`` are how many machines leave at one time in all, for one zone, for one host.
+    Each is told to leave ``tries`` times, ``retry_after`` seconds apart. ``floor`` is the share of the hosts of a zone that
+    has to go on serving. ``usual_timeout`` is how long emptying a host may take unless it is said (seconds),
+    ``longest_timeout`` how long at most. ``sessions`` is how many may be open.
+    """
+
+    at_once: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 16
+    per_zone: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 8
+    per_host: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 2
+    tries: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
+    retry_after: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 5
+    floor: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.51
+    usual_timeout: Annotated[float, msgspec.Meta(gt=0, le=31_536_000)] = 1800
+    longest_timeout: Annotated[float, msgspec.Meta(gt=0, le=31_536_000)] = 604_800
+    sessions: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100
+
+    @property
+    def limits(self) -> MaintenanceLimits:
+        """Return them as the flow takes them."""
+        return MaintenanceLimits(
+            at_once=self.at_once,
+            per_host=self.per_host,
+            per_zone=self.per_zone,
+            tries=self.tries,
+            retry_after=timedelta(seconds=self.retry_after),
+            floor=self.floor,
+            usual=timedelta(seconds=self.usual_timeout),
+            longest=timedelta(seconds=self.longest_timeout),
+            sessions=self.sessions,
+        )
+
+
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is written to standard error, and how."""
 
@@ -200,6 +236,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     service_availability_levels: dict[str, LevelSettings] = {}
     instructions: InstructionSettings = InstructionSettings()
     recovery: RecoverySettings = RecoverySettings()
+    maintenance: MaintenanceSettings = MaintenanceSettings()
     limits: LimitSettings = LimitSettings()
     retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()

@@ -30,6 +30,10 @@ from doctor.flows.hand_map import HandMap
 from doctor.flows.heartbeat import Heartbeats
 from doctor.flows.instruction import InstructionFlow
 from doctor.flows.isolation import IsolationFlow
+from doctor.flows.maintenance import MaintenanceFlow
+from doctor.flows.maintenance_desk import MaintenanceDesk
+from doctor.flows.maintenance_policy import MaintenancePolicyFlow
+from doctor.flows.maintenance_session import SessionKeeper
 from doctor.flows.marking import MarkingFlow
 from doctor.flows.outage import OutageFlow
 from doctor.flows.overlay import Overlay
@@ -97,6 +101,7 @@ class Parts(NamedTuple):
     hand_map: HandMap | None
     instructions: InstructionFlow
     recoveries: RecoveryFlow
+    maintenance: MaintenanceFlow
     monitors: list[Monitor]
     doors: App
 
@@ -165,11 +170,16 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         public_url=(settings.public_url or "").rstrip("/"),
     )
     recoveries = RecoveryFlow(situation, instructions, isolation, clock, settings.recovery.limits)
+    keeper = SessionKeeper(situation, instructions, delivery)
+    keeper.on_changed(marks.look_at)
+    limits = settings.maintenance.limits
+    maintenance = MaintenanceFlow(situation, keeper, instructions, delivery, isolation, clock, limits)
     isolation.unfinished = instructions.unfinished
     faults.on_settled(lambda transitions: instructions.ring())
     faults.on_isolated(lambda host: instructions.ring())
     faults.on_settled(recoveries.settled)
     faults.on_isolated(lambda host: recoveries.ring())
+    faults.on_settled(maintenance.settled)
     isolation.on_moved(marks.isolated)
     isolation.on_moved(lambda host: instructions.ring())
     isolation.on_moved(lambda host: recoveries.ring())
@@ -208,6 +218,10 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         overlay=overlay,
         instructions=instructions,
         recoveries=recoveries,
+        maintenance=MaintenanceDesk(
+            situation, keeper, faults, delivery, channel, clock, maintenance.ring, limits
+        ),
+        maintenance_policies=MaintenancePolicyFlow(situation, clock, lambda machines: maintenance.ring()),
         recovery_policies=RecoveryPolicyFlow(situation, clock, recoveries.look_at),
         clock=clock,
         levels=settings.levels,
@@ -245,6 +259,7 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         hand_map=hand_map,
         instructions=instructions,
         recoveries=recoveries,
+        maintenance=maintenance,
         doors=doors,
     )
 

@@ -50,6 +50,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "notification": ("doctor.cli.notification:notification", "What was told; follow it live."),
     },
     "Administer": {
+        "maintenance": (
+            "doctor.cli.maintenance:maintenance",
+            "Empty hosts for work on them, with their owners' consent.",
+        ),
         "silence": ("doctor.cli.silence:silence", "What is not told for a while, such as of planned work."),
         "fencing": ("doctor.cli.fencing:fencing", "What can cut hosts off, and whether it would."),
         "policy": ("doctor.cli.policy:policy", "The failure policy: what counts as which fault."),

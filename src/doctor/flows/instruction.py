@@ -85,6 +85,20 @@ class Predefined(NamedTuple):
         return stable_id("predefined instruction", self.alarm_id, str(self.step))
 
 
+class Agreed(NamedTuple):
+    """Which try of which machine an instruction is: its owner has agreed that it leaves a host that is to be empty."""
+
+    session_id: str
+    resource_id: str
+    number: int
+    target: str | None = None
+
+    @property
+    def instruction_id(self) -> str:
+        """Return the id of the instruction: each try is one, however often it is asked for."""
+        return stable_id("maintenance instruction", self.session_id, self.resource_id, str(self.number))
+
+
 class Order(NamedTuple):
     """What somebody asks for, or has said beforehand. Two with the same ``idempotency_key`` of one project are one."""
 
@@ -95,6 +109,12 @@ class Order(NamedTuple):
     deadline: timedelta | None = None
     idempotency_key: str | None = None
     predefined: Predefined | None = None
+    agreed: Agreed | None = None
+
+    @property
+    def origin(self) -> Predefined | Agreed | None:
+        """Return what it comes from, None if somebody asks for it now."""
+        return self.predefined or self.agreed
 
 
 class InstructionRules(NamedTuple):
@@ -201,6 +221,7 @@ class InstructionFlow:
                 subscription_id=None if answered is None else answered.subscription_id,
                 fault_key=_fault_key(order, answered),
                 alarm_id=None if order.predefined is None else order.predefined.alarm_id,
+                session_id=None if order.agreed is None else order.agreed.session_id,
                 created=now,
                 deadline=now + (order.deadline or self._rules.usual),
                 tasks=tuple(self._task(one, order, now) for one in order.resource_ids),
@@ -367,10 +388,10 @@ class InstructionFlow:
         return task
 
     def _target(self, order: Order) -> str | None:
-        """Return the host on which machines are to be started: as it was said, or as a recovery has chosen."""
+        """Return the host on which machines are to be started: as it was said, or as Doctor has chosen."""
         if TARGET in order.parameters:
             return self._host_called(order.parameters[TARGET])
-        return None if order.predefined is None else order.predefined.target
+        return None if order.origin is None else order.origin.target
 
     def _host_called(self, name: str) -> str | None:
         found = self._situation.resources.find(name)
@@ -802,8 +823,8 @@ def _ids(instruction: Instruction) -> tuple[str, ...]:
 def _id_of(scope: str | None, order: Order) -> str:
     """Return the id of an instruction: the same for what is sent twice, by its key or by what it answers."""
     whose = scope or ""
-    if order.predefined is not None:
-        return order.predefined.instruction_id
+    if order.origin is not None:
+        return order.origin.instruction_id
     if order.idempotency_key is not None:
         return stable_id("instruction", whose, order.idempotency_key)
     if order.notification_id is not None:

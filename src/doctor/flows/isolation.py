@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from msgspec.structs import replace
@@ -68,6 +68,15 @@ OnMoved = Callable[[str], None]
 
 class LostOfficeError(TransientError):
     """Another Doctor has taken office, or somebody else has moved the job on: what was decided is void."""
+
+
+class Office(Protocol):
+    """Who knows whether this Doctor acts."""
+
+    @property
+    def office(self) -> int:
+        """Return its office; raises `LostOfficeError` without one."""
+        ...
 
 
 class IsolationFlow:

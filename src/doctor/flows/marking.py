@@ -18,6 +18,7 @@ from doctor.flows.situation import MARK_MEMO, Situation
 from doctor.flows.timelines import Timelines
 from doctor.inspector.marking import (
     BUSY,
+    MAINTENANCE,
     Begin,
     Done,
     Leave,
@@ -36,7 +37,7 @@ from doctor.kit.ids import SEPARATOR
 from doctor.model.alarm import Transition
 from doctor.model.checkpoint import Checkpoint
 from doctor.model.errors import DoctorError, PermanentError, Reason, RejectedError, StoreError, TransientError
-from doctor.model.fault import Fault, ResourceState
+from doctor.model.fault import ResourceState
 from doctor.model.map_news import Phase
 from doctor.model.marking import MARKED, ForceDown, Mark, MarkKind, MarkRecord, MarkState, Standing
 from doctor.model.resource import Isolation, PhysicalResource, Resource, VirtualResource
@@ -215,7 +216,8 @@ class MarkingFlow:
             if isolation is None:
                 is_fenced = isinstance(resource, PhysicalResource) and self._can_isolate(resource)
                 isolation = Isolation.PENDING if is_fenced else Isolation.NOT_REQUIRED
-            kinds = wanted(resource, state, isolation, force_down)
+            is_planned = resource_id in situation.maintenance.away
+            kinds = wanted(resource, state, isolation, force_down, is_planned=is_planned)
         news = []
         for kind in MarkKind:
             mark = Mark(kind, resource_id)
@@ -242,15 +244,15 @@ class MarkingFlow:
             match opening(kind, standing_in(resource, kind)) if late is None else Begin(late.before):
                 case Begin(before):
                     self.left.pop(mark, None)
-                    fault = self._cause(resource_id)
+                    why, whose = self._cause(resource_id)
                     news.append(
                         MarkRecord(
                             mark=mark,
                             cloud=resource.cloud,
                             state=MarkState.MARKING,
                             before=before,
-                            reason=reason_for(fault.fault_type, fault.fault_key),
-                            fault_key=fault.fault_key,
+                            reason=reason_for(why, whose),
+                            fault_key=whose,
                             since=now,
                         )
                     )
@@ -266,12 +268,18 @@ class MarkingFlow:
             return None
         return self._late[mark] if standing_in(resource, mark.kind) == MARKED[mark.kind] else None
 
-    def _cause(self, resource_id: str) -> Fault:
-        """Return the fault by which a resource is how it is: the worst one, or what that is a symptom of."""
-        book = self._situation.book
+    def _cause(self, resource_id: str) -> tuple[str, str]:
+        """Return the fault by which a resource is how it is: the type and key of the worst one, or of what explains it.
+
+        A host with none is in maintenance: that, and the session.
+        """
+        book, work = self._situation.book, self._situation.maintenance.of_host(resource_id)
+        if work is not None and not book.state_of(resource_id).is_out:
+            return MAINTENANCE, work.session_id
         worst = max(book.on(resource_id), key=lambda one: one.alarms[resource_id].resource_state.badness)
         root = book.root_cause(worst.fault)
-        return worst.fault if root is None else root.fault
+        fault = worst.fault if root is None else root.fault
+        return fault.fault_type, fault.fault_key
 
     # --- doing ---
 

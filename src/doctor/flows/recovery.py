@@ -12,28 +12,28 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 import structlog
 from msgspec.structs import replace
 
 from doctor.flows.instruction import InstructionFlow, Order, Predefined
-from doctor.flows.isolation import LostOfficeError
+from doctor.flows.isolation import LostOfficeError, Office
+from doctor.flows.placement import MOVES, apart, rooms_of
 from doctor.flows.situation import RECOVERY_MEMO, Situation
 from doctor.kit.clock import Clock
 from doctor.model.alarm import Alarm, AlarmedFault, Transition
 from doctor.model.errors import RejectedError, StoreError
-from doctor.model.fault import ResourceState
 from doctor.model.identity import Identity, Role
-from doctor.model.instruction import Action, Instruction
+from doctor.model.instruction import Instruction
 from doctor.model.map_news import Phase
 from doctor.model.recovery import Recovery, RecoveryLimits, RecoveryState, Try
-from doctor.model.resource import VIRTUAL_MACHINE, PhysicalResource, VirtualResource
+from doctor.model.resource import VIRTUAL_MACHINE, VirtualResource
 from doctor.ports.store import Change, Memo
 from doctor.recovery.predefined import Due, End, Hold, Known, begins_anew, decide, lately, said
 from doctor.recovery.rules import in_effect
-from doctor.recovery.turns import Candidate, Later, Room, Turn, turns
+from doctor.recovery.turns import Candidate, Later, Turn, turns
 
 log = structlog.get_logger(__name__)
 
@@ -41,16 +41,6 @@ GATHERS = 0.05  # seconds in which what happens is looked at together
 SWEEP_EVERY = 5.0
 LOOK_AGAIN = 0.5
 CHUNK = 100  # machines that are looked at in one go: others have to be told meanwhile
-MOVES = (Action.EVACUATE, Action.MIGRATE, Action.LIVE_MIGRATE)
-
-
-class Office(Protocol):
-    """Who knows whether this Doctor acts."""
-
-    @property
-    def office(self) -> int:
-        """Return its office; raises `LostOfficeError` without one."""
-        ...
 
 
 class _Step(NamedTuple):
@@ -267,11 +257,11 @@ class RecoveryFlow:
                 priority=0 if step.known.policy is None else step.known.policy.priority,
                 since=step.one.since,
                 moves=step.moves,
-                apart=self._apart(step.machine, under_way),
+                apart=apart(self._situation, step.machine, under_way),
             )
             for step in due
         ]
-        rooms = self._rooms(under_way) if any(one.moves for one in candidates) else ()
+        rooms = rooms_of(self._situation, under_way) if any(one.moves for one in candidates) else ()
         zones = {host.id: host.zone_id for host in self._situation.resources.hosts()}
         burden = Counter(host for _, host in under_way)
         return turns(candidates, rooms, zones, burden, self._limits_by_id())
@@ -282,32 +272,6 @@ class RecoveryFlow:
             machine = self._situation.resources.virtual.get(task.resource_id)
             if instruction.alarm_id is not None and machine is not None:
                 yield machine, task.target or task.host or ""
-
-    def _rooms(self, under_way: Iterable[tuple[VirtualResource, str]]) -> list[Room]:
-        """Return what hosts that serve have left, when those that are on their way have come."""
-        situation = self._situation
-        coming: dict[str, tuple[int, int]] = {}
-        for machine, host in under_way:
-            if machine.host != host:
-                vcpus, memory_mb = coming.get(host, (0, 0))
-                coming[host] = vcpus + (machine.vcpus or 0), memory_mb + (machine.memory_mb or 0)
-        return [
-            _room(host, situation.resources.taken_on(host.id), coming.get(host.id, (0, 0)))
-            for host in situation.resources.hosts()
-            if situation.book.state_of(host.id) is ResourceState.NORMAL
-        ]
-
-    def _apart(
-        self, machine: VirtualResource, under_way: Iterable[tuple[VirtualResource, str]]
-    ) -> frozenset[str]:
-        """Return the hosts on which others of the group of a machine are, or will be, if that matters to it."""
-        constraints, resources = machine.constraints, self._situation.resources
-        if constraints is None or not constraints.anti_affinity or machine.group is None:
-            return frozenset()
-        members = [resources.virtual[one] for one in resources.group(machine.owner, machine.group)]
-        there = {one.host for one in members if one.id != machine.id and one.host is not None}
-        vnf = (machine.owner, machine.group)
-        return frozenset(there | {host for one, host in under_way if (one.owner, one.group) == vnf})
 
     def _limits_by_id(self) -> RecoveryLimits:
         """Return the limits with the reserved hosts by their ids."""
@@ -399,15 +363,6 @@ def _alarm_of(resource_id: str, records: Iterable[AlarmedFault]) -> tuple[Alarme
     found = [(record, record.alarms[resource_id]) for record in records]
     out = [pair for pair in found if pair[1].resource_state.is_out]
     return max(out, key=lambda pair: (pair[1].raised_time, pair[1].alarm_id), default=None)
-
-
-def _room(host: PhysicalResource, taken: tuple[int, int], coming: tuple[int, int]) -> Room:
-    has = (host.metadata.get("vcpus"), host.metadata.get("memory_mb"))
-    left = [
-        all_ - gone - more if isinstance(all_, int | float) else float("inf")
-        for all_, gone, more in zip(has, taken, coming, strict=True)
-    ]
-    return Room(host.id, host.zone_id, *left)
 
 
 def _in_the_name_of(one: Recovery) -> Identity:

@@ -21,7 +21,7 @@ from doctor.model.fence_job import FenceJob, FenceState, Statement, ZoneMode
 from doctor.model.fence_plan import FencePlan, Level
 from doctor.model.map_news import Phase
 from doctor.model.policy import Escalate, IsolationPolicy
-from doctor.model.resource import HOST, VIRTUAL_MACHINE, PhysicalResource
+from doctor.model.resource import HOST, VIRTUAL_MACHINE, MaintenanceState, PhysicalResource
 
 NO_ZONE = "default"  # the zone of hosts that the map has in none
 DEVICE = "device:"  # before the name of a device that is a witness
@@ -271,6 +271,8 @@ class Lookup:
         name = self._situation.resources.name_among(host, self._excluded)
         if name is not None:
             return f"fencing.exclude names it: {self._excluded[name]}"
+        if self._situation.maintenance.state_of(host) is not MaintenanceState.ENABLED:
+            return "it is in maintenance"
         states = {record.alarms[host].resource_state for record in self._situation.book.on(host)}
         return "it is in maintenance" if ResourceState.MAINTENANCE in states else None
 

@@ -6,7 +6,6 @@ own the way of all events, so that the failure policy decides what it means. How
 `doctor.profiler.promises` to say.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -22,7 +21,7 @@ from doctor.kit.clock import Clock
 from doctor.kit.ids import SEPARATOR
 from doctor.model.alarm import Alarm, Transition
 from doctor.model.event import RawEvent
-from doctor.model.resource import VIRTUAL_MACHINE, VNF, vnf_named, vnf_of
+from doctor.model.resource import VIRTUAL_MACHINE, VNF, Vnf, vnf_named, vnf_of
 from doctor.notifier.message import PROMISE
 from doctor.profiler.availability import Levels, Outage
 from doctor.profiler.promises import Kept, Promise, Standing, looked_at
@@ -30,8 +29,12 @@ from doctor.profiler.promises import Kept, Promise, Standing, looked_at
 log = structlog.get_logger(__name__)
 
 MEASURER = "doctor-profiler"  # the source of what Doctor has measured
-ALARMS_AT_ONCE = 1_000  # so many are taken in, and so many VNFs looked at, before others have their turn
+ALARMS_AT_ONCE = 200  # so many are taken in, and so many VNFs looked at, before others have their turn
 VNFS_AT_ONCE = 20
+PACE = timedelta(
+    milliseconds=20
+)  # from one turn to the next: it leaves the loop to others for most of the time
+BEHIND = timedelta(seconds=0.5)  # those who are told of a fault are told first
 SWEEP_EVERY = timedelta(minutes=10)
 
 TAKE_IN, SWEEP, READ = "service levels", "service levels: sweep", "service levels: read"
@@ -80,9 +83,10 @@ class ServiceLevels:
             for alarms in (transition.raised, transition.changed, transition.cleared):
                 self._new.extend(alarms)
             for alarm in transition.corrected:  # it was no outage of this VNF
-                self._note((alarm.project or "", alarm.resource_id))
-        if self._new or self._to_look:
-            self._agenda.at(self._clock.now(), TAKE_IN, self._take_in)
+                place = (alarm.project or "", alarm.resource_id)
+                self._to_look.update((vnf.id, None) for vnf, _ in self._promised(place))
+        if (self._new or self._to_look) and not self._agenda.has(TAKE_IN):
+            self._agenda.at(self._clock.now() + BEHIND, TAKE_IN, self._take_in)
 
     async def _read(self, now: datetime) -> None:
         """Read the outages that are over: those of the longest window of any level."""
@@ -93,18 +97,20 @@ class ServiceLevels:
                 _put(past, alarm)
         self._past = past
         for place in past:
-            self._note(place)
+            self._to_look.update((vnf.id, None) for vnf, _ in self._promised(place))
         self._agenda.at(now, TAKE_IN, self._take_in)
         log.info("service_levels.read", machines=len(past))
 
     async def _take_in(self, now: datetime) -> None:
         """Take in what is new, and look at some of the VNFs that are concerned."""
+        concerned: dict[Vnf, None] = {}
         for _ in range(min(ALARMS_AT_ONCE, len(self._new))):
             alarm = self._new.popleft()
             if alarm.resource_type == VIRTUAL_MACHINE and alarm.project is not None:
-                self._note((alarm.project, alarm.resource_id))
+                concerned.update(self._promised((alarm.project, alarm.resource_id)))
                 if self._window is not None and alarm.cleared_time is not None and is_outage(alarm):
                     _put(self._past, alarm)
+        self._to_look.update((vnf.id, None) for vnf in concerned)
         due = [] if self._new else list(self._to_look)[:VNFS_AT_ONCE]
         changed = [change for resource_id in due for change in self._look(resource_id, now)]
         events = [event for event, _, _ in changed]
@@ -120,8 +126,7 @@ class ServiceLevels:
         for resource_id in due:
             self._to_look.pop(resource_id, None)
         if self._new or self._to_look:
-            self._agenda.at(now, TAKE_IN, self._take_in)
-            await asyncio.sleep(0)
+            self._agenda.at(now + PACE, TAKE_IN, self._take_in)
 
     def _look(self, resource_id: str, now: datetime) -> Iterator[tuple[RawEvent, tuple[str, Promise], Kept]]:
         """Return what is not as it was said last, each as the event that says so."""
@@ -166,13 +171,14 @@ class ServiceLevels:
         self._agenda.at(now, TAKE_IN, self._take_in)
         self._agenda.at(now + SWEEP_EVERY, SWEEP, self._sweep)
 
-    def _note(self, place: Place) -> None:
-        """Remember to look at the VNF of a machine, if it may have been promised anything."""
+    def _promised(self, place: Place) -> Iterator[tuple[Vnf, None]]:
+        """Return the VNF of a machine, if it may have been promised anything."""
         owner, machine_id = place
         machine = self._situation.resources.virtual.get(machine_id)
-        if machine is None or machine.owner != owner or (machine.group is None and machine.sal is None):
+        if machine is None or machine.owner != owner:
             return
-        self._to_look[vnf_of(machine).id] = None
+        if machine.group is not None or machine.sal is not None:
+            yield vnf_of(machine), None
 
 
 def _put(past: dict[Place, list[Outage]], alarm: Alarm) -> None:

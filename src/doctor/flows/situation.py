@@ -21,6 +21,7 @@ from doctor.inspector.intake import Intake
 from doctor.inspector.selection import Selector
 from doctor.inspector.unnamed import UnnamedTypes
 from doctor.inspector.zone_book import ZoneBook
+from doctor.maintenance.book import MaintenanceBook
 from doctor.model.alarm import AlarmedFault
 from doctor.model.alarm_book import AlarmBook
 from doctor.model.alarm_note import AlarmNote
@@ -29,11 +30,13 @@ from doctor.model.errors import StoreError
 from doctor.model.fence_job import Statement, ZoneSetting
 from doctor.model.identity import Token
 from doctor.model.instruction import Instruction
+from doctor.model.maintenance import HostWork, MaintenancePolicy, Session
 from doctor.model.map_news import MapStatus, Phase
 from doctor.model.marking import Mark, MarkRecord
 from doctor.model.recovery import Recovery, RecoveryPolicy
 from doctor.model.resource import Isolation
 from doctor.model.resource_map import ResourceMap
+from doctor.model.scope import ScopeBook
 from doctor.model.silence import Silence, Tally, Unheard
 from doctor.model.subscription import Subscription
 from doctor.notifier.matching import Subscriptions
@@ -63,6 +66,9 @@ FENCE_ZONE_MEMO = "fence_zone"  # the kind of what Doctor may do in zones, by zo
 INSTRUCTION_MEMO = "instruction"  # the kind of instructions, by instruction_id
 RECOVERY_MEMO = "recovery"  # the kind of recoveries by policy, by resource_id
 RECOVERY_POLICY_MEMO = "recovery policy"  # the kind of recovery policies, by project and scope
+SESSION_MEMO = "maintenance"  # the kind of sessions of maintenance, by session_id
+HOST_MEMO = "maintenance of host"  # the kind of the hosts of sessions, by session_id and host
+MAINTENANCE_POLICY_MEMO = "maintenance policy"  # the kind of maintenance policies, by project and scope
 MOVED_MEMO = "moved"  # the kind of what commands have changed in a map that is loaded by hand, by resource_id
 MEND_EVERY = 0.5
 
@@ -94,6 +100,8 @@ class Situation:
         self.marks: dict[Mark, MarkRecord] = {}
         self.selector = selector
         self.policy: StoredPolicy | None = None
+        self.maintenance = MaintenanceBook()
+        self.maintenance_policies: ScopeBook[MaintenancePolicy] = ScopeBook()
         self.book = AlarmBook()
         self.subscriptions = Subscriptions()
         self.notes = AlarmNotes()
@@ -170,6 +178,7 @@ class Situation:
             public_url=self._public_url,
             outlooks=outlooks,
             isolations=self.isolations,
+            work_on=self.maintenance.of_host,
         )
 
     def next_sequence(self, subscription_id: str) -> int:
@@ -282,7 +291,10 @@ class Situation:
     async def _restore(self) -> Snapshot:
         snapshot = await self.store.load(recent_events=RECENT_EVENTS)
         self.secret = snapshot.instance_secret
-        self.book = AlarmBook(snapshot.faults)
+        self.maintenance = _maintenance_book(snapshot)
+        kept = snapshot.memos.get(MAINTENANCE_POLICY_MEMO, {}).values()
+        self.maintenance_policies = ScopeBook(_decoded(one, MaintenancePolicy) for one in kept)
+        self.book = AlarmBook(snapshot.faults, self.maintenance.away)
         self.subscriptions = Subscriptions((*snapshot.subscriptions, *self._fixed))
         kept = snapshot.memos.get(ALARM_MEMO, {}).values()
         self.notes = AlarmNotes(msgspec.msgpack.decode(note, type=AlarmNote) for note in kept)
@@ -348,6 +360,13 @@ def _fence_book(snapshot: Snapshot) -> FenceBook:
         epoch=snapshot.fence_epoch,
         authorised=snapshot.fences_authorised,
         digest=snapshot.fence_digest,
+    )
+
+
+def _maintenance_book(snapshot: Snapshot) -> MaintenanceBook:
+    sessions, hosts = (snapshot.memos.get(kind, {}).values() for kind in (SESSION_MEMO, HOST_MEMO))
+    return MaintenanceBook(
+        (_decoded(one, Session) for one in sessions), (_decoded(one, HostWork) for one in hosts)
     )
 
 

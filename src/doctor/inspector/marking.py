@@ -48,16 +48,22 @@ _OURS = "doctor: "  # how reasons of Doctor begin
 
 
 def wanted(
-    resource: Resource, state: ResourceState, isolation: Isolation, force_down: ForceDown
+    resource: Resource,
+    state: ResourceState,
+    isolation: Isolation,
+    force_down: ForceDown,
+    *,
+    is_planned: bool = False,
 ) -> tuple[MarkKind, ...]:
     """Return how a resource in this state should be marked.
 
-    ``isolation`` is of a host; NOT_REQUIRED where nobody could isolate it.
+    ``isolation`` is of a host; NOT_REQUIRED where nobody could isolate it. ``is_planned`` is of a host that is to be
+    worked on: nothing is to be placed there any more [D 3.4.2].
     """
     if isinstance(resource, VirtualResource):
         kind = _OF_VIRTUAL.get(resource.type)
         return (kind,) if kind is not None and state.is_out else ()
-    if resource.type != HOST or not state.is_out:
+    if resource.type != HOST or not (state.is_out or is_planned):
         return ()
     if state is ResourceState.DOWN and _may_force_down(isolation, force_down):
         return (MarkKind.FORCED_DOWN, MarkKind.DISABLED)
@@ -141,6 +147,9 @@ def unmarking(record: MarkRecord, now: Standing) -> Write | Leave:
     if kind is MarkKind.DISABLED and now.reason != record.reason:
         return Leave("somebody gave another reason since")
     return Write(Standing(record.before))
+
+
+MAINTENANCE = "maintenance"  # in place of the type of a fault, with the id of the session
 
 
 def reason_for(fault_type: str, fault_id: str) -> str:

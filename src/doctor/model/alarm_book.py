@@ -1,6 +1,6 @@
 """The open faults and their alarms, with the look-ups that the doors and the flows need."""
 
-from collections.abc import Iterable, Iterator, KeysView
+from collections.abc import Container, Iterable, Iterator, KeysView
 from datetime import datetime
 
 from doctor.model.alarm import Alarm, AlarmedFault, Transition
@@ -9,9 +9,13 @@ from doctor.model.resource import VNF
 
 
 class AlarmBook:
-    """All that is open now. `apply` keeps it in step with what was decided; it holds nothing that is cleared."""
+    """All that is open now. `apply` keeps it in step with what was decided; it holds nothing that is cleared.
 
-    def __init__(self, records: Iterable[AlarmedFault] = ()) -> None:
+    ``away`` is what is in maintenance, as somebody else keeps it.
+    """
+
+    def __init__(self, records: Iterable[AlarmedFault] = (), away: Container[str] = frozenset()) -> None:
+        self._away = away
         self._by_key: dict[str, AlarmedFault] = {}
         self._by_subject: dict[tuple[str, str], str] = {}
         self._on_resource: dict[str, tuple[str, ...]] = {}
@@ -172,14 +176,16 @@ class AlarmBook:
         return self._by_key.get(root)
 
     def state_of(self, resource_id: str) -> ResourceState:
-        """Return the worst state that open faults put this resource in; normal without any [D 5.4]."""
+        """Return the worst state that maintenance or open faults put this resource in; normal without any [D 5.4]."""
+        planned = ResourceState.MAINTENANCE if resource_id in self._away else ResourceState.NORMAL
         keys = self._on_resource.get(resource_id)
         if keys is None:
-            return ResourceState.NORMAL
+            return planned
         if len(keys) == 1:
-            return self._by_key[keys[0]].alarms[resource_id].resource_state
+            state = self._by_key[keys[0]].alarms[resource_id].resource_state
+            return state if state.badness > planned.badness else planned
         states = [self._by_key[key].alarms[resource_id].resource_state for key in keys]
-        return max(states, key=lambda state: state.badness)
+        return max(planned, *states, key=lambda state: state.badness)
 
     def is_troubled(self, resource_id: str) -> bool:
         """Tell whether a resource has an open alarm."""

@@ -73,7 +73,7 @@ class Instruction(msgspec.Struct, frozen=True, kw_only=True):
 
     ``deadline`` is until when each task must have begun. ``notification_id``, ``subscription_id`` and ``fault_key`` are of
     the notification that it answers. ``alarm_id`` is the alarm of which the owner has said beforehand that this is to be
-    done, None if somebody has asked for it.
+    done, ``session_id`` the maintenance for which he has agreed to it; without either somebody has asked for it.
     """
 
     instruction_id: str
@@ -85,6 +85,7 @@ class Instruction(msgspec.Struct, frozen=True, kw_only=True):
     subscription_id: str | None = None
     fault_key: str = ""
     alarm_id: str | None = None
+    session_id: str | None = None
     created: datetime
     deadline: datetime
     tasks: tuple[Task, ...]

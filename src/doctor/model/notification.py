@@ -9,6 +9,7 @@ import msgspec
 from doctor.model.alarm import AlarmState
 from doctor.model.fault import Outcome, ResourceState
 from doctor.model.instruction import Action, TaskState
+from doctor.model.maintenance import Decider, Deed, GuestState
 from doctor.model.resource import HostStatus, Isolation, MaintenanceState
 
 
@@ -21,6 +22,7 @@ class NotificationType(StrEnum):
     CAPACITY = "capacity"
     ALARM_LIST_REBUILT = "alarm_list_rebuilt"
     CORRECTION = "correction"
+    MAINTENANCE = "maintenance"
     VIM = "vim"
     INSTRUCTION_RESULT = "instruction_result"
     HEARTBEAT = "heartbeat"
@@ -83,6 +85,15 @@ class VirtualResourceInfo(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     faults: tuple[FaultInfo, ...]
 
 
+class HostMaintenance(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a host is in a session; ``progress`` in percent."""
+
+    session_id: str
+    state: MaintenanceState
+    deadline: datetime | None
+    progress: int
+
+
 class PhysicalResourceInfo(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """PhysicalResourceInfoClass [D 5.4], for the Administrator only."""
 
@@ -97,6 +108,51 @@ class PhysicalResourceInfo(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     isolation: Isolation
     metadata: dict[str, Any]
     faults: tuple[FaultInfo, ...]
+    maintenance: HostMaintenance | msgspec.UnsetType = msgspec.UNSET
+
+
+class Phase(StrEnum):
+    """What a notification of maintenance says."""
+
+    PLANNED = "planned"  # it is to be, and owners are asked
+    REMINDER = "reminder"  # he who was asked has not answered
+    STARTED = "started"  # hosts are being emptied now
+    MOVED = "moved"  # it is done with machines: they are away, or off
+    EMPTIED = "emptied"  # hosts can be worked on
+    FAILED = "failed"  # hosts could not be emptied
+    CANCELLED = "cancelled"
+    OVER = "over"  # hosts serve again
+    RESULT = "result"  # of the session
+
+
+class MachineMaintenance(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of a machine: ``action`` is what is to be done, by whose word, ``reason`` why it is not (yet)."""
+
+    virtual_resource_id: str
+    state: GuestState
+    action: Deed | None
+    decided_by: Decider | None
+    allowed_actions: tuple[Deed, ...]
+    reason: str | None
+
+
+class MaintenanceInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is told of a session [D 5.5.1, 5.5.2]. ``result`` and ``outcome`` are for the Administrator, in its end.
+
+    ``allowed_actions`` are those that are open for every machine told of that is still to be decided on.
+    """
+
+    session_id: str
+    phase: Phase
+    starts_at: datetime
+    reply_by: datetime | None
+    deadline: datetime | None
+    reason: str
+    allowed_actions: tuple[Deed, ...]
+    reply_to: str
+    machines: tuple[MachineMaintenance, ...] = ()
+    result: str = ""
+    outcome: str = ""
 
 
 class VimInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,6 +211,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     capacity: tuple[dict[str, Any], ...] = ()
     vim: VimInfo | None = None
     instruction: InstructionResult | None = None
+    maintenance: MaintenanceInfo | None = None
     reason: str = ""
     links: dict[str, str] = {}
 

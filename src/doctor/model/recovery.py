@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from doctor.model.instruction import Action
+from doctor.model.scope import Scope
 
 
 class Handler(StrEnum):
@@ -15,24 +16,6 @@ class Handler(StrEnum):
 
     OWNER = "owner"  # nothing is done before he has said that the standby has taken over
     DOCTOR = "doctor"
-
-
-class ScopeKind(StrEnum):
-    """For what a recovery policy stands; the narrower one counts, and these are from narrow to wide."""
-
-    MACHINE = "machine"
-    GROUP = "group"
-    SAL = "sal"
-
-
-class Scope(NamedTuple):
-    """The machines of a project that a policy stands for: one, a group, or all of a service availability level."""
-
-    kind: ScopeKind
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.kind}:{self.name}"
 
 
 class RecoveryStep(msgspec.Struct, frozen=True, kw_only=True):

@@ -80,6 +80,7 @@ class Constraints(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What the owner of a machine wants nobody to do to it while it serves [HA 5.3].
 
     ``tolerated_interruption`` is in seconds; ``max_out`` is how many of its group may be away at once. None is no limit.
+    ``recovery_time`` (seconds) passes from when one of its group has left a host that is emptied to when it leaves.
     With ``anti_affinity`` Doctor starts no two of its group on one host.
     """
 
@@ -87,6 +88,7 @@ class Constraints(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     tolerated_interruption: float | None = None
     max_out: int | None = None
     anti_affinity: bool = False
+    recovery_time: float | None = None
 
 
 class VirtualResource(msgspec.Struct, frozen=True, gc=False, kw_only=True):

@@ -6,7 +6,7 @@ everything [D 3.3.4].
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -19,8 +19,10 @@ from doctor.kit.ids import stable_id
 from doctor.model.alarm import Alarm, AlarmedFault
 from doctor.model.alarm_book import AlarmBook
 from doctor.model.fault import Fault, Prediction, ResourceState, Severity
+from doctor.model.maintenance import HostWork
 from doctor.model.notification import (
     FaultInfo,
+    HostMaintenance,
     Location,
     Notification,
     NotificationType,
@@ -84,6 +86,7 @@ class Outlook(NamedTuple):
 
 Outlooks = dict[str, Outlook]
 Isolations = Mapping[str, Isolation]  # of the hosts whose isolation is known, by id
+WorkOn = Callable[[str], HostWork | None]  # what a session of maintenance does with a host
 FORCED_DOWN = "host forced down"  # the type of the fault that the cloud itself has announced
 NOWHERE = Outlook(None, HostStatus.NONE, Isolation.NOT_REQUIRED)
 
@@ -99,7 +102,7 @@ class Describer:
 
     Made for one answer or one step of a flow: it remembers each host that it has described. Links begin with
     ``public_url``; without one they are paths. ``outlooks`` is what the describers for several viewers remember
-    together; ``isolations`` is how far the isolation of faulty hosts got.
+    together; ``isolations`` is how far the isolation of faulty hosts got, ``work_on`` tells of maintenance.
     """
 
     def __init__(
@@ -112,7 +115,9 @@ class Describer:
         public_url: str = "",
         outlooks: Outlooks | None = None,
         isolations: Isolations | None = None,
+        work_on: WorkOn = lambda host: None,
     ) -> None:
+        self._work_on = work_on
         self.public_url = public_url
         self.viewer = viewer
         self.resources = resources
@@ -166,12 +171,12 @@ class Describer:
         resource = self.resources.physical.get(resource_id) or PhysicalResource(
             id=resource_id, type=resource_type
         )
-        state = self.book.state_of(resource_id)
+        state, work = self.book.state_of(resource_id), self._work_on(resource_id)
         return PhysicalResourceInfo(
             physical_resource_id=resource_id,
             physical_resource_type=resource.type,
             physical_resource_state=state,
-            maintenance_state=MaintenanceState.ENABLED,
+            maintenance_state=MaintenanceState.ENABLED if work is None else work.stage.maintenance_state,
             zone_id=resource.zone_id,
             firmware_version=resource.firmware_version,
             hypervisor_version=resource.hypervisor_version,
@@ -179,6 +184,7 @@ class Describer:
             isolation=self.isolation_of(resource_id),
             metadata=resource.metadata,
             faults=faults,
+            maintenance=UNSET if work is None else _maintained(work),
         )
 
     def fault(self, record: AlarmedFault, alarm: Alarm) -> FaultInfo:
@@ -505,6 +511,15 @@ _HOST_STATUS = {
     ResourceState.ERROR: HostStatus.UNKNOWN,
     ResourceState.DOWN: HostStatus.UNKNOWN,
 }
+
+
+def _maintained(work: HostWork) -> HostMaintenance:
+    return HostMaintenance(
+        session_id=work.session_id,
+        state=work.stage.maintenance_state,
+        deadline=work.deadline,
+        progress=work.progress,
+    )
 
 
 def _figures(fault: Fault, alarm: Alarm) -> dict[str, Any]:

@@ -5,12 +5,13 @@ owner has said anything there is no policy, and nothing is done.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from doctor.model.errors import Flaw
 from doctor.model.instruction import Action
-from doctor.model.recovery import Handler, RecoveryPolicy, RecoveryStep, Scope, ScopeKind
+from doctor.model.recovery import Handler, RecoveryPolicy, RecoveryStep
 from doctor.model.resource import VirtualResource
+from doctor.model.scope import Scope, ScopeBook, ScopeKind
 from doctor.recovery.acceptance import flaws as parameter_flaws
 
 ACTIONS = (
@@ -24,51 +25,19 @@ ACTIONS = (
 HARD = {"type": "hard"}  # who does not answer does not shut down either
 MOST_STEPS = 10
 
-Key = tuple[str, str]  # project and scope
 
-
-class PolicyBook:
+class PolicyBook(ScopeBook[RecoveryPolicy]):
     """All recovery policies."""
-
-    def __init__(self, policies: Iterable[RecoveryPolicy] = ()) -> None:
-        self._all = {(one.project, str(one.scope)): one for one in policies}
-
-    def __iter__(self) -> Iterator[RecoveryPolicy]:
-        return iter(self._all.values())
-
-    def put(self, policy: RecoveryPolicy) -> None:
-        """Have a policy, in place of the one of its scope."""
-        self._all[policy.project, str(policy.scope)] = policy
-
-    def forget(self, project: str, scope: Scope) -> None:
-        """Have none for a scope."""
-        self._all.pop((project, str(scope)), None)
-
-    def get(self, project: str, scope: Scope) -> RecoveryPolicy | None:
-        """Return the policy of a scope, or None."""
-        return self._all.get((project, str(scope)))
 
     def of(self, machine: VirtualResource) -> RecoveryPolicy | None:
         """Return what holds for a machine, None if nobody has said anything."""
-        if not self._all and machine.recovery is None:
-            return None
-        own = self.get(machine.owner, Scope(ScopeKind.MACHINE, machine.id))
-        return own or wish_of(machine) or self._of_group(machine) or self._of_level(machine)
+        own = self.of_machine(machine) or wish_of(machine)
+        return own or self.of_group(machine) or self.of_level(machine)
 
     def after_groups(self, machine: VirtualResource) -> tuple[str, ...]:
         """Return the groups that go before that of a machine, whatever is said of the machine itself."""
-        found = self._of_group(machine)
+        found = self.of_group(machine)
         return () if found is None else found.after_groups
-
-    def _of_group(self, machine: VirtualResource) -> RecoveryPolicy | None:
-        return (
-            None if machine.group is None else self.get(machine.owner, Scope(ScopeKind.GROUP, machine.group))
-        )
-
-    def _of_level(self, machine: VirtualResource) -> RecoveryPolicy | None:
-        return (
-            None if machine.sal is None else self.get(machine.owner, Scope(ScopeKind.SAL, str(machine.sal)))
-        )
 
 
 def wish_of(machine: VirtualResource) -> RecoveryPolicy | None:

@@ -3,9 +3,11 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from msgspec.structs import replace
+
 from doctor.model.fault import ResourceState
 from doctor.model.instruction import Action, Instruction, Task, TaskState
-from doctor.model.resource import Constraints, Isolation, VirtualResource
+from doctor.model.resource import Isolation, VirtualResource
 from doctor.recovery.rules import Facts
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
@@ -13,13 +15,10 @@ VM = VirtualResource(id="vm-1", host="compute-1", owner="red", group="core")
 
 
 def facts(**given: Any) -> Facts:
-    """Return what is known of a machine that serves; ``constraints`` and ``host`` are its own."""
-    constraints: Constraints | None = given.pop("constraints", None)
-    host: str = given.pop("host", "compute-1")
+    """Return what is known of a machine that serves; what is a field of a machine is its own."""
+    own = {name: given.pop(name) for name in VM.__struct_fields__ if name in given}
     usual: dict[str, Any] = {
-        "machine": VirtualResource(
-            id=VM.id, host=host, owner=VM.owner, group=VM.group, constraints=constraints
-        ),
+        "machine": replace(VM, **own),
         "state": ResourceState.NORMAL,
         "host_state": ResourceState.NORMAL,
         "isolation": Isolation.NOT_REQUIRED,

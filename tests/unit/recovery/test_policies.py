@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from doctor.model.instruction import Action
-from doctor.model.recovery import Handler, RecoveryPolicy, RecoveryStep, Scope, ScopeKind
+from doctor.model.recovery import Handler, RecoveryPolicy, RecoveryStep
 from doctor.model.resource import VirtualResource
+from doctor.model.scope import Scope, ScopeKind
 from doctor.recovery.policies import HARD, PolicyBook, flaws, wish_of
 
 A = Action

@@ -18,11 +18,10 @@ from doctor.model.recovery import (
     RecoveryPolicy,
     RecoveryState,
     RecoveryStep,
-    Scope,
-    ScopeKind,
     Try,
 )
 from doctor.model.resource import Isolation, VirtualResource
+from doctor.model.scope import Scope, ScopeKind
 from doctor.recovery.predefined import (
     RETURN,
     Due,

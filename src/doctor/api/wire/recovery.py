@@ -5,24 +5,14 @@ from typing import Annotated, Any
 
 import msgspec
 
-from doctor.kit.times import parse_duration
-from doctor.model.errors import Flaw, Reason, RejectedError
+from doctor.api.wire.duration import Duration, duration_in
+from doctor.model.errors import Flaw, RejectedError
 from doctor.model.instruction import Action
-from doctor.model.recovery import (
-    Handler,
-    Recovery,
-    RecoveryPolicy,
-    RecoveryState,
-    RecoveryStep,
-    Scope,
-    ScopeKind,
-)
+from doctor.model.recovery import Handler, Recovery, RecoveryPolicy, RecoveryState, RecoveryStep
+from doctor.model.scope import Scope
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Names = Annotated[list[Name], msgspec.Meta(max_length=50)]
-Duration = Annotated[str, msgspec.Meta(max_length=40)] | float
-
-LONGEST = timedelta(days=1)
 
 
 class StepIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -124,20 +114,6 @@ class RecoveryOut(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[TryOut, ...]
 
 
-def scope_of(text: str) -> Scope:
-    """Read a scope.
-
-    Raises:
-        RejectedError: it is none.
-    """
-    kind, colon, name = text.partition(":")
-    if not colon or kind not in list(ScopeKind) or not 0 < len(name) <= 255 or not name.isprintable():
-        raise RejectedError(
-            f"{text!r} is no scope: write machine:ID, group:NAME or sal:LEVEL", reason=Reason.NOT_FOUND
-        )
-    return Scope(ScopeKind(kind), name)
-
-
 def policy_of(given: RecoveryPolicyIn, project: str, scope: Scope) -> RecoveryPolicy:
     """Return a policy as it was written.
 
@@ -149,7 +125,7 @@ def policy_of(given: RecoveryPolicyIn, project: str, scope: Scope) -> RecoveryPo
         RecoveryStep(
             action=one.action,
             parameters=one.parameters,
-            timeout=_duration(one.timeout, f"/steps/{index}/timeout", flaws, least=timedelta(seconds=1)),
+            timeout=duration_in(one.timeout, f"/steps/{index}/timeout", flaws, least=timedelta(seconds=1)),
             fault_type=tuple(one.fault_type),
             zone_id=tuple(one.zone_id),
         )
@@ -160,7 +136,7 @@ def policy_of(given: RecoveryPolicyIn, project: str, scope: Scope) -> RecoveryPo
         scope=scope,
         steps=steps,
         handled_by=given.handled_by,
-        after=_duration(given.after, "/after", flaws),
+        after=duration_in(given.after, "/after", flaws),
         priority=given.priority,
         after_groups=tuple(dict.fromkeys(given.after_groups)),
         start_on_return=given.start_on_return,
@@ -168,19 +144,6 @@ def policy_of(given: RecoveryPolicyIn, project: str, scope: Scope) -> RecoveryPo
     if flaws:
         raise RejectedError("the recovery policy is wrong", flaws=flaws)
     return policy
-
-
-def _duration(
-    given: str | float, pointer: str, flaws: list[Flaw], least: timedelta = timedelta(0)
-) -> timedelta:
-    try:
-        found = parse_duration(given)
-    except (ValueError, OverflowError) as error:
-        flaws.append(Flaw(pointer, str(error)))
-        return least
-    if not least <= found <= LONGEST:
-        flaws.append(Flaw(pointer, f"is between {least.total_seconds():g} s and a day"))
-    return found
 
 
 def policy_out(policy: RecoveryPolicy, machines: int) -> RecoveryPolicyOut:

@@ -211,13 +211,15 @@ def wishes_of(server: Server) -> dict[str, str]:
 
 def constraints_of(wishes: Mapping[str, str]) -> Constraints | None:
     """Return what the owner does not want: ``doctor:live_migration: forbidden``, ``doctor:tolerated_interruption: 5``
-    (seconds), ``doctor:max_out: 1``; what is no number counts as not said.
+    (seconds), ``doctor:max_out: 1``, ``doctor:recovery_time: 60`` (seconds); what is no number counts as not said.
     """
     interruption, most = wishes.get("tolerated_interruption", ""), wishes.get("max_out", "")
+    recovery = wishes.get("recovery_time", "")
     found = Constraints(
         live_migration=wishes.get("live_migration", "").lower() not in FORBIDDEN,
         tolerated_interruption=float(interruption) if NUMBER.fullmatch(interruption) else None,
         max_out=int(most) if NUMBER.fullmatch(most) and most.isdigit() else None,
+        recovery_time=float(recovery) if NUMBER.fullmatch(recovery) else None,
     )
     return None if found == Constraints() else found
 

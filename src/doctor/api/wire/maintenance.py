@@ -1,0 +1,323 @@
+"""The shapes of maintenance: what the Administrator asks for, what owners answer and have said beforehand."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from doctor.api.wire.duration import Duration, duration_in
+from doctor.flows.maintenance_desk import HostWish, Reply, Request
+from doctor.kit.times import in_utc
+from doctor.model.errors import Flaw, RejectedError
+from doctor.model.maintenance import (
+    Decider,
+    Deed,
+    Guest,
+    GuestState,
+    HostStage,
+    HostWork,
+    MaintenancePolicy,
+    Session,
+    SessionState,
+)
+from doctor.model.resource import MaintenanceState
+from doctor.model.scope import Scope
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+Text = Annotated[str, msgspec.Meta(max_length=1000)]
+MOST_HOSTS = 10_000
+
+
+class HostStateIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A host and the state that it is to have. ``metadata`` is kept with it and shown."""
+
+    physical_resource_id: Name
+    physical_resource_state: Literal["maintenance", "normal", "down"]
+    metadata: dict[str, Any] = {}
+
+
+class StateChangeIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """StateChangeRequest [D 5.5.2]: hosts that are to be emptied, that serve again, or that are down. One state for all.
+
+    ``timeout`` is how long emptying a host may take. The one StateChangeResponse is POSTed to ``reply_to``. With
+    ``at_once`` so many hosts are away together, and the next goes when one was given back. ``override`` is why it has to be
+    although a guard is against it: a second person has to agree.
+    """
+
+    physical_resource_state: Annotated[list[HostStateIn], msgspec.Meta(min_length=1, max_length=MOST_HOSTS)]
+    timeout: Duration | None = None
+    reply_to: Annotated[str, msgspec.Meta(max_length=2000)] | None = None
+    reason: Text = ""
+    starts_at: datetime | None = None
+    at_once: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    override: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)] | None = None
+
+
+class StateChangeOut(msgspec.Struct, frozen=True, kw_only=True):
+    """What was taken. ``session_id`` is of the session that empties hosts, null where none is needed."""
+
+    session_id: str | None
+    state: SessionState | None
+    hosts: tuple[str, ...]
+
+
+class ReplyIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What an owner answers. With `ack` ``actions`` say what is done to which machine; without any the first that is
+    allowed is done to each of which nothing was said yet. With `nack` they stay: those that are named, or all that were
+    asked for.
+    """
+
+    reply: Literal["ack", "nack"]
+    reason: Text | None = None
+    actions: Annotated[dict[Name, Deed], msgspec.Meta(max_length=10_000)] = {}
+
+
+class GuestOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A machine that is in the way, or was. ``project_id`` is whose, for the Administrator."""
+
+    virtual_resource_id: str
+    project_id: str | None
+    state: GuestState
+    action: Deed | None
+    decided_by: Decider | None
+    reason: str | None
+    reply_by: datetime | None
+    instructions: tuple[str, ...]
+
+
+class HostWorkOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A host of a session; ``progress`` in percent. Owners see none, but their machines."""
+
+    physical_resource_id: str
+    stage: HostStage
+    maintenance_state: MaintenanceState
+    progress: int
+    began: datetime | None
+    deadline: datetime | None
+    emptied: datetime | None
+    ended: datetime | None
+    reason: str | None
+    metadata: dict[str, Any]
+    update_status: str | None
+
+
+class SessionOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A session: to the Administrator with its hosts, to an owner with his machines only. ``timeout`` in seconds."""
+
+    session_id: str
+    state: SessionState
+    reason: str
+    outcome: str | None
+    user: str | None
+    created: datetime
+    starts_at: datetime
+    timeout: float
+    at_once: int | None
+    ended: datetime | None
+    override: dict[str, Any] | None
+    hosts: tuple[HostWorkOut, ...]
+    machines: tuple[GuestOut, ...]
+
+
+class SessionLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A session in a list."""
+
+    session_id: str
+    state: SessionState
+    reason: str
+    outcome: str | None
+    created: datetime
+    starts_at: datetime
+    ended: datetime | None
+    hosts: int | None
+    machines: int
+    progress: int
+
+
+class PolicyIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What may be done to machines of mine whose host is to be emptied.
+
+    ``if_silent`` counts when ``action`` is `ask` and I do not answer. Nothing is done before ``lead_time`` has passed since I
+    was told. With ``tolerated_interruption`` (seconds) nothing that takes longer is done.
+    """
+
+    action: Deed = Deed.ASK
+    if_silent: Deed = Deed.LEAVE
+    lead_time: Duration = 0
+    tolerated_interruption: Annotated[float, msgspec.Meta(ge=0, le=86400)] | None = None
+    await_switch_over: bool = True
+    start_on_return: bool = True
+
+
+class PolicyOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A policy; ``lead_time`` in seconds, ``machines`` is how many are in its scope now."""
+
+    project: str
+    scope: str
+    action: Deed
+    if_silent: Deed
+    lead_time: float
+    tolerated_interruption: float | None
+    await_switch_over: bool
+    start_on_return: bool
+    machines: int
+    user: str
+    changed: datetime | None
+
+
+def request_of(given: StateChangeIn) -> Request:
+    """Return a request to empty hosts as it was written.
+
+    Raises:
+        RejectedError: a duration is none.
+    """
+    flaws: list[Flaw] = []
+    timeout = None
+    if given.timeout is not None:
+        timeout = duration_in(given.timeout, "/timeout", flaws, most=timedelta(days=365))
+    if flaws:
+        raise RejectedError("the request is wrong", flaws=flaws)
+    return Request(
+        hosts=tuple(
+            HostWish(one.physical_resource_id, one.metadata) for one in given.physical_resource_state
+        ),
+        timeout=timeout,
+        reason=given.reason,
+        reply_to=given.reply_to,
+        starts=None if given.starts_at is None else in_utc(given.starts_at),
+        at_once=given.at_once,
+        override=given.override,
+    )
+
+
+def reply_of(given: ReplyIn) -> Reply:
+    """Return an answer as it was written."""
+    return Reply(given.actions, (given.reason or "") if given.reply == "nack" else None)
+
+
+def policy_of(given: PolicyIn, project: str, scope: Scope) -> MaintenancePolicy:
+    """Return a policy as it was written.
+
+    Raises:
+        RejectedError: a duration is none, or too long.
+    """
+    flaws: list[Flaw] = []
+    policy = MaintenancePolicy(
+        project=project,
+        scope=scope,
+        action=given.action,
+        if_silent=given.if_silent,
+        lead_time=duration_in(given.lead_time, "/lead_time", flaws, most=timedelta(days=7)),
+        tolerated_interruption=given.tolerated_interruption,
+        await_switch_over=given.await_switch_over,
+        start_on_return=given.start_on_return,
+    )
+    if flaws:
+        raise RejectedError("the maintenance policy is wrong", flaws=flaws)
+    return policy
+
+
+def policy_out(policy: MaintenancePolicy, machines: int) -> PolicyOut:
+    """Return a policy as it is shown."""
+    return PolicyOut(
+        project=policy.project,
+        scope=str(policy.scope),
+        action=policy.action,
+        if_silent=policy.if_silent,
+        lead_time=policy.lead_time.total_seconds(),
+        tolerated_interruption=policy.tolerated_interruption,
+        await_switch_over=policy.await_switch_over,
+        start_on_return=policy.start_on_return,
+        machines=machines,
+        user=policy.user,
+        changed=policy.changed,
+    )
+
+
+def guest_out(guest: Guest, viewer: str | None) -> GuestOut:
+    """Return a machine as somebody may see it."""
+    return GuestOut(
+        virtual_resource_id=guest.resource_id,
+        project_id=guest.owner if viewer is None else None,
+        state=guest.state,
+        action=guest.deed,
+        decided_by=guest.decided_by,
+        reason=guest.reason or None,
+        reply_by=guest.reply_by,
+        instructions=guest.tries,
+    )
+
+
+def session_out(session: Session, works: list[HostWork], viewer: str | None) -> SessionOut:
+    """Return a session as somebody may see it."""
+    everything = viewer is None
+    return SessionOut(
+        session_id=session.session_id,
+        state=session.state,
+        reason=session.reason,
+        outcome=(session.outcome or None) if everything else None,
+        user=session.user if everything else None,
+        created=session.created,
+        starts_at=session.starts,
+        timeout=session.timeout.total_seconds(),
+        at_once=session.at_once if everything else None,
+        ended=session.ended,
+        override=None
+        if session.override is None or not everything
+        else msgspec.to_builtins(session.override),
+        hosts=tuple(_host_out(one) for one in works) if everything else (),
+        machines=tuple(
+            guest_out(guest, viewer)
+            for work in works
+            for guest in work.guests
+            if everything or guest.owner == viewer
+        ),
+    )
+
+
+def session_line(session: Session, works: list[HostWork], viewer: str | None) -> SessionLine:
+    """Return a session as a list shows it."""
+    own = [one for work in works for one in work.guests if viewer in (None, one.owner)]
+    progress = sum(one.progress for one in works) // len(works) if works else 0
+    if viewer is not None:
+        progress = 100 * sum(one.state.is_out_of_the_way for one in own) // len(own) if own else 0
+    return SessionLine(
+        session_id=session.session_id,
+        state=session.state,
+        reason=session.reason,
+        outcome=(session.outcome or None) if viewer is None else None,
+        created=session.created,
+        starts_at=session.starts,
+        ended=session.ended,
+        hosts=len(works) if viewer is None else None,
+        machines=len(own),
+        progress=progress,
+    )
+
+
+def _host_out(work: HostWork) -> HostWorkOut:
+    return HostWorkOut(
+        physical_resource_id=work.host,
+        stage=work.stage,
+        maintenance_state=work.stage.maintenance_state,
+        progress=work.progress,
+        began=work.began,
+        deadline=work.deadline,
+        emptied=work.emptied,
+        ended=work.ended,
+        reason=work.reason or None,
+        metadata=work.metadata,
+        update_status=_difference(work),
+    )
+
+
+def _difference(work: HostWork) -> str | None:
+    """Say what the work has changed beneath the machines, None as long as nobody can say."""
+    if work.before is None or work.after is None:
+        return None
+    changed = [
+        f"{name} {before or 'unknown'} -> {after or 'unknown'}"
+        for name in ("firmware", "hypervisor")
+        if (before := getattr(work.before, name)) != (after := getattr(work.after, name))
+    ]
+    return ", ".join(changed) or "unchanged"

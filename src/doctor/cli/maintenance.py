@@ -1,0 +1,462 @@
+"""``doctor maintenance``: hosts are emptied for work on them, with the consent of those whose machines run there."""
+
+import time
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from doctor.cli.connection import connected
+from doctor.cli.output import (
+    clean,
+    json_option,
+    moment,
+    print_json,
+    print_list,
+    print_pairs,
+    print_table,
+    remark,
+)
+from doctor.cli.times import duration_of
+from doctor.client import Client
+
+DEEDS = ("migrate", "live_migrate", "stop", "terminate", "own_action", "leave")
+BEFOREHAND = ("ask", "migrate", "live_migrate", "stop", "terminate", "leave")
+STATES = ("open", "over", "all")
+OVER = ("done", "failed", "aborted")
+LOOK_EVERY = 1.0
+
+session_argument = click.argument("session_id", metavar="SESSION")
+scope_argument = click.argument("scope", metavar="SCOPE")
+project_option = click.option("--project", metavar="NAME", help="Whose: required of the Administrator.")
+
+
+@click.group()
+def maintenance() -> None:
+    """Empty hosts for work on them: owners are asked, machines leave, and no host stays half empty past its time."""
+
+
+@maintenance.command()
+@click.argument("hosts", metavar="HOST...", nargs=-1, required=True)
+@click.option("--timeout", metavar="DURATION", help="How long emptying a host may take. [default: 30m]")
+@click.option("--reason", metavar="TEXT", default="", help="What for; owners read it.")
+@click.option("--at", "starts_at", metavar="TIME", help="When it begins (RFC 3339); owners hear of it now.")
+@click.option("--at-once", type=click.IntRange(min=1), help="So many hosts together, the others in turns.")
+@click.option("--reply-to", metavar="URL", help="Where the one response goes.")
+@click.option("--override", metavar="WHY", help="Against a guard; a second person has to approve.")
+@click.option("--watch", "is_watched", is_flag=True, help="Follow it to its end.")
+@json_option
+def request(
+    hosts: tuple[str, ...],
+    timeout: str | None,
+    reason: str,
+    starts_at: str | None,
+    at_once: int | None,
+    reply_to: str | None,
+    override: str | None,
+    is_watched: bool,
+    as_json: bool,
+) -> None:
+    """Have hosts emptied. Prints the id of the session.
+
+    Their machines leave as their owners have said beforehand, or say now. A host that is not empty in time serves as
+    before. Give hosts back with `doctor maintenance return` when the work is done.
+
+    \b
+    Examples:
+      doctor maintenance request compute-1 --reason firmware --timeout 30m --watch
+      doctor maintenance request compute-1 compute-2 compute-3 --at-once 1
+      doctor maintenance request compute-4 --at 2027-01-05T02:00:00Z
+    """
+    body: dict[str, Any] = {"physical_resource_state": _states(hosts, "maintenance"), "reason": reason}
+    if timeout is not None:
+        body["timeout"] = duration_of(timeout).total_seconds()
+    given = {"starts_at": starts_at, "at_once": at_once, "reply_to": reply_to, "override": override}
+    body |= {name: value for name, value in given.items() if value is not None}
+    with connected() as doctor:
+        made = doctor.post("/v1/physical-resources/state", body)
+        if as_json and not is_watched:
+            print_json(made)
+            return
+        if not as_json:
+            click.echo(made["session_id"])
+        if made.get("state") == "proposed":
+            remark("it waits for a second person: doctor maintenance approve")
+        elif is_watched:
+            _watch(doctor, made["session_id"], as_json=as_json)
+
+
+@maintenance.command("return")
+@click.argument("hosts", metavar="HOST...", nargs=-1, required=True)
+@json_option
+def give_back(hosts: tuple[str, ...], as_json: bool) -> None:
+    """Give hosts back after the work: they serve again, and what was shut down for it is started there.
+
+    \b
+    Example:
+      doctor maintenance return compute-1
+    """
+    body = {"physical_resource_state": _states(hosts, "normal")}
+    with connected() as doctor:
+        made = doctor.post("/v1/physical-resources/state", body)
+    if as_json:
+        print_json(made)
+    else:
+        remark(f"back: {', '.join(map(clean, made.get('hosts', ())))}")
+
+
+@maintenance.command("list")
+@click.option("--state", type=click.Choice(STATES), default="all", show_default=True, help="Only those.")
+@click.option("--host", metavar="NAME", multiple=True, help="Only those about a host.")
+@json_option
+def list_sessions(state: str, host: tuple[str, ...], as_json: bool) -> None:
+    """List sessions, the newest first: those that concern you, or all for the Administrator.
+
+    \b
+    Examples:
+      doctor maintenance list --state open
+      doctor maintenance list --host compute-1 --json
+    """
+    with connected() as doctor:
+        found = list(doctor.items("/v1/maintenance", state=state, host=list(host)))
+    if as_json:
+        print_list(found)
+    elif not found:
+        remark("no sessions of maintenance")
+    else:
+        print_table(
+            ("session_id", "state", "starts", "hosts", "machines", "empty", "reason", "outcome"),
+            [
+                [
+                    one.get("session_id"),
+                    one.get("state"),
+                    moment(one.get("starts_at")),
+                    one.get("hosts"),
+                    one.get("machines"),
+                    f"{one.get('progress', 0)} %",
+                    one.get("reason"),
+                    one.get("outcome"),
+                ]
+                for one in found
+            ],
+            keep=("session_id", "state"),
+        )
+
+
+@maintenance.command()
+@session_argument
+@json_option
+def status(session_id: str, as_json: bool) -> None:
+    """Show how far a session is, and what is in the way.
+
+    \b
+    Example:
+      doctor maintenance status 5e55...
+    """
+    with connected() as doctor:
+        found = doctor.get(_path(session_id))
+    if as_json:
+        print_json(found)
+    else:
+        _show(found)
+
+
+@maintenance.command()
+@session_argument
+@json_option
+def watch(session_id: str, as_json: bool) -> None:
+    """Follow a session until it has ended. Ends with 0 if every host was emptied, else with 1.
+
+    \b
+    Example:
+      doctor maintenance watch 5e55...
+    """
+    with connected() as doctor:
+        _watch(doctor, session_id, as_json=as_json)
+
+
+@maintenance.command()
+@session_argument
+@click.argument("machines", metavar="[MACHINE=ACTION]...", nargs=-1)
+@click.option("--refuse", metavar="WHY", help="Nothing is to be done to them.")
+@json_option
+def reply(session_id: str, machines: tuple[str, ...], refuse: str | None, as_json: bool) -> None:
+    """Answer what you were asked: which of your machines leaves how, or that they stay.
+
+    Without MACHINE each that you were asked for leaves in the first way that is allowed. You may say something else
+    until its host is done with.
+
+    \b
+    Actions: migrate, live_migrate, stop, terminate, own_action, leave
+    Examples:
+      doctor maintenance reply 5e55... vm-1-1=migrate vm-1-2=own_action
+      doctor maintenance reply 5e55... --refuse "there is an event tonight"
+    """
+    actions = dict(_choice(one, refuse is not None) for one in machines)
+    body: dict[str, Any] = {"reply": "ack" if refuse is None else "nack", "actions": actions}
+    if refuse is not None:
+        body["reason"] = refuse
+    with connected() as doctor:
+        answered = doctor.post(f"{_path(session_id)}/replies", body)
+    if as_json:
+        print_json(answered)
+        return
+    for one in answered:
+        remark(f"{clean(one.get('virtual_resource_id'))}: {_guest(one)}")
+    if not answered:
+        remark("nothing waits for an answer of yours")
+
+
+@maintenance.command()
+@session_argument
+@click.option("--reason", metavar="TEXT", default="", help="Why.")
+@json_option
+def abort(session_id: str, reason: str, as_json: bool) -> None:
+    """Call a session off: its hosts serve as before, and what was shut down is started again.
+
+    \b
+    Example:
+      doctor maintenance abort 5e55... --reason "not tonight"
+    """
+    why = f"?reason={quote(reason, safe='')}" if reason else ""
+    with connected() as doctor:
+        ended = doctor.delete(f"{_path(session_id)}{why}")
+    if as_json:
+        print_json(ended)
+    else:
+        remark("called off")
+
+
+def _verb(name: str, summary: str, done: str) -> None:
+    @maintenance.command(name, help=summary)
+    @session_argument
+    @json_option
+    def command(session_id: str, as_json: bool) -> None:
+        with connected() as doctor:
+            made = doctor.post(f"{_path(session_id)}/{name}", None)
+        if as_json:
+            print_json(made)
+        else:
+            remark(done)
+
+
+_verb("approve", "Agree, as a second person, to a session that a guard is against.", "approved")
+_verb("pause", "Begin nothing new; what is under way goes on, and so do the deadlines.", "paused")
+_verb("resume", "Go on with a session that was paused.", "goes on")
+
+
+# --- what owners say beforehand ---
+
+
+@maintenance.group()
+def policy() -> None:
+    """What may be done to machines whose host is to be emptied, said beforehand."""
+
+
+@policy.command("set")
+@scope_argument
+@click.argument("action", type=click.Choice(BEFOREHAND))
+@click.option("--if-silent", type=click.Choice(BEFOREHAND[1:]), help="ask: what counts if you do not answer.")
+@click.option("--lead-time", metavar="DURATION", help="Nothing is done before that, since you were told.")
+@click.option("--tolerate", "tolerated", type=float, metavar="SECONDS", help="The longest interruption.")
+@click.option("--no-wait-for-switch-over", is_flag=True, help="Active machines leave without your word.")
+@click.option("--no-start", is_flag=True, help="Leave what was stopped off after the work.")
+@project_option
+@json_option
+def set_policy(
+    scope: str,
+    action: str,
+    if_silent: str | None,
+    lead_time: str | None,
+    tolerated: float | None,
+    no_wait_for_switch_over: bool,
+    no_start: bool,
+    project: str | None,
+    as_json: bool,
+) -> None:
+    """Say what may be done to the machines of SCOPE: machine:ID, group:NAME or sal:LEVEL.
+
+    \b
+    Examples:
+      doctor maintenance policy set group:core live_migrate --lead-time 5m
+      doctor maintenance policy set machine:vm-1-1 ask --if-silent stop
+    """
+    body: dict[str, Any] = {"action": action}
+    if if_silent is not None:
+        body["if_silent"] = if_silent
+    if lead_time is not None:
+        body["lead_time"] = duration_of(lead_time).total_seconds()
+    if tolerated is not None:
+        body["tolerated_interruption"] = tolerated
+    body |= {"await_switch_over": not no_wait_for_switch_over, "start_on_return": not no_start}
+    with connected() as doctor:
+        made = doctor.put(_policy_path(scope, project), body)
+    if as_json:
+        print_json(made)
+    else:
+        remark(f"{clean(made.get('scope'))}: {_said(made)}, for {made.get('machines')} machines now")
+
+
+@policy.command("remove")
+@scope_argument
+@project_option
+@json_option
+def remove_policy(scope: str, project: str | None, as_json: bool) -> None:
+    """Take back what was said of SCOPE.
+
+    \b
+    Example:
+      doctor maintenance policy remove group:core
+    """
+    with connected() as doctor:
+        doctor.delete(_policy_path(scope, project))
+    if as_json:
+        print_json({"scope": scope})
+    else:
+        remark(f"{clean(scope)}: nothing is said any more")
+
+
+@policy.command("list")
+@json_option
+def list_policies(as_json: bool) -> None:
+    """List what was said: by you, or by all for the Administrator.
+
+    \b
+    Example:
+      doctor maintenance policy list --json
+    """
+    with connected() as doctor:
+        found = list(doctor.items("/v1/maintenance-policies"))
+    if as_json:
+        print_list(found)
+    elif not found:
+        remark("nothing is said beforehand: owners are asked, and what they do not answer for stays")
+    else:
+        print_table(
+            ("scope", "project", "what", "lead time", "machines"),
+            [
+                [
+                    one.get("scope"),
+                    one.get("project"),
+                    _said(one),
+                    f"{one.get('lead_time', 0):g} s",
+                    one.get("machines"),
+                ]
+                for one in found
+            ],
+            keep=("scope",),
+        )
+
+
+def _said(one: dict[str, Any]) -> str:
+    action = clean(one.get("action"))
+    return f"{action}, {clean(one.get('if_silent'))} if silent" if action == "ask" else action
+
+
+def _policy_path(scope: str, project: str | None) -> str:
+    whose = "" if project is None else f"?project={quote(project, safe='')}"
+    return f"/v1/maintenance-policies/{quote(scope, safe='')}{whose}"
+
+
+# --- showing ---
+
+
+def _path(session_id: str) -> str:
+    return f"/v1/maintenance/{quote(session_id, safe='')}"
+
+
+def _states(hosts: tuple[str, ...], state: str) -> list[dict[str, str]]:
+    return [{"physical_resource_id": host, "physical_resource_state": state} for host in hosts]
+
+
+def _choice(text: str, is_refusal: bool) -> tuple[str, str]:
+    machine, equals, action = text.partition("=")
+    if is_refusal and not equals:
+        return machine, "leave"
+    if not machine or action not in DEEDS:
+        raise click.UsageError(f"{text}: write MACHINE=ACTION; actions: {', '.join(DEEDS)}")
+    return machine, action
+
+
+def _show(found: dict[str, Any]) -> None:
+    print_pairs(
+        {
+            "session": found.get("session_id"),
+            "state": found.get("state"),
+            "reason": found.get("reason"),
+            "asked for by": found.get("user"),
+            "starts": moment(found.get("starts_at")),
+            "ended": moment(found.get("ended")),
+            "outcome": found.get("outcome"),
+        }
+    )
+    if found.get("hosts"):
+        print_table(
+            ("host", "stage", "empty", "deadline", "reason"),
+            [
+                [
+                    one.get("physical_resource_id"),
+                    one.get("stage"),
+                    f"{one.get('progress', 0)} %",
+                    moment(one.get("deadline")),
+                    one.get("reason") or one.get("update_status"),
+                ]
+                for one in found["hosts"]
+            ],
+            keep=("host", "stage"),
+        )
+    if found.get("machines"):
+        print_table(
+            ("machine", "owner", "state", "action", "by", "reason"),
+            [
+                [
+                    one.get("virtual_resource_id"),
+                    one.get("project_id"),
+                    one.get("state"),
+                    one.get("action"),
+                    one.get("decided_by"),
+                    one.get("reason"),
+                ]
+                for one in found["machines"]
+            ],
+            keep=("machine", "state"),
+        )
+
+
+def _watch(doctor: Client, session_id: str, *, as_json: bool) -> None:
+    """Say what changes until a session has ended; what has ended is the result."""
+    known: dict[str, str] = {}
+    while True:
+        found = doctor.get(_path(session_id))
+        for what, now in _standing(found).items():
+            if known.get(what) != now:
+                known[what] = now
+                remark(f"{what}: {now}")
+        if found.get("state") in OVER:
+            break
+        time.sleep(LOOK_EVERY)
+    if as_json:
+        print_json(found)
+    elif found.get("outcome"):
+        remark(clean(found["outcome"]))
+    if found.get("state") != "done":
+        raise SystemExit(1)
+
+
+def _standing(found: dict[str, Any]) -> dict[str, str]:
+    """Return how it is with the session, its hosts and machines, in words."""
+    words = {"session": clean(found.get("state"))}
+    for one in found.get("hosts", ()):
+        stage, progress = clean(one.get("stage")), one.get("progress", 0)
+        words[clean(one.get("physical_resource_id"))] = (
+            f"{stage}, {progress} %" if stage == "emptying" else stage
+        )
+    for one in found.get("machines", ()):
+        words[clean(one.get("virtual_resource_id"))] = _guest(one)
+    return words
+
+
+def _guest(one: dict[str, Any]) -> str:
+    action, reason = one.get("action"), one.get("reason")
+    said = clean(one.get("state")) + (f" ({clean(action)})" if action else "")
+    return f"{said}: {clean(reason)}" if reason else said

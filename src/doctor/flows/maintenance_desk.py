@@ -1,0 +1,504 @@
+"""Where people speak of maintenance: the Administrator asks for hosts and gives them back, owners answer [D 5.5.1, 5.5.2].
+
+What is asked for is checked, against guards too, and kept before it is answered; `doctor.flows.maintenance` does it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import msgspec
+import structlog
+from msgspec.structs import replace
+
+from doctor.flows.delivery import DeliveryFlow
+from doctor.flows.fault import FaultFlow, Reported
+from doctor.flows.maintenance_session import Look, SessionKeeper, everybody
+from doctor.flows.placement import rooms_of
+from doctor.flows.situation import Situation
+from doctor.flows.step import Draft
+from doctor.kit.clock import Clock
+from doctor.kit.ids import stable_id
+from doctor.maintenance.guard import Load, objections
+from doctor.maintenance.guests import (
+    allowed,
+    decided,
+)
+from doctor.maintenance.stages import Trigger, moved
+from doctor.model.errors import Flaw, Reason, RejectedError
+from doctor.model.event import RawEvent
+from doctor.model.identity import Identity
+from doctor.model.maintenance import (
+    Decider,
+    Deed,
+    Guest,
+    GuestState,
+    HostStage,
+    HostWork,
+    MaintenanceLimits,
+    Override,
+    Session,
+    SessionState,
+)
+from doctor.model.notification import Phase
+from doctor.model.resource import HOST, PhysicalResource, VirtualResource
+from doctor.model.subscription import Endpoint, EventKind, SubscribeFilter, Subscription
+from doctor.ports.channel import Channel
+
+log = structlog.get_logger(__name__)
+
+SLACK = timedelta(seconds=60)  # by which clocks differ: a start that is over for longer is a slip
+PERSONS_WORD = "compute.host.down"  # the event by which it is judged that a person says a host is down
+
+
+class HostWish(NamedTuple):
+    """A host that somebody wants to work on, with what he writes down of the work."""
+
+    host: str
+    metadata: Mapping[str, Any] = {}
+
+
+class Request(NamedTuple):
+    """What the Administrator asks for: StateChangeRequest [D 5.5.2].
+
+    ``starts`` None is now. ``at_once`` is how many hosts are away together, None: all. ``override`` is why it is to be done
+    although a guard is against it; a second person has to agree.
+    """
+
+    hosts: tuple[HostWish, ...]
+    timeout: timedelta | None = None
+    reason: str = ""
+    reply_to: str | None = None
+    starts: datetime | None = None
+    at_once: int | None = None
+    override: str | None = None
+
+
+class Reply(NamedTuple):
+    """What an owner answers: ``refusal`` is why he does not agree, None if he does; ``actions`` are by machine."""
+
+    actions: Mapping[str, Deed]
+    refusal: str | None = None
+
+
+class MaintenanceDesk:
+    """Takes what people say. ``ring`` is called when there may be something to do by it."""
+
+    def __init__(
+        self,
+        situation: Situation,
+        keeper: SessionKeeper,
+        faults: FaultFlow,
+        delivery: DeliveryFlow,
+        channel: Channel,
+        clock: Clock,
+        ring: Callable[[], None],
+        limits: MaintenanceLimits = MaintenanceLimits(),  # noqa: B008 - frozen
+    ) -> None:
+        self._situation = situation
+        self._keeper = keeper
+        self._faults = faults
+        self._delivery = delivery
+        self._channel = channel
+        self._clock = clock
+        self._ring = ring
+        self.limits = limits
+
+    # --- what there is ---
+
+    def get(self, identity: Identity, session_id: str) -> Session:
+        """Return a session; to an owner only one in which machines of his are.
+
+        Raises:
+            RejectedError: there is none, or it is none of his affair: the same answer for both.
+        """
+        found = self._situation.maintenance.get(session_id)
+        if found is None or not self._concerns(identity, found):
+            raise RejectedError("there is no such session", reason=Reason.NOT_FOUND)
+        return found
+
+    def all(self, identity: Identity) -> list[Session]:
+        """Return the sessions that somebody may see."""
+        return [one for one in self._situation.maintenance if self._concerns(identity, one)]
+
+    def works(self, session: Session) -> list[HostWork]:
+        """Return the hosts of a session."""
+        return self._situation.maintenance.works(session.session_id)
+
+    def is_open(self, session: Session) -> bool:
+        """Tell whether something may still come of a session."""
+        return self._situation.maintenance.is_open(session)
+
+    def _concerns(self, identity: Identity, session: Session) -> bool:
+        return identity.scope is None or any(
+            guest.owner == identity.scope for work in self._keeper.works(session) for guest in work.guests
+        )
+
+    # --- the Administrator ---
+
+    async def create(self, identity: Identity, request: Request) -> Session:
+        """Take a request to empty hosts; what is to be done for it is under way.
+
+        Raises:
+            RejectedError: hosts that are unknown, out, or in another session; a time that is wrong; a guard is against it.
+            StoreError: it was not kept, and nothing is done.
+        """
+        now = self._clock.now()
+        starts = max(request.starts or now, now)
+        timeout = request.timeout or self.limits.usual
+        async with self._keeper.changing:
+            await self._situation.ready()
+            hosts = self._hosts(request, now)
+            against = self._objections(hosts, request.at_once)
+            if against and request.override is None:
+                detail = f"{'; '.join(against)}. Empty fewer at once, or say why it has to be (override)"
+                flaws = [Flaw("/physical_resource_state", one) for one in against]
+                raise RejectedError(detail, reason=Reason.CONFLICT, flaws=flaws)
+            is_waived = request.override is not None and bool(against)
+            session = Session(
+                session_id=stable_id("maintenance", identity.name, now.isoformat(), *hosts),
+                user=identity.name,
+                reason=request.reason,
+                hosts=tuple(hosts),
+                created=now,
+                starts=starts,
+                timeout=timeout,
+                at_once=request.at_once,
+                reply_to=request.reply_to,
+                state=SessionState.PROPOSED if is_waived else SessionState.PLANNED,
+                outcome="; ".join(against) if is_waived else "",
+                override=Override(reason=request.override or "", users=(identity.name,))
+                if is_waived
+                else None,
+            )
+            works = {
+                one.host: HostWork(session_id=session.session_id, host=one.host, metadata=dict(one.metadata))
+                for one in (wish._replace(host=self._situation.id_of(wish.host)) for wish in request.hosts)
+            }
+            draft = Draft(now)
+            if request.reply_to is not None:
+                draft.change.subscriptions.append(self._answering(session))
+            await self._keeper.keep(Look(session, works, {}), draft)
+            for one in draft.change.subscriptions:
+                self._situation.subscriptions.put(one)
+                self._delivery.follow(one)
+        log.info("maintenance.asked_for", session_id=session.session_id, hosts=len(hosts), user=identity.name)
+        self._ring()
+        return session
+
+    def _hosts(self, request: Request, now: datetime) -> dict[str, PhysicalResource]:
+        situation = self._situation
+        flaws: list[Flaw] = []
+        found: dict[str, PhysicalResource] = {}
+        for index, wish in enumerate(request.hosts):
+            pointer = f"/physical_resource_state/{index}/physical_resource_id"
+            host = situation.resources.physical.get(situation.id_of(wish.host))
+            if host is None or host.type != HOST:
+                flaws.append(Flaw(pointer, f"the resource map has no host {wish.host!r}"))
+            elif host.id in found:
+                flaws.append(Flaw(pointer, f"{wish.host!r} is there twice"))
+            elif (session_id := situation.maintenance.hosts.get(host.id)) is not None:
+                flaws.append(
+                    Flaw(pointer, f"is in session {session_id} already: abort that, or wait for its end")
+                )
+            elif situation.book.state_of(host.id).is_out:
+                detail = "is out: there is nothing to empty; evacuate its machines, or wait until it is back"
+                flaws.append(Flaw(pointer, detail))
+            else:
+                found[host.id] = host
+        if not request.hosts:
+            flaws.append(Flaw("/physical_resource_state", "name one host at least"))
+        timeout = request.timeout or self.limits.usual
+        if not timedelta(seconds=1) <= timeout <= self.limits.longest:
+            most = f"{self.limits.longest.total_seconds():g} s"
+            flaws.append(Flaw("/timeout", f"is at least 1 s and at most {most}"))
+        if request.starts is not None and request.starts < now - SLACK:
+            flaws.append(Flaw("/starts_at", f"is over: it is {now.isoformat()}"))
+        if request.at_once is not None and request.at_once < 1:
+            flaws.append(Flaw("/at_once", "is one host at least"))
+        if request.reply_to is not None:
+            refusal = self._channel.check(Endpoint(endpoint_id="", url=request.reply_to))
+            flaws += [] if refusal is None else [Flaw("/reply_to", refusal)]
+        if flaws:
+            raise RejectedError("the request is wrong", flaws=flaws)
+        if sum(not one.state.is_over for one in situation.maintenance) >= self.limits.sessions:
+            detail = f"{self.limits.sessions} sessions are open: wait for the end of some, or abort them"
+            raise RejectedError(detail, reason=Reason.TOO_MANY)
+        return found
+
+    def _objections(self, hosts: Mapping[str, PhysicalResource], at_once: int | None) -> list[str]:
+        situation = self._situation
+        loads = []
+        for host in hosts.values():
+            machines = [(one, self._said_for(one)) for one in self._keeper.machines_on(host.id)]
+            loads.append(Load(host, machines))
+        rooms = [one for one in rooms_of(situation, ()) if one.host not in hosts]
+        all_hosts = list(situation.resources.hosts())
+        serving = {one.host for one in rooms} | hosts.keys()
+        return objections(
+            loads,
+            rooms,
+            Counter(one.zone_id for one in all_hosts if one.id in serving),
+            Counter(one.zone_id for one in all_hosts),
+            at_once,
+            self.limits,
+        )
+
+    def _said_for(self, machine: VirtualResource) -> Deed:
+        policy = self._situation.maintenance_policies.of(machine)
+        return Deed.ASK if policy is None else policy.action
+
+    def _answering(self, session: Session) -> Subscription:
+        """Return what the one response goes out by: it hears of nothing else."""
+        endpoint_id = stable_id("endpoint", session.session_id, session.reply_to or "")
+        return Subscription(
+            subscription_id=session.session_id,
+            project=None,
+            filter=SubscribeFilter(event=frozenset({EventKind.MAINTENANCE})),
+            endpoints=(Endpoint(endpoint_id=endpoint_id, url=session.reply_to or ""),),
+            created=session.created,
+        )
+
+    async def approve(self, identity: Identity, session_id: str) -> Session:
+        """Agree, as a second person, to what a guard is against.
+
+        Raises:
+            RejectedError: there is no such session, it needs no second person, or this is the first one.
+        """
+        async with self._keeper.changing:
+            await self._situation.ready()
+            session = self.get(identity, session_id)
+            if session.state is not SessionState.PROPOSED or session.override is None:
+                raise RejectedError("it waits for nobody's word", reason=Reason.CONFLICT)
+            if identity.name in session.override.users:
+                raise RejectedError(f"{identity.name} has asked for it: it takes somebody else's word")
+            users = (*session.override.users, identity.name)
+            agreed = replace(
+                session,
+                state=SessionState.PLANNED,
+                outcome="",
+                override=replace(session.override, users=users),
+            )
+            await self._keeper.keep(Look(agreed, {}, {}), Draft(self._clock.now()))
+        log.info("maintenance.approved", session_id=session_id, users=users, against=session.outcome)
+        self._ring()
+        return agreed
+
+    async def pause(self, identity: Identity, session_id: str, *, is_paused: bool) -> Session:
+        """Begin nothing new, or go on.
+
+        Raises:
+            RejectedError: there is no such session, or it cannot be paused as it is.
+        """
+        async with self._keeper.changing:
+            await self._situation.ready()
+            session = self.get(identity, session_id)
+            possible = (SessionState.PLANNED, SessionState.RUNNING) if is_paused else (SessionState.PAUSED,)
+            if session.state not in possible:
+                raise RejectedError(f"it is {session.state}", reason=Reason.CONFLICT)
+            after = replace(session, state=SessionState.PAUSED if is_paused else SessionState.PLANNED)
+            await self._keeper.keep(Look(after, {}, {}), Draft(self._clock.now()))
+        log.info("maintenance.paused" if is_paused else "maintenance.resumed", session_id=session_id)
+        self._ring()
+        return after
+
+    async def abort(self, identity: Identity, session_id: str, reason: str = "") -> Session:
+        """Call a session off: its hosts serve as before, and what was shut down is started again.
+
+        Raises:
+            RejectedError: there is no such session, or it is over.
+        """
+        async with self._keeper.changing:
+            await self._situation.ready()
+            session = self.get(identity, session_id)
+            if not self._situation.maintenance.is_open(session):
+                raise RejectedError("it is over", reason=Reason.CONFLICT)
+            now = self._clock.now()
+            why = f"called off by {identity.name}" + (f": {reason}" if reason else "")
+            works = [one for one in self._keeper.works(session) if not one.stage.is_over]
+            await self._keeper.start_again(works)
+            after = {one.host: moved(one, Trigger.ABORT, now, reason=why) for one in works}
+            said = {Phase.CANCELLED: [pair for one in after.values() for pair in everybody(one)]}
+            look = self._keeper.with_outcome(Look(session, after, said), now)
+            if not look.session.state.is_over:
+                ended = replace(look.session, state=SessionState.ABORTED, outcome=why, ended=now)
+                look = self._keeper.answered(look._replace(session=ended), now)
+            await self._keeper.keep(look, Draft(now))
+        log.info("maintenance.aborted", session_id=session_id, user=identity.name)
+        self._ring()
+        return look.session
+
+    async def give_back(self, identity: Identity, hosts: Sequence[str]) -> list[HostWork]:
+        """Have hosts serve again: the work on them is done, or they were not emptied yet and need not be.
+
+        Raises:
+            RejectedError: one of them is in no session; then nothing is done.
+        """
+        async with self._keeper.changing:
+            await self._situation.ready()
+            now = self._clock.now()
+            found, flaws = [], []
+            for index, name in enumerate(hosts):
+                work = self._situation.maintenance.of_host(self._situation.id_of(name))
+                if work is None:
+                    pointer = f"/physical_resource_state/{index}/physical_resource_id"
+                    flaws.append(Flaw(pointer, "is in no session of maintenance"))
+                else:
+                    found.append(work)
+            if flaws:
+                raise RejectedError("the request is wrong", flaws=flaws)
+            await self._keeper.start_again(found)
+            done = []
+            for work in found:
+                is_done = work.stage is HostStage.EMPTY
+                trigger = Trigger.GIVE_BACK if is_done else Trigger.ABORT
+                why = "" if is_done else f"called off by {identity.name}"
+                after = moved(work, trigger, now, reason=why, after=self._keeper.versions(work.host))
+                session = self._situation.maintenance.get(work.session_id)
+                assert session is not None  # a host is in a session
+                phase = Phase.OVER if is_done else Phase.CANCELLED
+                said = {phase: everybody(after)}
+                await self._keeper.keep(
+                    self._keeper.with_outcome(Look(session, {work.host: after}, said), now), Draft(now)
+                )
+                done.append(after)
+        log.info("maintenance.given_back", hosts=[one.host for one in done], user=identity.name)
+        self._ring()
+        return done
+
+    async def take_back(self, identity: Identity, hosts: Sequence[str]) -> list[str]:
+        """Have hosts in their usual state: given back after the work, or not down any more because a person says so.
+
+        Raises:
+            RejectedError: one of them is in no session, and not down; then nothing is done.
+            StoreError: it was not kept.
+        """
+        await self._situation.ready()
+        ids = [self._situation.id_of(name) for name in hosts]
+        down = [one for one in ids if self._situation.book.state_of(one).is_out]
+        self._refuse(
+            "is in no session of maintenance, and not down",
+            (
+                index
+                for index, one in enumerate(ids)
+                if one not in down and self._situation.maintenance.of_host(one) is None
+            ),
+        )
+        if down:
+            await self._report(identity, down, "up", "")
+        if others := [one for one in ids if one not in down]:
+            await self.give_back(identity, others)
+        return ids
+
+    async def say_down(self, identity: Identity, hosts: Sequence[str], reason: str) -> list[str]:
+        """Take a person's word that hosts have failed, with all that runs on them; evidence for a fence it is not.
+
+        Raises:
+            RejectedError: the map has no such host; then nothing is done.
+            StoreError: it was not kept.
+        """
+        await self._situation.ready()
+        ids = [self._situation.id_of(name) for name in hosts]
+        known = self._situation.resources.physical
+        self._refuse(
+            "the resource map has no such host",
+            (index for index, one in enumerate(ids) if one not in known or known[one].type != HOST),
+        )
+        await self._report(identity, ids, "down", reason)
+        return ids
+
+    def _refuse(self, detail: str, places: Iterable[int]) -> None:
+        flaws = [Flaw(f"/physical_resource_state/{one}/physical_resource_id", detail) for one in places]
+        if flaws:
+            raise RejectedError("the request is wrong", flaws=flaws)
+
+    async def _report(self, identity: Identity, hosts: Sequence[str], status: str, reason: str) -> None:
+        now, source = self._clock.now(), f"administrator {identity.name}"
+        said = {"status": status, **({"reason": reason} if reason else {})}
+        events = [
+            RawEvent(
+                time=now,
+                type=PERSONS_WORD,
+                resource=host,
+                source=source,
+                status=status,
+                raw_details=msgspec.json.encode(said),
+            )
+            for host in hosts
+        ]
+        await self._faults.accept([Reported(events, source, msgspec.json.encode(events), now)])
+
+    # --- owners ---
+
+    async def reply(self, identity: Identity, session_id: str, reply: Reply) -> list[Guest]:
+        """Take what an owner says of his machines; he may say something else until the host is done with.
+
+        Raises:
+            RejectedError: there is no such session, machines that are not his or not in it, an action that cannot be
+                done, or it is too late.
+        """
+        async with self._keeper.changing:
+            await self._situation.ready()
+            session = self.get(identity, session_id)
+            now = self._clock.now()
+            mine = {
+                guest.resource_id: (work, guest)
+                for work in self._keeper.works(session)
+                for guest in work.guests
+                if identity.scope in (None, guest.owner)
+            }
+            flaws = [
+                Flaw(f"/actions/{name}", "no machine of yours in this session has this id")
+                for name in reply.actions
+                if name not in mine
+            ]
+            if flaws:
+                raise RejectedError("the reply is wrong", flaws=flaws)
+            chosen: dict[str, Deed | None] = dict(reply.actions)
+            if not chosen:
+                chosen = dict.fromkeys(
+                    name for name, (_, one) in mine.items() if one.state is GuestState.ASKED
+                )
+            works: dict[str, HostWork] = {}
+            answered = []
+            for name, wish in chosen.items():
+                work, guest = mine[name]
+                work = works.get(work.host, work)
+                after = self._reply_for(identity, work, guest, wish, reply.refusal, now, flaws)
+                works[work.host] = work.with_guest(after)
+                answered.append(after)
+            if flaws:
+                raise RejectedError("the reply is wrong", reason=Reason.CONFLICT, flaws=flaws)
+            await self._keeper.keep(Look(session, works, {}), Draft(now))
+        log.info("maintenance.answered", session_id=session_id, user=identity.name, machines=len(answered))
+        self._ring()
+        return answered
+
+    def _reply_for(
+        self,
+        identity: Identity,
+        work: HostWork,
+        guest: Guest,
+        wish: Deed | None,
+        refusal: str | None,
+        now: datetime,
+        flaws: list[Flaw],
+    ) -> Guest:
+        pointer = f"/actions/{guest.resource_id}"
+        if work.stage.is_over or work.stage is HostStage.EMPTY:
+            flaws.append(Flaw(pointer, "too late: its host is done with"))
+            return guest
+        if guest.state in (GuestState.MOVING, GuestState.AWAY):
+            flaws.append(Flaw(pointer, f"too late: it is {guest.state}"))
+            return guest
+        sight = self._keeper.sight(guest)
+        possible = allowed(sight)
+        deed = Deed.LEAVE if refusal is not None else wish or next(iter(possible))
+        if deed not in possible:
+            flaws.append(Flaw(pointer, f"{deed} cannot be done; use one of: {', '.join(possible)}"))
+            return guest
+        reason = (
+            "" if refusal is None else f"its owner refuses: {refusal}" if refusal else "its owner refuses"
+        )
+        return decided(guest, deed, Decider.OWNER, sight, now, user=identity.name, reason=reason)

@@ -1,0 +1,298 @@
+"""A session of maintenance as it is kept and told: what is known of its machines, and each step of it in one commit."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, NamedTuple
+
+import msgspec
+import structlog
+from msgspec.structs import replace
+
+from doctor.flows.capacity import tell_capacity
+from doctor.flows.delivery import DeliveryFlow
+from doctor.flows.instruction import Agreed, InstructionFlow, Order
+from doctor.flows.situation import HOST_MEMO, SESSION_MEMO, Situation
+from doctor.flows.step import Draft
+from doctor.flows.telling import tell
+from doctor.kit.ids import SEPARATOR
+from doctor.maintenance.guests import (
+    ACTIVE,
+    STANDBY,
+    Sight,
+    allowed,
+)
+from doctor.maintenance.stages import outcome
+from doctor.model.errors import RejectedError
+from doctor.model.identity import Identity, Role
+from doctor.model.instruction import Action
+from doctor.model.maintenance import (
+    Guest,
+    GuestState,
+    HostStage,
+    HostWork,
+    Session,
+    SessionState,
+    Versions,
+)
+from doctor.model.map_news import Phase as MapPhase
+from doctor.model.notification import Phase
+from doctor.model.resource import VIRTUAL_MACHINE, VirtualResource
+from doctor.notifier.maintenance import (
+    administrators_told,
+    owners_told,
+    write_maintenance,
+    write_response,
+)
+from doctor.ports.store import Memo
+
+log = structlog.get_logger(__name__)
+
+START = 0  # the number of the instruction that starts again what was shut down
+
+Said = dict[Phase, list[tuple[HostWork, Guest | None]]]  # without a machine: of the host itself
+OnChanged = Callable[[Iterable[str]], None]
+
+
+class Look(NamedTuple):
+    """A session as it will be when a step is kept, and who is told what of it."""
+
+    session: Session
+    works: dict[str, HostWork]
+    said: Said
+
+
+class SessionKeeper:
+    """Knows how it is with the machines of sessions, and keeps what becomes of them."""
+
+    def __init__(self, situation: Situation, instructions: InstructionFlow, delivery: DeliveryFlow) -> None:
+        self._situation = situation
+        self._instructions = instructions
+        self._delivery = delivery
+        self._on_changed: list[OnChanged] = []
+        self.changing = asyncio.Lock()  # one step after the other
+
+    def on_changed(self, changed: OnChanged) -> None:
+        """Have this called with the ids of the resources that are in maintenance now, or are not any more."""
+        self._on_changed.append(changed)
+
+    # --- what is known ---
+
+    def works(self, session: Session) -> list[HostWork]:
+        """Return the hosts of a session."""
+        return self._situation.maintenance.works(session.session_id)
+
+    def machines_on(self, host: str) -> Iterator[VirtualResource]:
+        """Return the virtual machines on a host."""
+        resources = self._situation.resources
+        machines = (resources.virtual[one] for one in resources.machines_on(host))
+        return (one for one in machines if one.type == VIRTUAL_MACHINE)
+
+    @property
+    def is_loading(self) -> bool:
+        """Tell whether what the map has not may only not be known yet."""
+        return any(cloud.phase is MapPhase.LOADING for cloud in self._situation.clouds.values())
+
+    def versions(self, host: str) -> Versions | None:
+        """Return what runs on a host beneath its machines, None if the map has no such host."""
+        found = self._situation.resources.physical.get(host)
+        if found is None:
+            return None
+        return Versions(firmware=found.firmware_version, hypervisor=found.hypervisor_version)
+
+    def sight(self, guest: Guest, works: Mapping[str, HostWork] | None = None) -> Sight:
+        """Gather what is known of a machine; ``works`` are hosts of its session as they are going to be."""
+        situation = self._situation
+        facts = self._instructions.facts(guest.resource_id)
+        if facts is None:
+            return Sight(None)
+        machine = facts.machine
+        last = situation.instructions.get(guest.tries[-1]) if guest.tries else None
+        standbys = self._standbys(machine) if machine.role == ACTIVE else []
+        return Sight(
+            facts=facts,
+            policy=situation.maintenance_policies.of(machine),
+            task=None if last is None else last.task(machine.id),
+            switched_over=any(
+                one.action is Action.SWITCHED_OVER and one.created >= guest.told
+                for one in situation.instructions.about(machine.id)
+            ),
+            standby=any(not situation.book.state_of(one.id).is_out for one in standbys),
+            standby_here=any(self._leaves_first(one, works or {}) for one in standbys),
+            recovering_until=self._recovering_until(machine),
+        )
+
+    def _recovering_until(self, machine: VirtualResource) -> datetime | None:
+        """Return until when the group of a machine recovers from the last that has left for maintenance."""
+        pause = None if machine.constraints is None else machine.constraints.recovery_time
+        if not pause or machine.group is None:
+            return None
+        left = [
+            task.ended
+            for name in self._situation.resources.group(machine.owner, machine.group)
+            if name != machine.id
+            for one in self._situation.instructions.about(name)
+            if one.session_id is not None and (task := one.task(name)) is not None and task.ended is not None
+        ]
+        return max(left) + timedelta(seconds=pause) if left else None
+
+    def _standbys(self, machine: VirtualResource) -> list[VirtualResource]:
+        if machine.group is None:
+            return []
+        resources = self._situation.resources
+        members = (resources.virtual[one] for one in resources.group(machine.owner, machine.group))
+        return [one for one in members if one.role == STANDBY and one.id != machine.id]
+
+    def _leaves_first(self, standby: VirtualResource, works: Mapping[str, HostWork]) -> bool:
+        """Tell whether a standby is itself on a host that is being emptied, and is going to leave it."""
+        host = standby.host or ""
+        work = works.get(host) or self._situation.maintenance.of_host(host)
+        guest = None if work is None or work.stage is not HostStage.EMPTYING else work.guest(standby.id)
+        return guest is not None and guest.state in (GuestState.AGREED, GuestState.MOVING)
+
+    # --- what is done and kept ---
+
+    async def start_again(self, works: Iterable[HostWork]) -> None:
+        """Start what was shut down for the work, on the same host, those of the highest level first."""
+        stopped = []
+        for work in works:
+            for guest in work.guests:
+                machine = self._situation.resources.virtual.get(guest.resource_id)
+                is_ours = guest.state is GuestState.STOPPED and guest.ran and guest.tries
+                policy = None if machine is None else self._situation.maintenance_policies.of(machine)
+                if machine is not None and is_ours and (policy is None or policy.start_on_return):
+                    stopped.append((machine.sal_rank, machine.id, work, guest))
+        for _, _, work, guest in sorted(stopped, key=lambda one: one[:2]):
+            order = Order(
+                Action.START,
+                (guest.resource_id,),
+                {},
+                agreed=Agreed(work.session_id, guest.resource_id, START),
+            )
+            try:
+                await self._instructions.create(in_the_name_of(guest), order)
+            except RejectedError as error:
+                log.warning("maintenance.not_started", resource_id=guest.resource_id, reason=str(error))
+
+    def with_outcome(self, look: Look, now: datetime) -> Look:
+        """Add the end of a session, if this is it, with its one answer."""
+        if look.session.state.is_over or look.session.state is SessionState.PROPOSED:
+            return look
+        works = [look.works.get(one.host, one) for one in self.works(look.session)]
+        end = outcome(look.session, works)
+        if end is None:
+            return look
+        ended = replace(look.session, state=end[0], outcome=end[1], ended=now)
+        log.info("maintenance.over", session_id=ended.session_id, state=end[0], reason=end[1])
+        return self.answered(look._replace(session=ended), now)
+
+    def answered(self, look: Look, now: datetime) -> Look:
+        """Add the one answer of a session."""
+        said = {**look.said, Phase.RESULT: []}
+        return look._replace(session=replace(look.session, answered=now), said=said)
+
+    async def keep(self, look: Look, draft: Draft) -> None:
+        """Make a step durable, with what is told of it.
+
+        It is so in memory first: what is told of a host is how that will be. If it is not kept, the store is read anew.
+        """
+        situation, session = self._situation, look.session
+        situation.maintenance.put(session)
+        draft.change.memos.append(_memo(SESSION_MEMO, session.session_id, session))
+        for work in look.works.values():
+            situation.maintenance.put_host(work)
+            draft.change.memos.append(_memo(HOST_MEMO, key_of(work), work))
+        zones = situation.pool.settle(look.works, situation.book.state_of, changed_by=session.session_id)
+        tell_capacity(situation, zones, draft)
+        for phase, said in look.said.items():
+            self._tell_owners(session, phase, said, draft)
+            self._tell_administrators(session, phase, said, draft)
+        if Phase.RESULT in look.said and (answering := situation.subscriptions.get(session.session_id)):
+            response = partial(_respond, session, self.works(session), situation.describer(None))
+            tell(situation, answering, response, draft)
+        await situation.keep(draft.change)
+        self._delivery.dispatch(draft.change.notifications)
+        for changed in self._on_changed:
+            changed(look.works)
+
+    def _tell_owners(
+        self, session: Session, phase: Phase, said: Iterable[tuple[HostWork, Guest | None]], draft: Draft
+    ) -> None:
+        by_owner: dict[str, list[tuple[HostWork, Guest]]] = defaultdict(list)
+        for work, guest in said:
+            if guest is not None:
+                by_owner[guest.owner].append((work, guest))
+        for owner, concerned in by_owner.items():
+            guests = [guest for _, guest in concerned]
+            works = list({work.host: work for work, _ in concerned}.values())
+            for subscription, own in owners_told(guests, self._situation.subscriptions.of(owner)):
+                possible = {
+                    guest.resource_id: allowed(self.sight(guest))
+                    for work, guest in concerned
+                    if guest in own and not guest.state.is_out_of_the_way
+                }
+                notice = partial(
+                    write_maintenance,
+                    subscription,
+                    session,
+                    phase,
+                    self._situation.describer(owner),
+                    now=draft.now,
+                    occasion=draft.now.isoformat(),
+                    guests=own,
+                    works=works,
+                    allowed=possible,
+                )
+                tell(self._situation, subscription, notice, draft)
+
+    def _tell_administrators(
+        self, session: Session, phase: Phase, said: Sequence[tuple[HostWork, Guest | None]], draft: Draft
+    ) -> None:
+        if phase in (Phase.PLANNED, Phase.REMINDER, Phase.MOVED):
+            return  # between owners and Doctor; who wants to know looks at the session
+        works = list({work.host: work for work, _ in said}.values())
+        if phase is Phase.RESULT:
+            works = self.works(session)
+        if not works:
+            return
+        for subscription in administrators_told(self._situation.subscriptions.of(None)):
+            if self._situation.maintenance.get(subscription.subscription_id) is not None:
+                continue  # it is there for the answer of a session and nothing else
+            notice = partial(
+                write_maintenance,
+                subscription,
+                session,
+                phase,
+                self._situation.describer(None),
+                now=draft.now,
+                occasion=draft.now.isoformat(),
+                works=works,
+            )
+            tell(self._situation, subscription, notice, draft)
+
+
+def _respond(
+    session: Session, works: Sequence[HostWork], describer: Any, *, sequence: int
+) -> tuple[str, bytes]:
+    return write_response(session, works, describer)
+
+
+def everybody(work: HostWork) -> list[tuple[HostWork, Guest | None]]:
+    """Return a host with each of its machines, by itself if it has none."""
+    return [(work, guest) for guest in work.guests] or [(work, None)]
+
+
+def in_the_name_of(guest: Guest) -> Identity:
+    """Return who instructs where the owner of a machine has agreed."""
+    return Identity(name="maintenance", role=Role.CONSUMER, project=guest.owner)
+
+
+def key_of(work: HostWork) -> str:
+    """Return the key of the record of a host."""
+    return f"{work.session_id}{SEPARATOR}{work.host}"
+
+
+def _memo(kind: str, key: str, record: msgspec.Struct) -> Memo:
+    return Memo(kind=kind, key=key, record=msgspec.msgpack.encode(record))

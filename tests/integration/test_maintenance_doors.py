@@ -1,0 +1,193 @@
+"""Maintenance over HTTP and by command: who may ask and answer, what is wrong and where, and that it is done."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from doctor.model.identity import Role
+from doctor.testing.running import RunningDoctor
+from tests.integration.test_doors import Door
+from tests.integration.test_policy_commands import Shell
+
+PATIENCE = 15.0
+STATE, SESSIONS = "/v1/physical-resources/state", "/v1/maintenance"
+MAP = {
+    "physical_resources": [{"id": f"compute-{n}", "zone_id": "az1"} for n in range(1, 9)],
+    "virtual_resources": [
+        *({"id": f"vm-{n}", "host": f"compute-{n}", "owner": "red"} for n in range(1, 9)),
+        {"id": "vm-blue", "host": "compute-1", "owner": "blue"},
+    ],
+}
+
+
+@pytest.fixture
+def doctor(tmp_path: Path) -> Iterator[RunningDoctor]:
+    with RunningDoctor(tmp_path / "doctor") as doctor:
+        assert Door(doctor).ask("PUT", "/v1/resource-map", MAP)[0] == 200
+        yield doctor
+
+
+@pytest.fixture
+def door(doctor: RunningDoctor) -> Door:
+    return Door(doctor)
+
+
+def empty(*hosts: str, **more: Any) -> dict[str, Any]:
+    """Return a request to empty hosts."""
+    states = [{"physical_resource_id": one, "physical_resource_state": "maintenance"} for one in hosts]
+    return {"physical_resource_state": states, "timeout": "PT60S", "reason": "firmware", **more}
+
+
+def session_when(door: Door, session_id: str, **wanted: str) -> dict[str, Any]:
+    """Wait until machines and hosts of a session are so: ``compute_1="empty"``."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        found: dict[str, Any] = door.ask("GET", f"{SESSIONS}/{session_id}")[1]
+        now = {one["physical_resource_id"]: one["stage"] for one in found["hosts"]}
+        now |= {one["virtual_resource_id"]: one["state"] for one in found["machines"]}
+        if all(now.get(name.replace("_", "-")) == state for name, state in wanted.items()):
+            return found
+        assert time.monotonic() < end, found
+        time.sleep(0.02)
+
+
+@pytest.mark.requirement("A3", "A19", "B29", "B30", "B31", "B33", "C2", "D9", "D10", "D11", "G39")
+def test_a_host_is_emptied_and_given_back_across_kills(doctor: RunningDoctor) -> None:
+    door = Door(doctor)
+    red, blue = door.token(Role.CONSUMER, "red"), door.token(Role.CONSUMER, "blue")
+    policy = "/v1/maintenance-policies/machine:vm-blue"
+    status, made = door.ask("PUT", policy, {"action": "stop"}, token=blue)
+    assert (status, made["machines"], made["action"]) == (200, 1, "stop")
+    status, taken = door.ask("POST", STATE, empty("compute-1"))
+    assert (status, taken["state"], taken["hosts"]) == (202, "planned", ["compute-1"])
+    session_id = taken["session_id"]
+    session_when(door, session_id, vm_1="asked", vm_blue="stopped")
+    _, machine = door.ask("GET", "/v1/virtual-resources/vm-1", token=red)
+    assert (machine["virtual_resource_state"], machine["host_status"]) == ("maintenance", "MAINTENANCE")
+    _, host = door.ask("GET", "/v1/physical-resources/compute-1")
+    assert (host["maintenance_state"], host["maintenance"]["progress"]) == ("going-to-maintenance", 50)
+    doctor.kill()
+    doctor.start()
+    door = Door(doctor)
+    _, mine = door.ask("GET", f"{SESSIONS}/{session_id}", token=red)
+    assert ([one["virtual_resource_id"] for one in mine["machines"]], mine["hosts"]) == (["vm-1"], [])
+    status, answered = door.ask(
+        "POST",
+        f"{SESSIONS}/{session_id}/replies",
+        {"reply": "ack", "actions": {"vm-1": "migrate"}},
+        token=red,
+    )
+    assert (status, [one["state"] for one in answered]) == (200, ["agreed"])
+    found = session_when(door, session_id, compute_1="empty")
+    assert found["state"] == "done"
+    doctor.kill()
+    doctor.start()
+    door = Door(doctor)
+    assert door.ask("GET", "/v1/physical-resources/compute-1")[1]["maintenance_state"] == "in-maintenance"
+    back = {
+        "physical_resource_state": [
+            {"physical_resource_id": "compute-1", "physical_resource_state": "normal"}
+        ]
+    }
+    assert door.ask("POST", STATE, back)[0] == 202
+    assert door.ask("GET", "/v1/physical-resources/compute-1")[1]["maintenance_state"] == "enabled"
+    _, page = door.ask("GET", f"{SESSIONS}?state=open")
+    assert page["items"] == []
+    assert door.ask("DELETE", policy, token=blue)[0] == 204
+
+
+def test_nobody_hears_of_the_machines_of_others(door: Door) -> None:
+    red, green = door.token(Role.CONSUMER, "red"), door.token(Role.CONSUMER, "green")
+    _, taken = door.ask("POST", STATE, empty("compute-1"))
+    session_id = taken["session_id"]
+    session_when(door, session_id, vm_1="asked", vm_blue="asked")
+    assert door.ask("GET", f"{SESSIONS}/{session_id}", token=green)[0] == 404
+    assert door.ask("GET", SESSIONS, token=green)[1]["items"] == []
+    (mine,) = door.ask("GET", SESSIONS, token=red)[1]["items"]
+    assert (mine["machines"], mine["hosts"]) == (1, None)
+    replies = f"{SESSIONS}/{session_id}/replies"
+    status, problem = door.ask(
+        "POST", replies, {"reply": "ack", "actions": {"vm-blue": "migrate"}}, token=red
+    )
+    assert (status, problem["errors"][0]["pointer"]) == (422, "/actions/vm-blue")
+    assert door.ask("POST", replies, {"reply": "ack"}, token=green)[0] == 404
+    assert door.ask("GET", f"{SESSIONS}?host=compute-1", token=red)[0] == 422
+    for method, path, body in (
+        ("POST", STATE, empty("compute-2")),
+        ("DELETE", f"{SESSIONS}/{session_id}", None),
+        ("POST", f"{SESSIONS}/{session_id}/pause", None),
+        ("POST", f"{SESSIONS}/{session_id}/approve", None),
+    ):
+        assert door.ask(method, path, body, token=red)[0] == 403
+    status, ended = door.ask("DELETE", f"{SESSIONS}/{session_id}?reason=enough")
+    assert (status, ended["state"], ended["outcome"]) == (200, "aborted", "called off by first admin: enough")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "pointer"),
+    [
+        pytest.param(empty(), 422, "/physical_resource_state", id="no-host"),
+        pytest.param(empty("nowhere"), 422, "/physical_resource_state/0/physical_resource_id", id="unknown"),
+        pytest.param(empty("compute-1", timeout="soon"), 422, "/timeout", id="timeout"),
+        pytest.param(empty("compute-1", timeout="P30D"), 422, "/timeout", id="too-long"),
+        pytest.param(empty("compute-1", starts_at="2020-01-01T00:00:00Z"), 422, "/starts_at", id="over"),
+        pytest.param(empty("compute-1", reply_to="http://169.254.169.254/"), 422, "/reply_to", id="metadata"),
+        pytest.param(
+            empty(*(f"compute-{n}" for n in range(1, 7))), 409, "/physical_resource_state", id="guard"
+        ),
+        pytest.param(empty("compute-1", unknown=1), 422, "/unknown", id="unknown-field"),
+    ],
+)
+def test_what_is_wrong_with_a_request_is_said(
+    door: Door, body: dict[str, Any], status: int, pointer: str
+) -> None:
+    answered, problem = door.ask("POST", STATE, body)
+    assert answered in (status, 400)
+    assert problem["errors"][0]["pointer"] == pointer
+    assert door.ask("GET", SESSIONS)[1]["items"] == []
+
+
+def test_one_request_has_one_state_for_all(door: Door) -> None:
+    mixed = empty("compute-1", "compute-2")
+    mixed["physical_resource_state"][1]["physical_resource_state"] = "normal"
+    status, problem = door.ask("POST", STATE, mixed)
+    assert (status, problem["errors"][0]["detail"]) == (422, "one state for all: send one request for each")
+
+
+@pytest.mark.parametrize("scope", ["machine:vm-1", "group:core", "sal:1"])
+def test_what_owners_say_beforehand_is_kept_and_taken_back(door: Door, scope: str) -> None:
+    red = door.token(Role.CONSUMER, "red")
+    path = f"/v1/maintenance-policies/{scope}"
+    said = {"action": "ask", "if_silent": "live_migrate", "lead_time": "PT5M"}
+    status, made = door.ask("PUT", path, said, token=red)
+    assert (status, made["lead_time"], made["if_silent"]) == (200, 300.0, "live_migrate")
+    assert door.ask("GET", path, token=red)[1] == made
+    assert door.ask("GET", "/v1/maintenance-policies", token=red)[1]["items"] == [made]
+    status, problem = door.ask("PUT", path, {"action": "own_action"}, token=red)
+    assert (status, problem["errors"][0]["pointer"]) == (422, "/action")
+    assert door.ask("DELETE", path, token=red)[0] == 204
+    assert door.ask("GET", path, token=red)[0] == 404
+
+
+def test_the_example_of_the_manual(doctor: RunningDoctor, tmp_path: Path) -> None:
+    """docs/how-to/maintain-hosts.md"""
+    door = Door(doctor)
+    door.ask("PUT", "/v1/maintenance-policies/machine:vm-1", {"action": "leave"})
+    manual = Path("docs/how-to/maintain-hosts.md").read_text()
+    shell = Shell(doctor, tmp_path)
+    lines = manual.partition("```console\n")[2].partition("```")[0].splitlines()
+    commands = [line.partition("#")[0].split()[2:] for line in lines if line.startswith("$ doctor")]
+    assert len(commands) == 8
+    session_id = ""
+    for words in commands:
+        named = [word.replace("SESSION", session_id).replace("vm-3", "vm-1") for word in words]
+        if named[1] == "reply":
+            session_when(door, session_id, vm_1="stays", vm_blue="away")
+        done = shell.run(*named)
+        assert done.returncode == 0, (named, done.stdout, done.stderr)
+        if named[1] == "request":
+            session_id = done.stdout.strip()
+    assert "returned" in shell.run("maintenance", "status", session_id).stdout
