@@ -55,6 +55,24 @@ def stopped(service: str) -> Iterator[None]:
         os.killpg(pid, signal.SIGCONT)
 
 
+_LOGINS: dict[str, tuple[str, Json]] = {}  # tokens are good for longer than the tests take
+
+
+async def _log_in(session: aiohttp.ClientSession, user: str) -> tuple[str, Json]:
+    """Return a token of a user of clouds.yaml, and what it is good for."""
+    auth = yaml.safe_load((STATE / "clouds.yaml").read_text())["clouds"][user]["auth"]
+    domain = {"name": "Default"}
+    identity = {"name": auth["username"], "password": auth["password"], "domain": domain}
+    body = {
+        "auth": {
+            "identity": {"methods": ["password"], "password": {"user": identity}},
+            "scope": {"project": {"name": auth["project_name"], "domain": domain}},
+        }
+    }
+    async with session.post(f"{auth['auth_url']}/auth/tokens", json=body) as answer:
+        return answer.headers["X-Subject-Token"], (await answer.json())["token"]
+
+
 class Cloud:
     """The APIs as one user may use them."""
 
@@ -68,20 +86,11 @@ class Cloud:
     @asynccontextmanager
     async def login(cls, user: str) -> AsyncIterator[Self]:
         """Log in as a user of clouds.yaml."""
-        auth = yaml.safe_load((STATE / "clouds.yaml").read_text())["clouds"][user]["auth"]
-        domain = {"name": "Default"}
-        identity = {"name": auth["username"], "password": auth["password"], "domain": domain}
-        body = {
-            "auth": {
-                "identity": {"methods": ["password"], "password": {"user": identity}},
-                "scope": {"project": {"name": auth["project_name"], "domain": domain}},
-            }
-        }
         timeout = aiohttp.ClientTimeout(total=PATIENCE)
         async with aiohttp.ClientSession(timeout=timeout) as session:
-            async with session.post(f"{auth['auth_url']}/auth/tokens", json=body) as answer:
-                token = (await answer.json())["token"]
-                session.headers["X-Auth-Token"] = answer.headers["X-Subject-Token"]
+            if user not in _LOGINS:
+                _LOGINS[user] = await _log_in(session, user)
+            session.headers["X-Auth-Token"], token = _LOGINS[user]
             endpoints = {
                 service["type"]: next(
                     one["url"] for one in service["endpoints"] if one["interface"] == "public"
@@ -118,37 +127,41 @@ class Cloud:
         for name, state in _hosts().items():
             if state != "running":
                 host("thaw" if state == "frozen" else "start", name)
-        for name, service in (await self.services()).items():
+        services, servers, ports = await asyncio.gather(
+            self.services(),
+            self.ask("GET", "compute", "/servers/detail?all_tenants=1&status=ERROR"),
+            self.ask("GET", "network", "/v2.0/ports?fields=id&fields=data_plane_status"),
+        )
+        for name, service in services.items():
             if service["forced_down"]:
-                try:
-                    await self.set_service(name, forced_down=False)
-                except AssertionError:  # machines were evacuated from it: it has to start anew first
-                    host("restart", name)
-
-                    async def forced_up(name: str = name) -> bool:
-                        try:
-                            await self.set_service(name, forced_down=False)
-                        except AssertionError:
-                            return False
-                        return True
-
-                    await until(forced_up, every=1.0)
+                await self._force_up(name)
             if service["status"] == "disabled":
                 await self.set_service(name, status="enabled")
 
         async def all_up() -> bool:
             return all(one["state"] == "up" for one in (await self.services()).values())
 
-        await until(all_up, within=90, every=0.5)
-        for server in (await self.ask("GET", "compute", "/servers/detail?all_tenants=1&status=ERROR"))[
-            "servers"
-        ]:
+        if not all(one["state"] == "up" and not one["forced_down"] for one in services.values()):
+            await until(all_up, within=90, every=0.3)
+        for server in servers["servers"]:
             await self.reset(server["id"], "active")
-        for port in (await self.ask("GET", "network", "/v2.0/ports?fields=id&fields=data_plane_status"))[
-            "ports"
-        ]:
+        for port in ports["ports"]:
             if port["data_plane_status"] == "DOWN":
                 await self.set_port(port["id"], "ACTIVE")
+
+    async def _force_up(self, name: str) -> None:
+        """Force a host up; when machines were evacuated from it, it has to start anew first."""
+
+        async def is_forced_up() -> bool:
+            try:
+                await self.set_service(name, forced_down=False)
+            except AssertionError:
+                return False
+            return True
+
+        if not await is_forced_up():
+            host("restart", name)
+            await until(is_forced_up, every=0.3)
 
     # --- servers and ports ---
 

@@ -388,7 +388,7 @@ class InstructionFlow:
         return task
 
     def _target(self, order: Order) -> str | None:
-        """Return the host on which machines are to be started: as it was said, or as a recovery has chosen."""
+        """Return the host on which machines are to be started: as it was said, or as Doctor has chosen."""
         if TARGET in order.parameters:
             return self._host_called(order.parameters[TARGET])
         return None if order.origin is None else order.origin.target
@@ -642,8 +642,11 @@ class InstructionFlow:
                 return SOONEST
 
     def _was_proposed(self, instruction: Instruction, task: Task) -> bool:
-        """Tell whether a machine was to go where Doctor thinks that there is room: a controller may know better."""
-        return task.target is not None and TARGET not in instruction.parameters
+        """Tell whether a recovery wants a machine to go where it thinks that there is room: a controller may know better.
+
+        What leaves a host that is to be emptied has time: it is tried once more, elsewhere, by who wants that.
+        """
+        return task.target is not None and instruction.alarm_id is not None
 
     async def _leave_to_controller(self, instruction: Instruction, task: Task, seen: str, why: str) -> None:
         """Have the command given once more, to wherever the controller will."""
@@ -670,7 +673,7 @@ class InstructionFlow:
     def _command_of(self, instruction: Instruction, task: Task) -> Command:
         """Return the command of a task that has begun.
 
-        Where a recovery wants it to go may have failed since: then the controller chooses. What a person has said holds.
+        Where Doctor wants it to go may have failed since: then the controller chooses. What a person has said holds.
         """
         assert task.command is not None
         is_well = self._situation.book.state_of(task.target or "") is ResourceState.NORMAL

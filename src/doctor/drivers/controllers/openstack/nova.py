@@ -16,7 +16,7 @@ HOSTS_VERSION, SERVERS_VERSION = "2.53", "2.69"
 GROUP_PAGE = 500
 # Seconds for which an answer is waited for when a host is disabled or enabled: Nova writes that down, and then asks its
 # nova-compute to know it too, for a minute where that is dead and nobody has said so yet.
-PATIENCE = 1.0
+PATIENCE = 3.0
 
 
 class _Service(msgspec.Struct):
