@@ -78,7 +78,8 @@ class Episode:
     def __init__(self, rack: Rack, plan: Plan, folder: Path, surroundings: Surroundings) -> None:
         self.rack = rack
         self.plan = plan
-        self.machines = {f"vm-{plan.seed}-{n}": host for n, host in enumerate((VICTIM, *HOSTS[:3]), 1)}
+        # What an episode before has left is not to be taken for its machines, though it be played twice.
+        self.machines = {f"{folder.name}-{n}": host for n, host in enumerate((VICTIM, *HOSTS[:3]), 1)}
         self.oracle = Oracle(rack, plan, self.machines)
         (folder / "doctor").mkdir(parents=True)
         self.doctor = self.doctor_class(folder / "doctor", **self._settings(folder))
