@@ -51,6 +51,7 @@ class SwitchingFence(ABC):
         if complaint is not None and complaint.doubt in HOPELESS:
             return complaint
         wait = self.poll_every
+        last: Seen | None = None
         while True:
             began = deadline.left
             reading = await self.status(plug, deadline)
@@ -60,9 +61,11 @@ class SwitchingFence(ABC):
             if isinstance(reading, Unknown) and reading.doubt in HOPELESS:
                 return reading
             wait = self.poll_every if isinstance(reading, Seen) else min(2 * wait, RAREST)
-            # A reading cut short would tell less than this one.
+            # A reading cut short tells less than the one before.
+            was_cut_short = isinstance(reading, Unknown) and reading.doubt is Doubt.LATE
+            last = last if was_cut_short else reading if isinstance(reading, Seen) else None
             if deadline.left <= wait + max(2 * took, self.least):
-                return _give_up(reading, complaint, wanted)
+                return _give_up(last or reading, complaint, wanted)
             await asyncio.sleep(wait)
             if complaint is not None and isinstance(reading, Seen):
                 complaint = await self._order(wanted, plug, deadline.within(deadline.left * ORDERING))
