@@ -4,6 +4,7 @@ What is asked of them goes through relays.
 """
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -134,6 +135,11 @@ def to_some(answer: Answer, *methods: str) -> Fault:
 
 
 LIE = Answer(200, b'{"service": {"id": "1", "host": "compute-1", "status": "enabled"}, "port": {"id": "1"}}')
+# Each takes half a minute here: of those that Doctor's way to a cloud takes alike, which its own tests show for all
+# of them, one is played for each change, and all of them where there is time.
+PLAYS_ALL = bool(os.environ.get("DOCTOR_SOAK"))
+LIKE_ANOTHER = frozenset({"no JSON", "refused"})
+
 BAD: dict[str, Callable[[Relay], AbstractContextManager[Any]]] = {
     "500": lambda relay: relay.failing(always(Answer(500, b'{"computeFault": {"message": "oh"}}'))),
     "429": lambda relay: relay.failing(always(Answer(429, b"", {"Retry-After": "3"}))),
@@ -144,7 +150,10 @@ BAD: dict[str, Callable[[Relay], AbstractContextManager[Any]]] = {
 
 
 @pytest.mark.requirement("C1", "C12")
-@pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())
+@pytest.mark.parametrize(
+    "bad",
+    [pytest.param(bad, id=name) for name, bad in BAD.items() if PLAYS_ALL or name not in LIKE_ANOTHER],
+)
 async def test_what_cannot_be_marked_is_pending_and_marked_once_when_it_can(
     bad: Callable[[Relay], AbstractContextManager[Any]], stage: Stage
 ) -> None:
@@ -210,7 +219,7 @@ async def test_requests_that_come_through_when_it_is_over_leave_nothing_marked(s
 @pytest.mark.parametrize(
     "answer",
     [
-        pytest.param(Answer(200, b"<html>back at noon</html>"), id="no JSON"),
+        *([pytest.param(Answer(200, b"<html>back at noon</html>"), id="no JSON")] if PLAYS_ALL else []),
         pytest.param(Answer(201, b'{"token": []}', {"X-Subject-Token": "x"}), id="no token"),
         pytest.param(None, id="slow"),
     ],
