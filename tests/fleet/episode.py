@@ -95,7 +95,8 @@ class Episode:
         self._state: str | None = None
 
     def _settings(self, folder: Path) -> dict[str, Any]:
-        devices = self.rack.settings(folder)
+        known = self.rack.settings(folder)
+        devices = {name: known[name] for name in (*self.plan.levels, SPARE)}
         if self.plan.mode is Mode.WRONG:
             devices[self.plan.levels[0]]["identity"] = str(SOMEBODY_ELSE)
         return {
