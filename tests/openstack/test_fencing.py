@@ -1,5 +1,6 @@
 """A frozen host of a real cloud: told at once, cut off, its machines evacuated as their owner wants, and given back."""
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,14 +75,17 @@ async def test_a_frozen_host_is_cut_off_evacuated_as_its_owner_wants_and_given_b
             _, told = await owner.hears("fault")
             assert isolation_of(at_once, told) == "pending"
             answer = {"notification_id": told["notification_id"], "deadline": 60}
-            (waiting,) = (await instruct(asked, owner, "evacuate", at_once, **answer))["resources"]
-            assert waiting["state"] == "waiting_for_isolation"
+            waiting = await instruct(asked, owner, "evacuate", at_once, **answer)
+            assert [one["state"] for one in waiting["resources"]] == ["waiting_for_isolation"]
 
             _, changed = await owner.hears(
                 "fault_changed", lambda one: isolation_of(later[0], one) == "isolated"
             )
             assert alarms_of(later[0], changed) == alarms_of(later[0], told)
             assert not lives(name)
+            await is_under_way(asked, waiting["instruction_id"])
+            with pytest.raises(AssertionError, match="may not come back yet"):
+                await give_back(asked, name)
             assert (await instruct(asked, owner, "evacuate", *later, idempotency_key="later"))["resources"]
 
             async def is_shown_down() -> bool:
@@ -108,7 +112,8 @@ async def test_a_frozen_host_is_cut_off_evacuated_as_its_owner_wants_and_given_b
             assert {at_once, *later} <= guests(name)
             service = (await cloud.services())[name]
             assert service["forced_down"]
-            await asked.ask("POST", f"/v1/isolations/{name}/return", {"reason": "repaired"})
+            returned = time.time()
+            await give_back(asked, name)
 
             async def serves() -> bool:
                 (job,) = await asked.items(f"/v1/isolations?host={name}")
@@ -122,6 +127,7 @@ async def test_a_frozen_host_is_cut_off_evacuated_as_its_owner_wants_and_given_b
             assert not {at_once, *later} & guests(name)
             assert await cloud.hosts_of([at_once, *later]) == placed
 
+            assert min(when for when, _, body in nova.asked if is_force_up(body)) > returned
             passed = await checkpoints(asked, name)
             decisions = {
                 one["decision"]: datetime.fromisoformat(one["time"]).timestamp()
@@ -141,6 +147,25 @@ async def test_a_frozen_host_is_cut_off_evacuated_as_its_owner_wants_and_given_b
     assert times["detected to instruction accepted"] < INSTRUCTED_WITHIN
     assert 1.0 < times["decision to isolated"] < ISOLATED_WITHIN
     assert 0.0 < times["isolated to evacuation asked for"] < OUT_WITHIN
+
+
+async def is_under_way(asked: Doctor, instruction_id: str) -> None:
+    """Wait until all of an instruction has begun."""
+
+    async def has_begun() -> bool:
+        found = await asked.ask("GET", f"/v1/instructions/{instruction_id}")
+        return {one["state"] for one in found["resources"]} == {"running"}
+
+    await until(has_begun, every=0.02)
+
+
+async def give_back(asked: Doctor, name: str) -> None:
+    """Have a host given back what was cut."""
+    await asked.ask("POST", f"/v1/isolations/{name}/return", {"reason": "repaired"})
+
+
+def is_force_up(body: bytes) -> bool:
+    return bool(body) and json.loads(body).get("forced_down") is False
 
 
 def is_ack(message: Json, servers: set[str]) -> bool:

@@ -43,6 +43,7 @@ async def test_machines_are_evacuated_when_nova_takes_their_host_for_down_and_by
         with pytest.raises(RejectedError, match=r"from .* \(accepted\)") as refused:
             await doctor.tell(command._replace(resource_id=other, target=None))
         assert refused.value.reason is Reason.CONFLICT
+        assert [other in one for one in await doctor.leaving(name)] == [True]
         with pytest.raises(RejectedError, match="may not be up again yet"):
             await doctor.write(Mark(MarkKind.FORCED_DOWN, name), Standing("up"))
         host("thaw", goal)
@@ -65,6 +66,7 @@ async def test_machines_are_evacuated_when_nova_takes_their_host_for_down_and_by
         records = await cloud.ask(
             "GET", "compute", f"/os-migrations?instance_uuid={other}&source_compute={name}"
         )
+        assert await doctor.leaving(name) == []
         last, *before = [one["status"] for one in records["migrations"]]
         assert last == "done"
         assert "accepted" not in before

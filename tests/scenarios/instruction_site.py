@@ -46,6 +46,7 @@ class Commanded(ToldSite):
             self.clock,
         )
         self.isolation.unfinished = self.instructions.unfinished
+        self.desk.leaving = self.instructions.leaving
         self.faults.on_settled(lambda transitions: self.instructions.ring())
         self.faults.on_isolated(lambda host: self.instructions.ring())
 

@@ -124,6 +124,30 @@ async def test_a_host_does_not_come_back_while_a_machine_is_leaving_it() -> None
         await one.desk.give_back("compute-1", user="alice", reason="repaired")
 
 
+@pytest.mark.requirement("F17")
+async def test_a_host_does_not_come_back_while_somebody_else_moves_a_machine_from_it() -> None:
+    """[I-15] As its cloud says, unless somebody knows better."""
+    async with commanded() as one:
+        one.cloud.moved_by_others = {"compute-1": ["evacuation of vm-1"]}
+        await one.lose()
+        await one.until("compute-1", FenceState.FENCED)
+        with pytest.raises(RejectedError) as refused:
+            await one.desk.give_back("compute-1", user="alice", reason="repaired")
+        assert [flaw.detail for flaw in refused.value.flaws] == ["evacuation of vm-1"]
+        given = await one.desk.give_back("compute-1", user="alice", reason="it never ends", anyway=True)
+        assert given.state is FenceState.UNFENCING
+
+
+async def test_a_cloud_that_says_nothing_holds_up_no_host() -> None:
+    """It may be the one on which that cloud runs."""
+    async with commanded() as one:
+        await one.lose()
+        await one.until("compute-1", FenceState.FENCED)
+        one.cloud.failure = TransientError("no answer")
+        given = await one.desk.give_back("compute-1", user="alice", reason="the cloud runs on it")
+        assert given.state is FenceState.UNFENCING
+
+
 async def test_a_doctor_without_office_evacuates_nothing() -> None:
     """[I-14] Another one has taken office since."""
     world = World()

@@ -191,6 +191,12 @@ class WishIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     reason: Why = ""
 
 
+class ReturnIn(WishIn, kw_only=True, forbid_unknown_fields=True):
+    """Who wants it given back, and why. ``anyway``: although its cloud knows of machines that others move from it."""
+
+    anyway: bool = False
+
+
 class RetryIn(WishIn, kw_only=True, forbid_unknown_fields=True):
     """Who wants it tried again, and why. ``zone`` is cut off in place of the host if no level of its own does it."""
 
@@ -364,13 +370,18 @@ class FencingDoor:
         },
         example={"reason": "the mainboard was replaced"},
     )
-    async def return_host(self, call: Call[WishIn | None, None]) -> Answer[IsolationOut]:
-        """Have a host given back what was cut, and watch it for a while."""
-        wish = call.body or WishIn()
+    async def return_host(self, call: Call[ReturnIn | None, None]) -> Answer[IsolationOut]:
+        """Have a host given back what was cut, and watch it for a while.
+
+        While machines of it are on their way elsewhere it is refused, for they would run twice. Of those that others move,
+        by what the cloud says, somebody may know that this will never end: then `anyway`.
+        """
+        wish = call.body or ReturnIn()
         user = person(wish.user) or call.identity.name
-        return Answer(
-            _isolation(await self._desk.give_back(call.path["host"], user=user, reason=wish.reason.strip()))
+        given = await self._desk.give_back(
+            call.path["host"], user=user, reason=wish.reason.strip(), anyway=wish.anyway
         )
+        return Answer(_isolation(given))
 
     # --- the log ---
 

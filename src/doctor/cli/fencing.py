@@ -254,16 +254,21 @@ def retry(host: str, user: str | None, reason: str, zone: str | None, as_json: b
 @click.argument("host")
 @USER
 @REASON
+@click.option("--anyway", is_flag=True, help="Although others move machines from it, as its cloud says.")
 @json_option
-def return_(host: str, user: str | None, reason: str, as_json: bool) -> None:
+def return_(host: str, user: str | None, reason: str, anyway: bool, as_json: bool) -> None:
     """Have a host given back what was cut, once it is repaired (Administrator).
+
+    It is refused while machines of it are on their way elsewhere. What others move, by the records of the cloud, may never
+    end: somebody who has seen to that says --anyway.
 
     \b
     Example:
       doctor fencing return compute-1 --reason "the mainboard was replaced"
     """
+    wish = _wish(user, reason) | ({"anyway": True} if anyway else {})
     with connected() as doctor:
-        found = doctor.post(f"/v1/isolations/{_quoted(host)}/return", _wish(user, reason))
+        found = doctor.post(f"/v1/isolations/{_quoted(host)}/return", wish)
     _print_isolation(found, as_json)
 
 

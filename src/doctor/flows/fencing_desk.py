@@ -3,7 +3,7 @@
 Each wish is kept with its name and reason in the log of decisions before it takes effect.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -21,6 +21,8 @@ from doctor.kit.clock import Clock
 from doctor.model.errors import Flaw, Reason, RejectedError, StoreError
 from doctor.model.fence_job import FenceDecision, FenceJob, FenceState, Word, ZoneMode, ZoneSetting
 from doctor.ports.store import Change, Memo
+
+Leaving = Callable[[str], Awaitable[Sequence[str]]]
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -43,13 +45,21 @@ class Explanation(NamedTuple):
     ruling: Ruling
 
 
-class FencingDesk:
-    """Takes wishes and answers questions."""
+async def nothing(host: str) -> Sequence[str]:
+    """Return nothing: no cloud moves machines of itself."""
+    return ()
 
-    def __init__(self, situation: Situation, isolation: IsolationFlow, clock: Clock) -> None:
+
+class FencingDesk:
+    """Takes wishes and answers questions. ``leaving`` says what is on its way from a host beside Doctor's own instructions."""
+
+    def __init__(
+        self, situation: Situation, isolation: IsolationFlow, clock: Clock, leaving: Leaving = nothing
+    ) -> None:
         self._situation = situation
         self._isolation = isolation
         self._clock = clock
+        self.leaving = leaving
 
     # --- questions ---
 
@@ -235,8 +245,8 @@ class FencingDesk:
             raise RejectedError("it cannot be cut off", flaws=[Flaw("/zone", says)])
         return await self._move(job, Trigger.RETRY, reason or "tried again", user=user, widened=zone)
 
-    async def give_back(self, name: str, *, user: str, reason: str) -> FenceJob:
-        """Have a host given back what was cut.
+    async def give_back(self, name: str, *, user: str, reason: str, anyway: bool = False) -> FenceJob:
+        """Have a host given back what was cut; ``anyway``: although its cloud knows of machines that others move from it.
 
         Raises:
             RejectedError: it is not isolated, its machines are still on their way elsewhere, or the switch is on hold.
@@ -247,7 +257,8 @@ class FencingDesk:
         if self.hold is not None:
             detail = f"the hold switch is on ({self.hold.user}: {self.hold.reason}): release it first"
             raise RejectedError(detail, reason=Reason.CONFLICT)
-        if left := self._isolation.unfinished(job.host):
+        left = self._isolation.unfinished(job.host) or (() if anyway else await self.leaving(job.host))
+        if left:
             flaws = [Flaw("/host", one) for one in left]
             raise RejectedError(f"{job.host} may not come back yet", reason=Reason.CONFLICT, flaws=flaws)
         return await self._move(job, Trigger.RETURN, reason or "given back", user=user, words=())

@@ -299,6 +299,21 @@ class InstructionFlow:
         """Return, in words, what is still on its way from a host: as long as there is any, it does not come back [I-15]."""
         return self._situation.instructions.leaving(host)
 
+    async def leaving(self, host: str) -> Sequence[str]:
+        """Return what the controller of a host knows to be on its way from there beside instructions.
+
+        A controller that does not say holds up nobody: it may itself run on the host that is to come back.
+        """
+        resource = self._situation.resources.physical.get(host)
+        controller = None if resource is None else self._controllers.get(resource.cloud)
+        if controller is None:
+            return ()
+        try:
+            return await controller.leaving(host)
+        except DoctorError as error:
+            log.warning("instruction.leaving_unknown", host=host, error=str(error))
+            return ()
+
     @property
     def longest_wait(self) -> timedelta:
         """Return how long an instruction may take to begin at most."""

@@ -47,9 +47,7 @@ from doctor.ports.store import Change, Memo
 log = structlog.get_logger(__name__)
 
 WORKERS = 6  # jobs of one cloud side by side
-REFUSED_DELAY = (
-    1.0  # seconds until what a cloud does not take as things are is tried again, each time so much longer
-)
+REFUSED_DELAY = 1.0  # seconds until what a cloud does not take as things are is tried again, then ever more
 LONGEST_REFUSED = 5.0
 FORBIDDEN_DELAY = 60.0
 LONGEST_DELAY = (

@@ -1,6 +1,6 @@
 """What knows the infrastructure and holds its states: a cloud's own services, or Doctor's embedded controller."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from doctor.model.instruction import Command, Progress
@@ -67,6 +67,17 @@ class Controller(Protocol):
             RejectedError: there is no such machine (NOT_FOUND), it cannot be done as things are now (CONFLICT), or not at
                 all.
             TransientError: it may have been taken or not: `look`.
+            PermanentError: Doctor may not.
+        """
+        ...
+
+    async def leaving(self, host: str) -> Sequence[str]:
+        """Return, in words, which machines are on their way from a host that has failed, whoever has asked for it.
+
+        Until they have arrived the host must stay off: they would run twice.
+
+        Raises:
+            TransientError: it cannot be said for now.
             PermanentError: Doctor may not.
         """
         ...

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
@@ -35,6 +36,7 @@ class FakeCloud:
         self.answers_lost = 0
         self.cannot: set[Action] = set()
         self.full: set[str] = set()
+        self.moved_by_others: dict[str, Sequence[str]] = {}
         self.closed: set[str] = set()
         self._done: dict[str, list[tuple[Action, Stage]]] = {}
         self._map = ResourceMap()
@@ -147,6 +149,11 @@ class FakeCloud:
                 self.say(MapDelta(virtual=(replace(machine, name=name),)))
             case Action.LEAVE | Action.SWITCHED_OVER | Action.REPAIR:
                 raise LookupError(f"{command.action} is nothing for a controller")
+
+    async def leaving(self, host: str) -> Sequence[str]:
+        """Return what somebody else is moving away."""
+        await self._face()
+        return self.moved_by_others.get(host, ())
 
     async def close(self) -> None:
         """Do nothing."""

@@ -160,6 +160,18 @@ async def test_an_evacuation_goes_out_as_soon_as_the_host_is_forced_down() -> No
     assert len(nova.told) == 1
 
 
+async def test_an_evacuation_to_a_host_that_is_fenced_will_not_end_and_holds_up_nobody() -> None:
+    nova = Nova()
+    stuck = {"status": "pre-migrating", "migration_type": "evacuation", "dest_compute": "compute-2"}
+    nova.migrations.insert(0, stuck)
+    nova.services["compute-2"] = {"state": "down"}  # it may hang, and go on
+    with pytest.raises(RejectedError, match="to compute-2"):
+        await servers(nova).tell(command(A.EVACUATE))
+    nova.services["compute-2"]["forced_down"] = True
+    await servers(nova).tell(command(A.EVACUATE))
+    assert len(nova.told) == 1
+
+
 MOVES = (A.EVACUATE, A.MIGRATE, A.LIVE_MIGRATE)
 
 

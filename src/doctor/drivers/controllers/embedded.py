@@ -4,7 +4,7 @@ What it is commanded it does in the map, at once: a machine is on another host t
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -88,6 +88,10 @@ class EmbeddedController:
         await self._tell(self._changed(command, machine))
         count, _ = self._done.get(machine.id, (0, None))
         self._done[machine.id] = count + 1, command
+
+    async def leaving(self, host: str) -> Sequence[str]:
+        """Return nothing: what is done is done at once."""
+        return ()
 
     async def close(self) -> None:
         """Do nothing."""

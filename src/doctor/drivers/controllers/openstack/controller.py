@@ -5,7 +5,7 @@ message bus was lost, and what it finds otherwise than announced is the drift.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from typing import Any
 
@@ -107,6 +107,10 @@ class OpenStackController:
     async def tell(self, command: Command) -> None:
         """Give a command to the service of a resource."""
         await self._commanded(command).tell(self._in_words_of_nova(command))
+
+    async def leaving(self, host: str) -> Sequence[str]:
+        """Return which evacuations from a host Nova has not ended yet."""
+        return await self._nova.leaving(host.removeprefix(self._settings.host_prefix))
 
     async def close(self) -> None:
         """Let go of the threads."""

@@ -227,8 +227,12 @@ class Nova:
 
         Nova itself asks for evacuations that are done only, and would take the host for up in the middle of one.
         """
-        for one in await open_evacuations_from(self._session, host):
+        for one in await self.leaving(host):
             raise RejectedError(f"it may not be up again yet: {one}", reason=Reason.CONFLICT)
+
+    async def leaving(self, host: str) -> list[str]:
+        """Return, in words, which evacuations from a host are under way."""
+        return [str(one) for one in await open_evacuations_from(self._session, host)]
 
 
 def _standing(kind: MarkKind, service: _Service) -> Standing:

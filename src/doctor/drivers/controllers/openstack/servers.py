@@ -128,9 +128,7 @@ class Servers:
             case Action.EVACUATE:
                 await self._check_move(command)
                 await self._evacuate(command)
-            case Action.MIGRATE if (
-                await self.look(command)
-            ).stage is Stage.HALTED:  # not by the owner's resize
+            case Action.MIGRATE if await self._is_halted(command):
                 await self._act(command, {"confirmResize": None})
             case Action.MIGRATE:
                 await self._check_move(command)
@@ -166,6 +164,10 @@ class Servers:
             body = {"metadata": command.parameters["metadata"]}
             await self._session.change(COMPUTE, "POST", f"{_path(command)}/metadata", body, version=VERSION)
 
+    async def _is_halted(self, command: Command) -> bool:
+        """Tell whether a migration of ours waits to be confirmed; a resize of the owner does so for the owner."""
+        return (await self.look(command)).stage is Stage.HALTED
+
     async def _check_move(self, command: Command) -> None:
         """See, side by side, whether a server may be moved now, and to the host that is named."""
         await asyncio.gather(self._check_alone(command), self._check_target(command))
@@ -182,6 +184,7 @@ class Servers:
             if error.reason is not Reason.CONFLICT:
                 raise
             await self._until_down(command)
+            await self._check_alone(command)
             await self._act(command, body)
 
     async def _until_down(self, command: Command) -> None:
@@ -198,10 +201,13 @@ class Servers:
     async def _check_alone(self, command: Command) -> None:
         """See that nobody else is moving the server: Nova would begin a second evacuation beside the first.
 
-        What this instruction has begun is not asked for here: then it is looked at, and not told.
+        What this instruction has begun is not asked for here: then it is looked at, and not told. What was to end on a host
+        that is forced down, and so fenced, will not end any more.
         """
         for one in await open_of(self._session, command.resource_id):
-            raise RejectedError(f"under way: {one}", reason=Reason.CONFLICT, flaws=[BEING_MOVED])
+            goal = await self._services(one.dest_compute) if one.dest_compute else []
+            if not any(service.forced_down for service in goal):
+                raise RejectedError(f"under way: {one}", reason=Reason.CONFLICT, flaws=[BEING_MOVED])
 
     async def _check_target(self, command: Command) -> None:
         """See that the host that is named can take a server: Nova says nothing of that but that no valid host was found."""
