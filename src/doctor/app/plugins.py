@@ -15,6 +15,7 @@ MONITORS = "doctor.monitors"
 CONTROLLERS = "doctor.controllers"
 CHANNELS = "doctor.channels"
 FENCES = "doctor.fences"
+MAINTENANCE_ACTIONS = "doctor.maintenance_actions"
 
 
 def make(group: str, settings: dict[str, Any], *, path: str) -> Any:
