@@ -69,6 +69,7 @@ async def stands_still(one: Maintained, session: Session) -> Session:
     return one.session(session)
 
 
+@pytest.mark.requirement("B4")
 async def test_hosts_are_emptied_worked_on_and_given_back_in_turns() -> None:
     actions = acts(flash={"lasts": 5.0})
     async with ready(actions) as one:
@@ -96,6 +97,7 @@ async def test_hosts_are_emptied_worked_on_and_given_back_in_turns() -> None:
         assert [info["maintenance_state"] for info in response["physical_resource_info"]] == ["enabled"] * 2
 
 
+@pytest.mark.requirement("D38")
 async def test_what_the_work_has_changed_is_reported() -> None:
     """[D 5.4] update_status: also what the cloud hears of a moment after the host is back."""
     actions = acts(flash={"lasts": 5.0})

@@ -171,9 +171,9 @@ class MaintenanceDoor:
         return Answer(self._shown(session, None))
 
     @operation("GET", "/v1/maintenance/actions", tag=TAG, roles=ADMINISTRATORS)
-    async def list_maintenance_actions(self, call: Call[None, None]) -> Answer[list[ActionOut]]:
+    async def list_maintenance_actions(self, call: Call[None, None]) -> Answer[Page[ActionOut]]:
         """List the actions that can be asked for, as the settings name them."""
-        return Answer(actions_out(self._maintenance.actions))
+        return Answer(Page(items=actions_out(self._maintenance.actions), next=None))
 
     # --- all ---
 

@@ -328,7 +328,7 @@ def list_actions(as_json: bool) -> None:
       doctor maintenance actions --json
     """
     with connected() as doctor:
-        found = doctor.get("/v1/maintenance/actions")
+        found = doctor.get("/v1/maintenance/actions")["items"]
     if as_json:
         print_list(found)
     elif not found:
