@@ -44,6 +44,8 @@ from doctor.flows.replay import ReplayFlow
 from doctor.flows.service_levels import ServiceLevels
 from doctor.flows.silence import SilenceFlow
 from doctor.flows.situation import Situation
+from doctor.flows.sources import Sources
+from doctor.flows.standing import Standing
 from doctor.flows.subscription import SubscriptionFlow
 from doctor.flows.timelines import Timelines
 from doctor.flows.tokens import TokenFlow
@@ -81,6 +83,8 @@ class Parts(NamedTuple):
     delivery: DeliveryFlow
     timelines: Timelines
     faults: FaultFlow
+    sources: Sources
+    standing: Standing
     subscriptions: SubscriptionFlow
     acknowledgements: AcknowledgementFlow
     outages: OutageFlow
@@ -143,6 +147,10 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     agenda = Agenda(clock)
     faults = FaultFlow(situation, delivery, timelines, agenda, clock)
     monitors = _monitors(settings)
+    sources = Sources(situation, faults, clock, settings.promised)
+    for wish, monitor in zip(settings.monitors, monitors, strict=True):
+        sources.has(monitor.name, wish["driver"])
+    standing = Standing(situation, faults, sources, clock)
     fencing = read_fencing(settings.fencing, _own_witnesses(settings, monitors))
     fences = Fences(fencing.devices, fencing.plans, clock)
     isolation = IsolationFlow(situation, faults, fences, timelines, clock, fencing.rules)
@@ -200,6 +208,9 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     doors = make_doors(
         situation=situation,
         faults=faults,
+        sources=sources,
+        standing=standing,
+        payloads=plugins.payloads(),
         delivery=delivery,
         subscriptions=subscriptions,
         acknowledgements=acknowledgements,
@@ -238,6 +249,8 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         delivery=delivery,
         timelines=timelines,
         faults=faults,
+        sources=sources,
+        standing=standing,
         subscriptions=subscriptions,
         acknowledgements=acknowledgements,
         outages=outages,
