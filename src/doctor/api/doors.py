@@ -25,6 +25,7 @@ from doctor.api.fencing import FencingDoor
 from doctor.api.identification import challenge_of, make_identify
 from doctor.api.instructions import InstructionsDoor
 from doctor.api.maintenance import MaintenanceDoor
+from doctor.api.metrics import MetricsDoor
 from doctor.api.monitors import MonitorsDoor
 from doctor.api.notifications import NotificationsDoor
 from doctor.api.openapi import openapi_document
@@ -206,6 +207,7 @@ def all_operations() -> tuple[Operation, ...]:
         FencingDoor,
         Admin,
         Policies,
+        MetricsDoor,
         Basics,
         Documentation,
     )
@@ -290,6 +292,7 @@ def make_doors(
             FencingDoor(situation, fencing_desk, fence_readiness),
             Admin(situation, timelines, tokens),
             Policies(situation, policies, DryRunFlow(situation, policies, clock, reader), clock),
+            MetricsDoor(sources, standing),
             Basics(situation),
         ),
         authenticate=identify,

@@ -22,6 +22,7 @@ from doctor.flows.alarm import AlarmFlow
 from doctor.flows.cloud import CloudFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow
+from doctor.flows.fence_readiness import NAME as FENCE_READINESS
 from doctor.flows.fence_readiness import FenceReadiness
 from doctor.flows.fences import Fences
 from doctor.flows.fencing_desk import FencingDesk
@@ -147,11 +148,13 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     agenda = Agenda(clock)
     faults = FaultFlow(situation, delivery, timelines, agenda, clock)
     monitors = _monitors(settings)
+    fencing = read_fencing(settings.fencing, _own_witnesses(settings, monitors))
     sources = Sources(situation, faults, clock, settings.promised)
     for wish, monitor in zip(settings.monitors, monitors, strict=True):
         sources.has(monitor.name, wish["driver"])
+    if fencing.plans:
+        sources.has(FENCE_READINESS, "fencing")
     standing = Standing(situation, faults, sources, clock)
-    fencing = read_fencing(settings.fencing, _own_witnesses(settings, monitors))
     fences = Fences(fencing.devices, fencing.plans, clock)
     isolation = IsolationFlow(situation, faults, fences, timelines, clock, fencing.rules)
     force_down = _force_down(settings, clouds)

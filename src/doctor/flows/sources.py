@@ -13,6 +13,7 @@ import structlog
 
 from doctor.flows.fault import Accepted, FaultFlow, Reported
 from doctor.flows.judgement import OWN
+from doctor.flows.service_levels import MEASURER
 from doctor.flows.situation import Situation
 from doctor.inspector.source import SILENT, Source
 from doctor.kit.clock import Clock
@@ -24,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 RESOURCE_TYPE = "monitor"
 FAULT_TYPE = "monitor silent"
+EVENTS = "events"  # the kind of who reports events as they are
+INNER = (OWN, MEASURER)  # Doctor itself is nobody's source
 LOOK_EVERY = 0.5  # seconds
 HELD_UP = 3.0  # seconds: Doctor itself did not run, and there may be reports that wait to be read
 PROMISED, SETTINGS, HEARTBEAT = "promised_by", "settings", "heartbeat"
@@ -99,10 +102,11 @@ class Sources:
     def _reported(self, reports: Sequence[Reported], accepted: Sequence[Accepted]) -> None:
         monotonic = self._clock.monotonic()
         for report, (_, news) in zip(reports, accepted, strict=True):
-            if report.source == OWN:
+            if report.source in INNER:
                 continue
             source = self._sources.get(report.source) or self._of(report.source)
             source.hears(report.received, monotonic)
+            source.kind = source.kind or EVENTS
             new = news.count(True)
             source.counts(len(news), new, monotonic)
             if new:
@@ -125,11 +129,8 @@ class Sources:
         before = self._began = self._clock.monotonic()
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            now = self._clock.monotonic()
-            if (
-                now - before > HELD_UP
-                or self._faults.lookout.cut_off_until(self._clock.now()) == self._clock.now()
-            ):
+            now, wall = self._clock.monotonic(), self._clock.now()
+            if now - before > HELD_UP or self._faults.lookout.cut_off_until(wall) == wall:
                 self._began = now  # everybody has his time anew
             before = now
             for source in self.all:

@@ -28,7 +28,7 @@ from doctor.ports.payload import Alive, Reading, Stated, Told
 log = structlog.get_logger(__name__)
 
 IS_SAID_AGAIN = timedelta(minutes=5)  # after a start, of what its source says again and again
-LOOK_EVERY = 5.0  # seconds: what nobody says any more may stand a little longer
+LOOK_EVERY = 1.0  # seconds
 
 
 class Taken(NamedTuple):

@@ -17,7 +17,7 @@ from doctor.model.fault import SEVERITY_WORDS, Severity
 
 MOST = 50_000  # things that stand at one source; what is more is passed on and not remembered
 MOST_ENDED = 10_000
-LATE = timedelta(seconds=10)  # by how much the clocks of a source and ours may differ
+LATE = timedelta(seconds=5)  # by how much the clocks of a source and ours may differ
 
 Group = tuple[str, str]
 
