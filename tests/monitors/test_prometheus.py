@@ -24,9 +24,10 @@ DEAD = ("compute-1", "host down")
 SILENT = ("prometheus-a", "monitor silent")
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with RunningDoctor(tmp_path_factory.mktemp("doctor")) as doctor:
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """One for each test: faults that come and go often are told less often."""
+    with RunningDoctor(tmp_path / "doctor") as doctor:
         yield Site(doctor)
 
 
