@@ -8,6 +8,7 @@ from urllib.parse import quote
 import click
 
 from doctor.cli.connection import connected
+from doctor.cli.maintenance_calendar import calendar
 from doctor.cli.output import (
     clean,
     json_option,
@@ -36,6 +37,9 @@ project_option = click.option("--project", metavar="NAME", help="Whose: required
 @click.group()
 def maintenance() -> None:
     """Empty hosts for work on them: owners are asked, machines leave, and no host stays half empty past its time."""
+
+
+maintenance.add_command(calendar)
 
 
 @maintenance.command()

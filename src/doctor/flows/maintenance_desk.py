@@ -23,6 +23,7 @@ from doctor.flows.step import Draft
 from doctor.kit.clock import Clock
 from doctor.kit.ids import stable_id
 from doctor.maintenance.actions import begun, running
+from doctor.maintenance.calendar import Entry, away_meanwhile, entries, span_of
 from doctor.maintenance.guard import Load, Standing, objections
 from doctor.maintenance.guests import (
     allowed,
@@ -149,6 +150,15 @@ class MaintenanceDesk:
         """Tell whether something may still come of a session."""
         return self._situation.maintenance.is_open(session)
 
+    def calendar(self, identity: Identity) -> list[Entry]:
+        """Return the sessions that somebody may see, in the order in which they begin, and which of them meet."""
+        physical = self._situation.resources.physical
+
+        def zone_of(host: str) -> str | None:
+            return physical[host].zone_id if host in physical else None
+
+        return entries(self.all(identity), zone_of, self._keeper.timeout_of, self._clock.now())
+
     @property
     def actions(self) -> Mapping[str, NamedAction]:
         """Return the actions that can be asked for."""
@@ -169,35 +179,15 @@ class MaintenanceDesk:
             StoreError: it was not kept, and nothing is done.
         """
         now = self._clock.now()
-        starts = max(request.starts or now, now)
-        timeout = request.timeout or self.limits.usual
         async with self._keeper.changing:
             await self._situation.ready()
             hosts = self._hosts(request, now)
-            against = self._objections(hosts, request.at_once)
+            against = self._objections(hosts, request, now)
             if against and request.override is None:
                 detail = f"{'; '.join(against)}. Empty fewer at once, or say why it has to be (override)"
                 flaws = [Flaw("/physical_resource_state", one) for one in against]
                 raise RejectedError(detail, reason=Reason.CONFLICT, flaws=flaws)
-            is_waived = request.override is not None and bool(against)
-            session = Session(
-                session_id=stable_id("maintenance", identity.name, now.isoformat(), *hosts),
-                user=identity.name,
-                reason=request.reason,
-                hosts=tuple(hosts),
-                created=now,
-                starts=starts,
-                timeout=timeout,
-                at_once=request.at_once,
-                reply_to=request.reply_to,
-                state=SessionState.PROPOSED if is_waived else SessionState.PLANNED,
-                outcome="; ".join(against) if is_waived else "",
-                override=Override(reason=request.override or "", users=(identity.name,))
-                if is_waived
-                else None,
-                actions=request.actions,
-                auto_return=request.returns,
-            )
+            session = self._session(identity.name, against, hosts, request, now)
             works = {
                 one.host: HostWork(session_id=session.session_id, host=one.host, metadata=dict(one.metadata))
                 for one in (wish._replace(host=self._situation.id_of(wish.host)) for wish in request.hosts)
@@ -266,23 +256,69 @@ class MaintenanceDesk:
         if request.returns and not any(one.moment is Moment.HOST for one in request.actions):
             yield Flaw("/auto_return", "nothing is to be done on the hosts: they would be given back at once")
 
-    def _objections(self, hosts: Mapping[str, PhysicalResource], at_once: int | None) -> list[str]:
+    def _objections(
+        self, hosts: Mapping[str, PhysicalResource], request: Request, now: datetime
+    ) -> list[str]:
         situation = self._situation
+        meanwhile = self._away_meanwhile(hosts, request, now)
         loads = []
         for host in hosts.values():
             machines = [(one, self._said_for(one)) for one in self._keeper.machines_on(host.id)]
             loads.append(Load(host, machines))
-        rooms = [one for one in rooms_of(situation, ()) if one.host not in hosts]
+        rooms = [
+            one for one in rooms_of(situation, ()) if one.host not in hosts and one.host not in meanwhile
+        ]
         all_hosts = list(situation.resources.hosts())
         serving = {one.host for one in rooms} | hosts.keys()
-        return objections(
+        found = objections(
             loads,
             rooms,
             Counter(one.zone_id for one in all_hosts if one.id in serving),
             Counter(one.zone_id for one in all_hosts),
             self._standings(loads),
-            at_once,
+            request.at_once,
             self.limits,
+        )
+        if found and meanwhile:
+            counted = Counter(meanwhile.values())
+            found += [
+                f"at the same time as session {one}, with {count} hosts" for one, count in counted.items()
+            ]
+        return found
+
+    def _away_meanwhile(
+        self, hosts: Mapping[str, PhysicalResource], request: Request, now: datetime
+    ) -> dict[str, str]:
+        """Return the hosts that other sessions may have away at the same time, with the ids of those."""
+        asked_for = self._session("", (), hosts, request, now)
+        span = span_of(asked_for, self._keeper.timeout_of, now)
+        found: dict[str, str] = {}
+        for session in self._situation.maintenance.open:
+            if span.meets(span_of(session, self._keeper.timeout_of, now)):
+                works = self._keeper.works(session)
+                found |= dict.fromkeys(away_meanwhile(session, works), session.session_id)
+        return found
+
+    def _session(
+        self, user: str, against: Sequence[str], hosts: Iterable[str], request: Request, now: datetime
+    ) -> Session:
+        """Return the session that a request makes; ``against`` is what a guard says, which is waived."""
+        names = tuple(hosts)
+        return Session(
+            session_id=stable_id("maintenance", user, now.isoformat(), *names),
+            user=user,
+            reason=request.reason,
+            hosts=names,
+            created=now,
+            starts=max(request.starts or now, now),
+            timeout=request.timeout or self.limits.usual,
+            at_once=request.at_once,
+            reply_to=request.reply_to,
+            state=SessionState.PROPOSED if against else SessionState.PLANNED,
+            outcome="; ".join(against),
+            override=Override(reason=request.override or "", users=(user,)) if against else None,
+            actions=request.actions,
+            auto_return=request.returns,
         )
 
     def _standings(self, loads: Iterable[Load]) -> dict[Vnf, Standing]:
@@ -314,7 +350,7 @@ class MaintenanceDesk:
             room = left._replace(vcpus=left.vcpus + taken_vcpus, memory_mb=left.memory_mb + taken_memory_mb)
             to_be_emptied.append(Guests(room, machines))
         others = [one for one in rooms.values() if one.host not in hosts]
-        against = self._objections(hosts, request.at_once)
+        against = self._objections(hosts, request, self._clock.now())
         return plan(to_be_emptied, others, request.at_once, self.limits), against
 
     def _said_for(self, machine: VirtualResource) -> Deed:
