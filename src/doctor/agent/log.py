@@ -10,7 +10,7 @@ class Log:
     """Writes lines. ``repeat`` lines of one kind come at a bounded rate."""
 
     def __init__(self, stream: TextIO | None = None, *, every: float = 60.0) -> None:
-        self._stream = stream or sys.stderr
+        self._stream = stream
         self._every = every
         self._next: dict[str, float] = {}
 
@@ -34,7 +34,7 @@ class Log:
             f"{name}={json.dumps(value, default=str, ensure_ascii=False)}" for name, value in fields.items()
         )
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        print(f"{now} [{level}] {event} {said}".rstrip(), file=self._stream, flush=True)
+        print(f"{now} [{level}] {event} {said}".rstrip(), file=self._stream or sys.stderr, flush=True)
 
 
 log = Log()

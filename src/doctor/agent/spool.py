@@ -85,7 +85,7 @@ class Spool:
         serial = next(self._serials)
         serials.append(serial)
         self._waiting[serial] = report
-        if len(self._waiting) > self._most:
+        if len(self._waiting) > self._most and report.type != DROPPED:
             self._drop()
 
     def _drop(self) -> None:
