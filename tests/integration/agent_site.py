@@ -21,6 +21,7 @@ from doctor.cli.demo.netns import HostNamespace, Namespaces
 from doctor.kit.beat import derived
 from doctor.kit.key_file import new_key, write_key
 from doctor.testing.running import RunningDoctor, free_port
+from doctor.testing.scenario import without_damping
 
 
 class TlsDoctor(RunningDoctor):
@@ -136,9 +137,12 @@ class Site:
             "master_key_file": str(folder / "m.key"),
             **monitor,
         }
+        policy = folder / "policy.yaml"
+        policy.write_text(without_damping())
         self.doctor = TlsDoctor(
             folder / "doctor",
             self.address,
+            policy=str(policy),
             monitors=[heartbeat],
             endpoints={"allow": ["127.0.0.0/8"], "http": True},
         )

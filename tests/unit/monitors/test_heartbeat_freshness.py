@@ -34,7 +34,6 @@ def test_a_heartbeat_counts_once_on_each_network() -> None:
     for network in ("mgmt", "storage"):
         one = proven(known, beat(5, network=network))
         assert known.weigh(one) is Worth.LIFE
-        assert known.is_repeat(one)
         assert known.weigh(one) is Worth.REPLAYED
     assert known.weigh(proven(known, beat(4))) is Worth.REPLAYED
 

@@ -47,24 +47,18 @@ class Sender:
         """Return what the agent has to carry to be believed."""
         return self._challenge if self._is_of_now(beat) else self._next
 
-    def is_repeat(self, beat: Beat) -> bool:
-        """Tell whether this was heard before, as far as that can be told without its signature."""
-        return (
-            beat.sequence <= self._sequences.get(beat.subject, -1)
-            and beat.challenge == self._challenge
-            and self._is_of_now(beat)
-        )
-
     def weigh(self, beat: Beat) -> Worth:
         """Weigh a datagram whose signature is right, and take note of it if it is of now."""
-        if beat.challenge != self.challenge_for(beat):
+        is_of_now = self._is_of_now(beat)
+        if beat.challenge != (self._challenge if is_of_now else self._next):
             return Worth.UNPROVEN
-        if not self._is_of_now(beat):
+        if not is_of_now:
             self._begin(beat)
-        elif beat.sequence <= self._sequences.get(beat.subject, -1):
-            return Worth.REPLAYED
-        if beat.subject not in self._sequences and len(self._sequences) >= MOST_NETWORKS:
+        last = self._sequences.get(beat.subject)
+        if last is None and len(self._sequences) >= MOST_NETWORKS:
             return Worth.TOO_MANY_NETWORKS
+        if last is not None and beat.sequence <= last:
+            return Worth.REPLAYED
         self._sequences[beat.subject] = beat.sequence
         return Worth.LIFE
 

@@ -160,7 +160,7 @@ class Listening(Watching):
                 self._forget(host)
             return
         if heard.is_new_session:
-            log.info("heartbeat.session", host=host, boot_id=beat.boot.hex(), network=beat.subject)
+            log.debug("heartbeat.session", host=host, boot_id=beat.boot.hex(), network=beat.subject)
             if heard.was_boot not in (b"", beat.boot):
                 now_on_wall = self._clock.now()
                 self._say(

@@ -24,6 +24,12 @@ LOOK_AT_CLOCK_EVERY = 64  # datagrams
 SO_MEMINFO = 55
 MEMINFO = struct.Struct("9I")
 
+REASONS = {
+    Worth.UNPROVEN: Reason.UNPROVEN,
+    Worth.REPLAYED: Reason.REPLAYED,
+    Worth.TOO_MANY_NETWORKS: Reason.TOO_MANY_NETWORKS,
+}
+
 log = structlog.get_logger()
 
 Source = tuple[Any, ...]  # an address, as the socket has it
@@ -120,28 +126,20 @@ class Receiver:
         if host is None or key is None:
             return Reason.UNKNOWN_HOST
         sender = self._senders.get(beat.host)
-        if sender is not None and sender.is_repeat(beat):
-            return Reason.REPLAYED
         if not key.has_signed(data[:end], data[end:]):
             return Reason.WRONG_SIGNATURE
         if sender is None:
             sender = self._senders[beat.host] = Sender()
         was_boot, restarts = sender.boot, sender.restarts
-        match sender.weigh(beat):
-            case Worth.LIFE:
-                return Heard(host, beat, source, sock, sender.restarts != restarts, was_boot)
-            case Worth.UNPROVEN:
-                self.send(
-                    beat._replace(kind=Kind.CHALLENGE, challenge=sender.challenge_for(beat), interval_us=0),
-                    key,
-                    source,
-                    sock,
-                )
-                return Reason.UNPROVEN
-            case Worth.REPLAYED:
-                return Reason.REPLAYED
-            case Worth.TOO_MANY_NETWORKS:
-                return Reason.TOO_MANY_NETWORKS
+        worth = sender.weigh(beat)
+        if worth is Worth.LIFE:
+            return Heard(host, beat, source, sock, sender.restarts != restarts, was_boot)
+        if worth is Worth.UNPROVEN:
+            challenge = beat._replace(
+                kind=Kind.CHALLENGE, challenge=sender.challenge_for(beat), interval_us=0
+            )
+            self.send(challenge, key, source, sock)
+        return REASONS[worth]
 
     def send(self, beat: Beat, key: Key, source: Source, sock: socket.socket) -> None:
         """Send something back, of about the size of what came; if it cannot be sent now the next heartbeat asks again."""

@@ -22,9 +22,10 @@ DURATIONS = {
 }
 SHORTEST_SLACK = 0.005
 LONGEST_SLACK = 0.1
-LAG_STEPS = (
-    0.01  # seconds: an announced lag is rounded up to these, so that not each heartbeat has a rule of its own
+LAG_STEP_US = (
+    10_000  # an announced lag is rounded up to these, so that not each heartbeat has a rule of its own
 )
+MOST_RULES = 10_000
 FOR_PING = ("canaries", "vantage")
 
 
@@ -123,18 +124,18 @@ class Rules:
 
     def __init__(self, settings: HeartbeatSettings) -> None:
         self._settings = settings
+        self._most_lag = int(settings.tolerance.total_seconds() * 1e6)
         self._made: dict[tuple[int, int], Rule] = {}
 
     def of(self, interval_us: int, lag_us: int) -> Rule:
         """Return the rule for an agent that announces this; the same object for the same announcement."""
-        steps = -(-lag_us // round(LAG_STEPS * 1e6))
-        most = int(self._settings.tolerance.total_seconds() / LAG_STEPS)
-        key = (interval_us, min(steps, most))
-        rule = self._made.get(key)
+        lag = min(lag_us, self._most_lag) // LAG_STEP_US
+        rule = self._made.get((interval_us, lag))
         if rule is None:
-            if len(self._made) > 10_000:
+            if len(self._made) > MOST_RULES:
                 self._made.clear()
-            rule = self._made[key] = self._make(interval_us / 1e6, key[1] * LAG_STEPS)
+            late = min((lag + 1) * LAG_STEP_US, self._most_lag) / 1e6 if lag else 0.0
+            rule = self._made[interval_us, lag] = self._make(interval_us / 1e6, late)
         return rule
 
     def _make(self, announced: float, lag: float) -> Rule:
