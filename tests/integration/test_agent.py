@@ -1,8 +1,11 @@
 """The agent on real hosts: heartbeats over real wires, links that are cut, a Doctor that goes away and comes back."""
 
 import asyncio
+import json
 import os
 import statistics
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -145,6 +148,34 @@ def test_both_cores_busy_and_nobody_is_dead(running: Site, figures: Figures) -> 
     figures(f"both cores busy for {BUSY_SECONDS} s: no false alarm")
 
 
+def test_it_says_what_it_sees_here(running: Site, tmp_path: Path) -> None:
+    host = running.hosts["compute-1"]
+    file = running.settings("compute-1")
+
+    def checked(expected: int) -> dict[tuple[str, str], str]:
+        environment = {**os.environ, "SSL_CERT_FILE": str(running.doctor.certificate)}
+        words = (sys.executable, "-m", "doctor", "agent", "check", "--config", str(file), "--json")
+        done = subprocess.run(host.command(*words), env=environment, capture_output=True, text=True)
+        assert done.returncode == expected, done.stderr
+        return {(one["part"], one["name"].split(" ")[0]): one["state"] for one in json.loads(done.stdout)["items"]}
+
+    assert checked(0) == {
+        ("host", "compute-1"): "fine",
+        ("doctor", running.doctor.url): "fine",
+        ("heartbeat", "net0"): "fine",
+        ("links", "eth0"): "fine",
+        ("links", "eth1"): "fine",
+    }
+    (tmp_path / "other.key").write_text("ab" * 32)
+    (tmp_path / "other.key").chmod(0o600)
+    running.settings(
+        "compute-1", heartbeat={"key_file": str(tmp_path / "other.key")}, links={"watch": ["eth0"]}
+    )
+    found = checked(1)
+    assert (found["heartbeat", "net0"], found["links", "eth1"]) == ("trouble", "off")
+    running.settings("compute-1")
+
+
 def test_it_is_light(running: Site, figures: Figures) -> None:
     process = (
         running.start("compute-2") if "compute-2" not in running._agents else running._agents["compute-2"]
@@ -201,15 +232,15 @@ def test_heartbeats_of_20_ms_find_a_dead_host(tmp_path: Path, figures: Figures) 
         for host in fast.hosts:
             fast.start(host, heartbeat=FAST)
         until(lambda: sees(fast) == 2, 20)
-        host, took = fast.hosts["compute-1"], []
+        dying, took = fast.hosts["compute-1"], []
         for _ in range(TIMES):
             time.sleep(0.5)
             before = len(fast.owner.told)
             begin = time.monotonic()
-            host.cut()
+            dying.cut()
             until_more(fast.owner.told, before)
             took.append(detected(fast) - begin)
-            host.mend()
+            dying.mend()
             be_quiet(fast)
         figures(f"host cut off to detected, 20 ms x 3, confirmed by ping: {spread(took)}")
         assert statistics.median(took) < 0.3

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from doctor.cli.connection import MISUSED, Failed
+from doctor.cli.connection import MISUSED, REFUSED, Failed
+from doctor.cli.output import json_option, print_list, print_table
 
 CONFIG = Path("/etc/doctor/agent.yaml")
 
@@ -98,6 +99,29 @@ def make_key(host: str | None, new_master: Path | None, master: Path | None, out
     click.echo(
         f"{file}: the key of {host}; bring it to the host, as heartbeat.key_file of its agent", err=True
     )
+
+
+@agent.command("check")
+@config_option
+@json_option
+def check_settings(config: Path, as_json: bool) -> None:
+    """Say what the agent would do and see here: whether Doctor takes its events, knows its key, and how the links are.
+
+    Nothing is reported. It ends with 1 when something is in trouble.
+
+    \b
+    Example:
+      doctor agent check --config /etc/doctor/agent.yaml
+    """
+    from doctor.agent.checking import TROUBLE, check
+
+    found = list(check(_settings(config)))
+    if as_json:
+        print_list([finding._asdict() for finding in found])
+    else:
+        print_table(("part", "name", "state", "detail"), found, keep=("part", "name", "state"))
+    if any(finding.state == TROUBLE for finding in found):
+        sys.exit(REFUSED)
 
 
 def _settings(config: Path) -> Any:

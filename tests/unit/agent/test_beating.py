@@ -27,7 +27,7 @@ class Doctor:
         self.agent = ("", 0)
 
     def heard(self) -> list[Beat]:
-        beats = []
+        beats: list[Beat] = []
         while True:
             try:
                 data, self.agent = self.sock.recvfrom(MOST_BYTES)

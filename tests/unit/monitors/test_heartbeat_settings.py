@@ -83,7 +83,8 @@ def test_the_key_is_read_at_the_start(tmp_path: Path) -> None:
 def test_the_rule_follows_what_the_agent_announces() -> None:
     rules = Rules(HeartbeatSettings.parse({**LEAST, "tolerance": 0.2}))
     usual = rules.of(100_000, 0)
-    assert (usual.interval, usual.timeout) == (0.1, pytest.approx(0.125))
+    assert usual.interval == 0.1
+    assert usual.timeout == pytest.approx(0.125)
     assert rules.of(100_000, 0) is usual
     assert rules.of(100_000, 45_000).timeout == pytest.approx(0.15), "a busy host gets more time"
     assert rules.of(100_000, 5_000_000).timeout == pytest.approx(0.3), "within limits"
