@@ -219,7 +219,7 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         instructions=instructions,
         recoveries=recoveries,
         maintenance=MaintenanceDesk(
-            situation, keeper, faults, delivery, channel, clock, maintenance.ring, limits
+            situation, keeper, faults, delivery, channel, clock, maintenance.ring, limits, settings.levels
         ),
         maintenance_policies=MaintenancePolicyFlow(situation, clock, lambda machines: maintenance.ring()),
         recovery_policies=RecoveryPolicyFlow(situation, clock, recoveries.look_at),
