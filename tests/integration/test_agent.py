@@ -157,7 +157,9 @@ def test_it_says_what_it_sees_here(running: Site, tmp_path: Path) -> None:
         words = (sys.executable, "-m", "doctor", "agent", "check", "--config", str(file), "--json")
         done = subprocess.run(host.command(*words), env=environment, capture_output=True, text=True)
         assert done.returncode == expected, done.stderr
-        return {(one["part"], one["name"].split(" ")[0]): one["state"] for one in json.loads(done.stdout)["items"]}
+        return {
+            (one["part"], one["name"].split(" ")[0]): one["state"] for one in json.loads(done.stdout)["items"]
+        }
 
     assert checked(0) == {
         ("host", "compute-1"): "fine",
