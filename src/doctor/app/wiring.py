@@ -8,6 +8,7 @@ from doctor.api.doors import make_doors
 from doctor.api.southbound import App
 from doctor.app import plugins
 from doctor.app.fencing import read_fencing
+from doctor.app.maintenance import read_actions
 from doctor.app.settings import Settings
 from doctor.drivers.channels.guard import Guard, parse_endpoint_settings
 from doctor.drivers.channels.switch import SwitchChannel
@@ -35,7 +36,7 @@ from doctor.flows.isolation import IsolationFlow
 from doctor.flows.maintenance import MaintenanceFlow
 from doctor.flows.maintenance_desk import MaintenanceDesk
 from doctor.flows.maintenance_policy import MaintenancePolicyFlow
-from doctor.flows.maintenance_session import SessionKeeper
+from doctor.flows.maintenance_session import NamedAction, SessionKeeper
 from doctor.flows.marking import MarkingFlow
 from doctor.flows.outage import OutageFlow
 from doctor.flows.overlay import Overlay
@@ -107,6 +108,7 @@ class Parts(NamedTuple):
     instructions: InstructionFlow
     recoveries: RecoveryFlow
     maintenance: MaintenanceFlow
+    actions: dict[str, NamedAction]
     monitors: list[Monitor]
     doors: App
 
@@ -177,8 +179,10 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         public_url=(settings.public_url or "").rstrip("/"),
     )
     recoveries = RecoveryFlow(situation, instructions, isolation, clock, settings.recovery.limits)
-    keeper = SessionKeeper(situation, instructions, delivery)
+    actions = read_actions(settings.maintenance.actions)
+    keeper = SessionKeeper(situation, instructions, delivery, actions)
     keeper.on_changed(marks.look_at)
+    keeper.on_changed(isolation.heard)
     limits = settings.maintenance.limits
     maintenance = MaintenanceFlow(situation, keeper, instructions, delivery, isolation, clock, limits)
     couple(faults, isolation, marks, instructions, recoveries)
@@ -264,6 +268,7 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         instructions=instructions,
         recoveries=recoveries,
         maintenance=maintenance,
+        actions=actions,
         doors=doors,
     )
 

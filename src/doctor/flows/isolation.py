@@ -252,7 +252,7 @@ class IsolationFlow:
         job = self._jobs.get(host)
         failure = self.lookup.failure_of(host)
         if failure is not None and begins_anew(job, failure.fault.fault_key):
-            if self.lookup.plan_of(host) is not None:
+            if self.lookup.plan_of(host) is not None and not self.lookup.is_expected(host):
                 await self.suspect(host, failure.fault.fault_key)
                 return AT_ONCE
             return None

@@ -184,6 +184,11 @@ class Lookup:
             found, key=lambda one: (one.fault.resource_id != host, one.fault.raised_time), default=None
         )
 
+    def is_expected(self, host: str) -> bool:
+        """Tell whether a host is down because somebody works on it: then there is nothing to prove, and nobody is called."""
+        failure = self.failure_of(host)
+        return failure is not None and self._situation.maintenance.expects(host, failure.fault.raised_time)
+
     def judgement(self, host: str, now: datetime, *, ever: bool = False) -> Judgement:
         """Weigh what was said of a host since it was given back, or ever."""
         hosts = [one.id for one in self._situation.resources.hosts()]
@@ -249,7 +254,9 @@ class Lookup:
         book = self._situation.book
         record = self.failure_of(host)
         if record is not None and self._situation.is_planned(record):
-            return "planned work: a silence of the Administrator covered it when it began"
+            return (
+                "planned work: it was worked on when it began, or a silence of the Administrator covered it"
+            )
         if record is not None and record.fault.resource_id != host:
             return f"{record.fault.fault_type} on {record.fault.resource_id}"
         root = None if record is None else book.root_cause(record.fault)
@@ -285,6 +292,8 @@ class Lookup:
             return f"fencing.exclude names it: {self._excluded[name]}"
         if self._situation.maintenance.state_of(host) is not MaintenanceState.ENABLED:
             return "it is in maintenance"
+        if self.is_expected(host):
+            return "it has just been given back from maintenance, and may still be on its way"
         states = {record.alarms[host].resource_state for record in self._situation.book.on(host)}
         return "it is in maintenance" if ResourceState.MAINTENANCE in states else None
 
