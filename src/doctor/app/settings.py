@@ -344,6 +344,7 @@ def parse_settings(document: Any, *, folder: Path = Path()) -> Settings:
         settings,
         fencing=anchored(settings.fencing, folder),
         maintenance=msgspec.structs.replace(settings.maintenance, actions=actions),
+        monitors=[anchored_files(monitor, folder) for monitor in settings.monitors],
     )
     flaws = _flaws(settings)
     if flaws:
