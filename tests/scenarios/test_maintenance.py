@@ -484,10 +484,10 @@ async def test_sessions_at_the_same_time_are_weighed_together() -> None:
             "zone az-1: 5 of 10 hosts would serve, and 6 have to",
             f"at the same time as session {first.session_id}, with 3 hosts",
         ]
-        _, against = await one.maintenance.plan(
+        _, weighed = await one.maintenance.plan(
             Request((HostWish("compute-4"), HostWish("compute-5")), starts=later)
         )
-        assert len(against) == 2
+        assert len(weighed.against) == 2
         second = await one.request("compute-4", "compute-5", starts=later + timedelta(hours=1))
         third = await one.request("compute-6", starts=later)
         found = one.maintenance.calendar(ADMIN)

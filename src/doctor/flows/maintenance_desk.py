@@ -3,7 +3,6 @@
 What is asked for is checked, against guards too, and kept before it is answered; `doctor.flows.maintenance` does it.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from difflib import get_close_matches
@@ -16,24 +15,22 @@ from msgspec.structs import replace
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow, Reported
 from doctor.flows.maintenance_actions import called_off, names_of, without_runs
-from doctor.flows.maintenance_session import Look, NamedAction, SessionKeeper, everybody
-from doctor.flows.placement import rooms_of
+from doctor.flows.maintenance_session import Look, NamedAction, Said, SessionKeeper, everybody
+from doctor.flows.maintenance_weighing import Weighed, Weighing
 from doctor.flows.situation import Situation
 from doctor.flows.step import Draft
 from doctor.kit.clock import Clock
 from doctor.kit.ids import stable_id
 from doctor.maintenance.actions import begun, running
-from doctor.maintenance.calendar import Entry, away_meanwhile, entries, span_of
-from doctor.maintenance.guard import Load, Standing, objections
+from doctor.maintenance.calendar import Entry, entries
 from doctor.maintenance.guests import (
     allowed,
     decided,
 )
-from doctor.maintenance.plan import Guests, Plan, plan
+from doctor.maintenance.plan import Plan
 from doctor.maintenance.stages import Trigger, given_back
 from doctor.model.errors import Flaw, Reason, RejectedError
 from doctor.model.event import RawEvent
-from doctor.model.fault import ResourceState
 from doctor.model.identity import Identity
 from doctor.model.maintenance import (
     Decider,
@@ -44,16 +41,16 @@ from doctor.model.maintenance import (
     HostWork,
     MaintenanceLimits,
     Override,
+    ScaleIn,
     Session,
     SessionState,
 )
 from doctor.model.maintenance_action import ActionWish, Moment, RunState
 from doctor.model.notification import Phase
-from doctor.model.resource import HOST, PhysicalResource, VirtualResource, Vnf, vnf_of
+from doctor.model.resource import HOST, PhysicalResource
 from doctor.model.subscription import Endpoint, EventKind, SubscribeFilter, Subscription
 from doctor.ports.channel import Channel
-from doctor.profiler.availability import SHIPPED, Levels, strictest
-from doctor.recovery.turns import Room
+from doctor.profiler.availability import SHIPPED, Levels
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +70,8 @@ class Request(NamedTuple):
 
     ``starts`` None is now. ``at_once`` is how many hosts are away together, None: all. ``override`` is why it is to be done
     although a guard is against it; a second person has to agree. ``actions`` are done around the work; with ``auto_return``
-    a host is given back when those on it are done (None: if there are any).
+    a host is given back when those on it are done (None: if there are any). ``scale_in`` is to ask owners to make room where
+    there is none.
     """
 
     hosts: tuple[HostWish, ...]
@@ -85,6 +83,7 @@ class Request(NamedTuple):
     override: str | None = None
     actions: tuple[ActionWish, ...] = ()
     auto_return: bool | None = None
+    scale_in: bool = False
 
     @property
     def returns(self) -> bool:
@@ -123,7 +122,7 @@ class MaintenanceDesk:
         self._clock = clock
         self._ring = ring
         self.limits = limits
-        self._levels = levels
+        self._weighing = Weighing(situation, keeper, limits, levels)
 
     # --- what there is ---
 
@@ -182,12 +181,18 @@ class MaintenanceDesk:
         async with self._keeper.changing:
             await self._situation.ready()
             hosts = self._hosts(request, now)
-            against = self._objections(hosts, request, now)
+            weighed = await self._weigh(identity.name, hosts, request, now)
+            against = weighed.against
             if against and request.override is None:
-                detail = f"{'; '.join(against)}. Empty fewer at once, or say why it has to be (override)"
+                way = "" if weighed.short is None else ", ask owners to make room (scale_in)"
+                detail = f"{'; '.join(against)}. Empty fewer at once{way}, or say why it has to be (override)"
                 flaws = [Flaw("/physical_resource_state", one) for one in against]
                 raise RejectedError(detail, reason=Reason.CONFLICT, flaws=flaws)
-            session = self._session(identity.name, against, hosts, request, now)
+            session = self._session(identity.name, weighed.hosts, request, now, against)
+            if request.scale_in and weighed.short is not None:
+                until = session.starts + session.timeout
+                wanted = ScaleIn(vcpus=weighed.short.vcpus, memory_mb=weighed.short.memory_mb, until=until)
+                session = replace(session, scale_in=wanted)
             works = {
                 one.host: HostWork(session_id=session.session_id, host=one.host, metadata=dict(one.metadata))
                 for one in (wish._replace(host=self._situation.id_of(wish.host)) for wish in request.hosts)
@@ -195,7 +200,8 @@ class MaintenanceDesk:
             draft = Draft(now)
             if request.reply_to is not None:
                 draft.change.subscriptions.append(self._answering(session))
-            await self._keeper.keep(Look(session, works, {}), draft)
+            asked: Said = {Phase.SCALE_IN: []} if session.waits_for_room and not against else {}
+            await self._keeper.keep(Look(session, works, asked), draft)
             for one in draft.change.subscriptions:
                 self._situation.subscriptions.put(one)
                 self._delivery.follow(one)
@@ -256,56 +262,18 @@ class MaintenanceDesk:
         if request.returns and not any(one.moment is Moment.HOST for one in request.actions):
             yield Flaw("/auto_return", "nothing is to be done on the hosts: they would be given back at once")
 
-    def _objections(
-        self, hosts: Mapping[str, PhysicalResource], request: Request, now: datetime
-    ) -> list[str]:
-        situation = self._situation
-        meanwhile = self._away_meanwhile(hosts, request, now)
-        loads = []
-        for host in hosts.values():
-            machines = [(one, self._said_for(one)) for one in self._keeper.machines_on(host.id)]
-            loads.append(Load(host, machines))
-        rooms = [
-            one for one in rooms_of(situation, ()) if one.host not in hosts and one.host not in meanwhile
-        ]
-        all_hosts = list(situation.resources.hosts())
-        serving = {one.host for one in rooms} | hosts.keys()
-        found = objections(
-            loads,
-            rooms,
-            Counter(one.zone_id for one in all_hosts if one.id in serving),
-            Counter(one.zone_id for one in all_hosts),
-            self._standings(loads),
-            request.at_once,
-            self.limits,
-        )
-        if found and meanwhile:
-            counted = Counter(meanwhile.values())
-            found += [
-                f"at the same time as session {one}, with {count} hosts" for one, count in counted.items()
-            ]
-        return found
-
-    def _away_meanwhile(
-        self, hosts: Mapping[str, PhysicalResource], request: Request, now: datetime
-    ) -> dict[str, str]:
-        """Return the hosts that other sessions may have away at the same time, with the ids of those."""
-        asked_for = self._session("", (), hosts, request, now)
-        span = span_of(asked_for, self._keeper.timeout_of, now)
-        found: dict[str, str] = {}
-        for session in self._situation.maintenance.open:
-            if span.meets(span_of(session, self._keeper.timeout_of, now)):
-                works = self._keeper.works(session)
-                found |= dict.fromkeys(away_meanwhile(session, works), session.session_id)
-        return found
-
     def _session(
-        self, user: str, against: Sequence[str], hosts: Iterable[str], request: Request, now: datetime
+        self,
+        user: str,
+        hosts: Iterable[str],
+        request: Request,
+        now: datetime,
+        against: Sequence[str] = (),
     ) -> Session:
         """Return the session that a request makes; ``against`` is what a guard says, which is waived."""
         names = tuple(hosts)
         return Session(
-            session_id=stable_id("maintenance", user, now.isoformat(), *names),
+            session_id=stable_id("maintenance", user, now.isoformat(), *sorted(names)),
             user=user,
             reason=request.reason,
             hosts=names,
@@ -321,41 +289,23 @@ class MaintenanceDesk:
             auto_return=request.returns,
         )
 
-    def _standings(self, loads: Iterable[Load]) -> dict[Vnf, Standing]:
-        book, found = self._situation.book, {}
-        asked_for = {machine.id: vnf_of(machine) for load in loads for machine, _ in load.machines}
-        for vnf in set(asked_for.values()):
-            members = self._situation.resources.machines_of(vnf)
-            others = [one for one in members if one.id not in asked_for]
-            out = sum(book.state_of(one.id) is not ResourceState.NORMAL for one in others)
-            level = strictest([str(one.sal) for one in members if one.sal is not None], self._levels)
-            share = None if level is None or level not in self._levels else self._levels[level].impact
-            found[vnf] = Standing(len(members), out, share)
-        return found
-
-    async def plan(self, request: Request) -> tuple[Plan, list[str]]:
-        """Return what a request would come to, and what a guard would say against it; nothing is done.
+    async def plan(self, request: Request) -> tuple[Plan, Weighed]:
+        """Return what a request would come to, and what was weighed: what a guard would say, and who goes first.
 
         Raises:
             RejectedError: hosts that are unknown, out, or in another session; a time that is wrong.
         """
         await self._situation.ready()
-        hosts = self._hosts(request, self._clock.now())
-        rooms = {one.host: one for one in rooms_of(self._situation, ())}
-        to_be_emptied = []
-        for name in hosts:
-            machines = [(one, self._said_for(one)) for one in self._keeper.machines_on(name)]
-            left = rooms.get(name) or Room(name, None, 0, 0)
-            taken_vcpus, taken_memory_mb = self._situation.resources.taken_on(name)
-            room = left._replace(vcpus=left.vcpus + taken_vcpus, memory_mb=left.memory_mb + taken_memory_mb)
-            to_be_emptied.append(Guests(room, machines))
-        others = [one for one in rooms.values() if one.host not in hosts]
-        against = self._objections(hosts, request, self._clock.now())
-        return plan(to_be_emptied, others, request.at_once, self.limits), against
+        now = self._clock.now()
+        hosts = self._hosts(request, now)
+        weighed = await self._weigh("", hosts, request, now)
+        return await self._weighing.plan(weighed, request.at_once), weighed
 
-    def _said_for(self, machine: VirtualResource) -> Deed:
-        policy = self._situation.maintenance_policies.of(machine)
-        return Deed.ASK if policy is None else policy.action
+    async def _weigh(
+        self, user: str, hosts: Mapping[str, PhysicalResource], request: Request, now: datetime
+    ) -> Weighed:
+        asked_for = self._session(user, hosts, request, now)
+        return await self._weighing.weigh(asked_for, hosts.values(), now, asks_for_room=request.scale_in)
 
     def _answering(self, session: Session) -> Subscription:
         """Return what the one response goes out by: it hears of nothing else."""
@@ -388,7 +338,8 @@ class MaintenanceDesk:
                 outcome="",
                 override=replace(session.override, users=users),
             )
-            await self._keeper.keep(Look(agreed, {}, {}), Draft(self._clock.now()))
+            asked: Said = {Phase.SCALE_IN: []} if agreed.waits_for_room else {}
+            await self._keeper.keep(Look(agreed, {}, asked), Draft(self._clock.now()))
         log.info("maintenance.approved", session_id=session_id, users=users, against=session.outcome)
         self._ring()
         return agreed
