@@ -22,6 +22,7 @@ from doctor.api.escalations import EscalationsDoor
 from doctor.api.faults import FaultsDoor
 from doctor.api.fences import FencesDoor
 from doctor.api.fencing import FencingDoor
+from doctor.api.groups import GroupsDoor
 from doctor.api.identification import challenge_of, make_identify
 from doctor.api.instructions import InstructionsDoor
 from doctor.api.maintenance import MaintenanceDoor
@@ -54,6 +55,7 @@ from doctor.flows.fence_readiness import FenceReadiness
 from doctor.flows.fences import Fences
 from doctor.flows.fencing_desk import FencingDesk
 from doctor.flows.grants import GrantFlow
+from doctor.flows.group import GroupFlow
 from doctor.flows.instruction import InstructionFlow
 from doctor.flows.maintenance_desk import MaintenanceDesk
 from doctor.flows.maintenance_policy import MaintenancePolicyFlow
@@ -188,6 +190,8 @@ def all_operations() -> tuple[Operation, ...]:
         SilencesDoor,
         InstructionsDoor,
         RecoveriesDoor,
+        MaintenanceDoor,
+        GroupsDoor,
         VantagesDoor,
         VirtualResourcesDoor,
         PhysicalResourcesDoor,
@@ -233,6 +237,7 @@ def make_doors(
     recoveries: RecoveryFlow,
     maintenance: MaintenanceDesk,
     maintenance_policies: MaintenancePolicyFlow,
+    groups: GroupFlow,
     recovery_policies: RecoveryPolicyFlow,
     clock: Clock,
     levels: Levels = SHIPPED,
@@ -267,6 +272,7 @@ def make_doors(
             InstructionsDoor(instructions),
             RecoveriesDoor(recoveries, recovery_policies),
             MaintenanceDoor(maintenance, maintenance_policies),
+            GroupsDoor(groups),
             VantagesDoor(faults.lookout),
             VirtualResourcesDoor(situation),
             PhysicalResourcesDoor(situation),

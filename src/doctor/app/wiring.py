@@ -1,6 +1,6 @@
 """The one place where names in the settings become objects, and objects meet."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ from doctor.flows.fence_readiness import FenceReadiness
 from doctor.flows.fences import Fences
 from doctor.flows.fencing_desk import FencingDesk
 from doctor.flows.grants import GrantFlow
+from doctor.flows.group import GroupFlow
 from doctor.flows.hand_map import HandMap
 from doctor.flows.heartbeat import Heartbeats
 from doctor.flows.instruction import InstructionFlow
@@ -197,6 +198,12 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     ageing = AgeingFlow(situation, clock, silences, days=settings.retention.days)
     service_levels = ServiceLevels(situation, faults, agenda, clock, settings.levels)
     fence_readiness = FenceReadiness(situation, fences, clock, every=fencing.check_every)
+
+    def groups_changed(machines: Iterable[str]) -> None:
+        instructions.ring()
+        recoveries.ring()
+        maintenance.ring()
+
     doors = make_doors(
         situation=situation,
         faults=faults,
@@ -221,6 +228,7 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         maintenance=MaintenanceDesk(
             situation, keeper, faults, delivery, channel, clock, maintenance.ring, limits
         ),
+        groups=GroupFlow(situation, faults, clock, groups_changed),
         maintenance_policies=MaintenancePolicyFlow(situation, clock, lambda machines: maintenance.ring()),
         recovery_policies=RecoveryPolicyFlow(situation, clock, recoveries.look_at),
         clock=clock,

@@ -167,5 +167,5 @@ class _Heap:
 
 def _apart(machine: VirtualResource) -> Group | None:
     """Return the group from whose machines one keeps apart."""
-    is_apart = machine.constraints is not None and machine.constraints.anti_affinity
+    is_apart = machine.constraints is not None and machine.constraints.together == 1
     return (machine.owner, machine.group) if is_apart and machine.group is not None else None
