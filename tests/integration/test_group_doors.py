@@ -1,6 +1,7 @@
 """Redundancy groups over HTTP and by command: the owner's word goes over the map's, and holds after a restart."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -94,8 +95,6 @@ def test_a_machine_that_was_moved_keeps_its_owners_word_and_no_more_than_that(do
 
 
 def wait_for_move(door: Door, instruction_id: str, machine: str) -> str:
-    import time
-
     end = time.monotonic() + 15
     while True:
         _, found = door.ask("GET", f"/v1/instructions/{instruction_id}")
@@ -104,7 +103,8 @@ def wait_for_move(door: Door, instruction_id: str, machine: str) -> str:
         assert time.monotonic() < end, found
         time.sleep(0.05)
     _, document = door.ask("GET", "/v1/resource-map")
-    return {one["id"]: one["host"] for one in document["virtual_resources"]}[machine]
+    hosts: dict[str, str] = {one["id"]: one["host"] for one in document["virtual_resources"]}
+    return hosts[machine]
 
 
 def test_nobody_speaks_of_the_groups_of_others(doctor: RunningDoctor) -> None:

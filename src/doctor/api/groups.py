@@ -14,7 +14,9 @@ from doctor.flows.group import GroupFlow, Known
 from doctor.model.errors import Reason, RejectedError
 
 TAG = "Groups"
-NAME = {"name": "The name of a group; it is its owner's, and another one's group of that name is another group."}
+NAME = {
+    "name": "The name of a group; it is its owner's, and another one's group of that name is another group."
+}
 _GROUP = {"members": ["vm-1-1", "vm-1-2"], "max_out": 1, "recovery_time": "PT1M", "anti_affinity": True}
 _KEYS: dict[str, Callable[[Known], Key]] = {"name": lambda one: one.name}
 

@@ -18,7 +18,7 @@ from doctor.model.errors import Flaw, Reason, RejectedError
 from doctor.model.group import Group
 from doctor.model.identity import Identity
 from doctor.model.map_news import MapDelta
-from doctor.model.resource import VIRTUAL_MACHINE, VirtualResource
+from doctor.model.resource import VIRTUAL_MACHINE, Constraints, VirtualResource
 from doctor.ports.store import Change, Memo
 
 log = structlog.get_logger(__name__)
@@ -37,27 +37,26 @@ class Known(NamedTuple):
     @property
     def max_out(self) -> int | None:
         """Return how many of it may be away at once, None: nobody has said."""
-        return min(self._limits("max_out", self.said), default=None)
+        if self.said is not None and self.said.max_out is not None:
+            return self.said.max_out
+        return min((one.max_out for one in self._limits if one.max_out is not None), default=None)
 
     @property
     def recovery_time(self) -> float | None:
         """Return how many seconds pass between two that leave."""
-        return max(self._limits("recovery_time", self.said), default=None)
+        if self.said is not None and self.said.recovery_time is not None:
+            return self.said.recovery_time
+        return max((one.recovery_time for one in self._limits if one.recovery_time is not None), default=None)
 
     @property
     def max_per_host(self) -> int | None:
         """Return how many of it may be on one host."""
-        return min(self._limits("together", None), default=None if self.said is None else self.said.max_per_host)
+        own = None if self.said is None else self.said.max_per_host
+        return min((one.together for one in self._limits if one.together is not None), default=own)
 
-    def _limits(self, field: str, said: Group | None) -> Iterator[float]:
-        own = None if said is None else getattr(said, field)
-        if own is not None:
-            yield own
-            return
-        for one in self.machines:
-            value = None if one.constraints is None else getattr(one.constraints, field)
-            if value is not None:
-                yield value
+    @property
+    def _limits(self) -> list[Constraints]:
+        return [one.constraints for one in self.machines if one.constraints is not None]
 
 
 class GroupFlow:
@@ -79,9 +78,7 @@ class GroupFlow:
     def all(self, identity: Identity) -> list[Known]:
         """Return the groups that somebody may see: those of the map, and those that owners have named."""
         resources, scope = self._situation.resources, identity.scope
-        names = {
-            (one.project, one.name) for one in self._situation.groups if scope in (None, one.project)
-        }
+        names = {(one.project, one.name) for one in self._situation.groups if scope in (None, one.project)}
         machines = (
             resources.virtual.values()
             if scope is None
@@ -174,9 +171,7 @@ class GroupFlow:
         if former is None and sum(one.project == group.project for one in situation.groups) >= MOST:
             raise RejectedError(f"a project has {MOST} groups at most: remove some", reason=Reason.TOO_MANY)
         made = replace(group, user=user, changed=self._clock.now())
-        await situation.keep(
-            Change(memos=[_memo(made.project, made.name, msgspec.msgpack.encode(made))])
-        )
+        await situation.keep(Change(memos=[_memo(made.project, made.name, msgspec.msgpack.encode(made))]))
         before = [] if former is None else self._concerned(former)
         situation.groups.put(made)
         await self._follow([*before, *self._concerned(made)])

@@ -87,9 +87,7 @@ def _as_given(after: VirtualResource, resources: ResourceMap) -> VirtualResource
     if known is None or given is None:
         return after
     was = given._asdict()
-    return replace(
-        after, **{name: was[name] for name in was if getattr(after, name) == getattr(known, name)}
-    )
+    return replace(after, **{name: was[name] for name in was if getattr(after, name) == getattr(known, name)})
 
 
 def recall(resources: ResourceMap, moved: Iterable[tuple[str, bytes]]) -> None:

@@ -34,9 +34,7 @@ def test_a_member_by_its_owners_word_is_in_the_group_with_its_role_and_limits() 
     own = Constraints(live_migration=False, max_out=5)
     worn = GroupBook([said]).dressed(machine(group="of the map", role="STBY", constraints=own))
     assert (worn.group, worn.role) == ("core", "ACT")
-    assert worn.constraints == Constraints(
-        live_migration=False, max_out=1, recovery_time=4.0, max_per_host=1
-    )
+    assert worn.constraints == Constraints(live_migration=False, max_out=1, recovery_time=4.0, max_per_host=1)
 
 
 def test_a_group_of_the_map_gets_the_limits_too_and_keeps_what_is_not_said() -> None:
