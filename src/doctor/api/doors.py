@@ -19,6 +19,7 @@ from doctor.api.controllers import ControllersDoor
 from doctor.api.deliveries import DeliveriesDoor
 from doctor.api.docs import Documentation
 from doctor.api.escalations import EscalationsDoor
+from doctor.api.facades.fenix import FenixDoor
 from doctor.api.faults import FaultsDoor
 from doctor.api.fences import FencesDoor
 from doctor.api.fencing import FencingDoor
@@ -192,6 +193,7 @@ def all_operations() -> tuple[Operation, ...]:
         RecoveriesDoor,
         MaintenanceDoor,
         GroupsDoor,
+        FenixDoor,
         VantagesDoor,
         VirtualResourcesDoor,
         PhysicalResourcesDoor,
@@ -273,6 +275,7 @@ def make_doors(
             RecoveriesDoor(recoveries, recovery_policies),
             MaintenanceDoor(maintenance, maintenance_policies),
             GroupsDoor(groups),
+            FenixDoor(situation, maintenance, maintenance_policies, groups),
             VantagesDoor(faults.lookout),
             VirtualResourcesDoor(situation),
             PhysicalResourcesDoor(situation),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
+from socket import gethostname
 from typing import NamedTuple
 
 from doctor.api.doors import make_doors
@@ -123,8 +124,13 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
 
     policies = PolicyFlow(default_catalogue(), clock)
     clouds = _clouds(settings)
+    public_url = (settings.public_url or "").rstrip("/")
     situation = Situation(
-        store, policies.default(), clouds=clouds, public_url=(settings.public_url or "").rstrip("/")
+        store,
+        policies.default(),
+        clouds=clouds,
+        public_url=public_url,
+        own_url=public_url or _own_url(settings, address or settings.address),
     )
 
     def on_delivered(notification: StoredNotification, delivery: Delivery) -> None:
@@ -168,7 +174,7 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         timelines,
         clock,
         settings.instructions.rules,
-        public_url=(settings.public_url or "").rstrip("/"),
+        public_url=public_url,
     )
     recoveries = RecoveryFlow(situation, instructions, isolation, clock, settings.recovery.limits)
     keeper = SessionKeeper(situation, instructions, delivery)
@@ -270,6 +276,15 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         maintenance=maintenance,
         doors=doors,
     )
+
+
+def _own_url(settings: Settings, address: tuple[str, int]) -> str:
+    """Return where Doctor can be asked, as far as it knows that itself."""
+    host, port = address
+    if host in ("", "0.0.0.0", "::"):  # noqa: S104 - it is not listened to
+        host = gethostname()
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'https' if settings.tls else 'http'}://{shown}:{port}"
 
 
 def _left_by(instruction: Instruction) -> Iterator[str]:

@@ -169,6 +169,10 @@ class MaintenanceFlow:
         look = Look(session, {}, defaultdict(list))
         moments: list[datetime] = []
         known = self._keeper.works(session)
+        for work in known:
+            if session.gives_back and work.stage is HostStage.EMPTY:
+                await self._give_back(look, work, now)
+        known = [look.works.get(one.host, one) for one in known]
         for work in may_begin(session, known, now):
             self._begin(look, work, now)
         if now < session.starts and session.state is SessionState.PLANNED:
@@ -205,8 +209,16 @@ class MaintenanceFlow:
             guests=tuple(replace(one, reply_by=reply_by) for one in work.guests),
         )
         look.works[work.host] = began
-        look.said[Phase.STARTED].append((began, None))
+        look.said[Phase.STARTED] += everybody(began)
         log.info("maintenance.host_begun", session_id=work.session_id, host=work.host)
+
+    async def _give_back(self, look: Look, work: HostWork, now: datetime) -> None:
+        """Have a host serve again: it is empty, and nobody but Doctor works on it."""
+        await self._keeper.undo([work])
+        back = moved(work, Trigger.GIVE_BACK, now, after=self._keeper.versions(work.host))
+        look.works[work.host] = back
+        look.said[Phase.OVER] += everybody(back)
+        log.info("maintenance.given_back", session_id=work.session_id, hosts=[work.host])
 
     async def _look_at(
         self,
@@ -241,6 +253,8 @@ class MaintenanceFlow:
             case (Trigger.EMPTIED, _):
                 work = moved(work, Trigger.EMPTIED, now)
                 look.said[Phase.EMPTIED].append((work, None))
+                if look.session.gives_back:
+                    moments.append(now)  # as soon as it is kept that it was empty
                 log.info("maintenance.host_empty", session_id=work.session_id, host=work.host)
             case (Trigger.GIVE_UP, why):
                 await self._keeper.undo([work])

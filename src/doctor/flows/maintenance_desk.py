@@ -65,7 +65,7 @@ class Request(NamedTuple):
     """What the Administrator asks for: StateChangeRequest [D 5.5.2].
 
     ``starts`` None is now. ``at_once`` is how many hosts are away together, None: all. ``override`` is why it is to be done
-    although a guard is against it; a second person has to agree.
+    although a guard is against it; a second person has to agree. ``metadata`` and ``gives_back`` are as of a `Session`.
     """
 
     hosts: tuple[HostWish, ...]
@@ -75,13 +75,20 @@ class Request(NamedTuple):
     starts: datetime | None = None
     at_once: int | None = None
     override: str | None = None
+    metadata: Mapping[str, Any] = {}
+    gives_back: bool = False
 
 
 class Reply(NamedTuple):
-    """What an owner answers: ``refusal`` is why he does not agree, None if he does; ``actions`` are by machine."""
+    """What an owner answers: ``refusal`` is why he does not agree, None if he does; ``actions`` are by machine, None is the
+    first that is allowed.
 
-    actions: Mapping[str, Deed]
+    With ``ready`` it may be done at once: the standby has taken over where there is one, and he needs no more notice.
+    """
+
+    actions: Mapping[str, Deed | None]
     refusal: str | None = None
+    ready: bool = False
 
 
 class MaintenanceDesk:
@@ -128,6 +135,11 @@ class MaintenanceDesk:
         """Return the hosts of a session."""
         return self._situation.maintenance.works(session.session_id)
 
+    @property
+    def moves_again(self) -> bool:
+        """Tell whether what leaves a host now may have to leave again: every host is to be emptied."""
+        return not self._keeper.has_quiet_host
+
     def is_open(self, session: Session) -> bool:
         """Tell whether something may still come of a session."""
         return self._situation.maintenance.is_open(session)
@@ -173,6 +185,8 @@ class MaintenanceDesk:
                 override=Override(reason=request.override or "", users=(identity.name,))
                 if is_waived
                 else None,
+                metadata=dict(request.metadata),
+                gives_back=request.gives_back,
             )
             works = {
                 one.host: HostWork(session_id=session.session_id, host=one.host, metadata=dict(one.metadata))
@@ -351,6 +365,20 @@ class MaintenanceDesk:
         self._ring()
         return look.session
 
+    async def withdraw(self, identity: Identity, session_id: str) -> Session:
+        """Call a session off, if it is not over, and show it to nobody who asks as Fenix' clients do.
+
+        Raises:
+            RejectedError: there is no such session.
+        """
+        if self.is_open(self.get(identity, session_id)):
+            await self.abort(identity, session_id)
+        async with self._keeper.changing:
+            await self._situation.ready()
+            session = replace(self.get(identity, session_id), withdrawn=self._clock.now())
+            await self._keeper.keep(Look(session, {}, {}), Draft(self._clock.now()))
+        return session
+
     async def give_back(self, identity: Identity, hosts: Sequence[str]) -> list[HostWork]:
         """Have hosts serve again: the work on them is done, or they were not emptied yet and need not be.
 
@@ -487,7 +515,7 @@ class MaintenanceDesk:
             for name, wish in chosen.items():
                 work, guest = mine[name]
                 work = works.get(work.host, work)
-                after = self._reply_for(identity, work, guest, wish, reply.refusal, now, flaws)
+                after = self._reply_for(identity, work, guest, wish, reply, now, flaws)
                 works[work.host] = work.with_guest(after)
                 answered.append(after)
             if flaws:
@@ -503,7 +531,7 @@ class MaintenanceDesk:
         work: HostWork,
         guest: Guest,
         wish: Deed | None,
-        refusal: str | None,
+        reply: Reply,
         now: datetime,
         flaws: list[Flaw],
     ) -> Guest:
@@ -514,7 +542,7 @@ class MaintenanceDesk:
         if guest.state in (GuestState.MOVING, GuestState.AWAY):
             flaws.append(Flaw(pointer, f"too late: it is {guest.state}"))
             return guest
-        sight = self._keeper.sight(guest)
+        sight, refusal = self._keeper.sight(guest), reply.refusal
         possible = allowed(sight)
         deed = Deed.LEAVE if refusal is not None else wish or next(iter(possible))
         if deed not in possible:
@@ -523,4 +551,5 @@ class MaintenanceDesk:
         reason = (
             "" if refusal is None else f"its owner refuses: {refusal}" if refusal else "its owner refuses"
         )
+        guest = replace(guest, ready=reply.ready and refusal is None)
         return decided(guest, deed, Decider.OWNER, sight, now, user=identity.name, reason=reason)

@@ -95,6 +95,7 @@ class Situation:
         resources: ResourceMap | None = None,
         clouds: Iterable[str] = (),
         public_url: str = "",
+        own_url: str = "",
     ) -> None:
         """``resources`` is the map to begin with; ``clouds`` are the controllers that keep it, if it is not by hand."""
         self.store = store
@@ -114,6 +115,7 @@ class Situation:
         self.settings: dict[str, bytes] = {}
         self.intake = Intake()
         self._public_url = public_url
+        self._own_url = own_url
         self.memory = Memory()
         self.zones = ZoneBook(self.fault_key)
         self.fence_book = FenceBook()
@@ -207,6 +209,7 @@ class Situation:
             self.book,
             self.secret,
             public_url=self._public_url,
+            own_url=self._own_url,
             outlooks=outlooks,
             isolations=self.isolations,
             work_on=self.maintenance.of_host,

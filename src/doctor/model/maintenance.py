@@ -73,6 +73,7 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True):
 
     ``told`` is when its owner was told first. ``reply_by`` is until when he may say something before silence counts.
     ``ran`` is whether it ran when the work on it began, ``switched_over`` whether its owner has said so since he was told.
+    ``ready`` is whether he has said that it may go at once: the standby has taken over, and he needs no more notice.
     ``tries`` are the instructions by which it was to leave, ``attempts`` how many of them since its owner said it;
     ``avoid`` are the hosts to which that failed.
     """
@@ -87,6 +88,7 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True):
     reply_by: datetime | None = None
     reminded: bool = False
     switched_over: bool = False
+    ready: bool = False
     ran: bool = True
     user: str = ""
     tries: tuple[str, ...] = ()
@@ -198,7 +200,9 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     """One request of the Administrator to empty hosts: StateChangeRequest [D 5.5.2].
 
     ``timeout`` is how long emptying one host may take. ``at_once`` is how many hosts are away together, None: all.
-    ``reply_to`` is where the one response goes. ``answered`` is when that was written.
+    ``reply_to`` is where the one response goes. ``answered`` is when that was written. ``metadata`` is what owners are told
+    of what the work brings. With ``gives_back`` a host serves again as soon as it is empty and the work on it is done, and
+    nobody has to say so. ``withdrawn`` is when he who asked wanted to see no more of it.
     """
 
     session_id: str
@@ -215,6 +219,9 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     ended: datetime | None = None
     answered: datetime | None = None
     override: Override | None = None
+    metadata: dict[str, Any] = {}
+    gives_back: bool = False
+    withdrawn: datetime | None = None
 
 
 class MaintenanceLimits(NamedTuple):
