@@ -536,11 +536,9 @@ class MaintenanceDesk:
         flaws: list[Flaw],
     ) -> Guest:
         pointer = f"/actions/{guest.resource_id}"
-        if work.stage.is_over or work.stage is HostStage.EMPTY:
-            flaws.append(Flaw(pointer, "too late: its host is done with"))
-            return guest
-        if guest.state in (GuestState.MOVING, GuestState.AWAY):
-            flaws.append(Flaw(pointer, f"too late: it is {guest.state}"))
+        if why := _too_late(work, guest):
+            if reply.refusal is not None or wish not in (None, guest.deed):  # else it counts already
+                flaws.append(Flaw(pointer, f"too late: {why}"))
             return guest
         sight, refusal = self._keeper.sight(guest), reply.refusal
         possible = allowed(sight)
@@ -553,3 +551,10 @@ class MaintenanceDesk:
         )
         guest = replace(guest, ready=reply.ready and refusal is None)
         return decided(guest, deed, Decider.OWNER, sight, now, user=identity.name, reason=reason)
+
+
+def _too_late(work: HostWork, guest: Guest) -> str:
+    """Return why nobody can say any more what is done to a machine, or nothing."""
+    if work.stage.is_over or work.stage is HostStage.EMPTY:
+        return "its host is done with"
+    return f"it is {guest.state}" if guest.state in (GuestState.MOVING, GuestState.AWAY) else ""

@@ -16,7 +16,6 @@ from doctor.api.problem import HttpRejectedError
 from doctor.api.roles import ADMINISTRATORS, OVERSEERS, OWNERS, READERS
 from doctor.api.scoped import project_of
 from doctor.api.wire.fenix import (
-    Answered,
     GroupIn,
     GroupOut,
     InstanceIn,
@@ -47,7 +46,7 @@ from doctor.model.errors import Flaw, Reason, RejectedError
 from doctor.model.fenix import Step
 from doctor.model.group import Group
 from doctor.model.identity import Identity, Role
-from doctor.model.maintenance import Decider, Deed, Guest, GuestState, HostStage, MaintenancePolicy, Session
+from doctor.model.maintenance import Deed, HostStage, MaintenancePolicy, Session
 from doctor.model.scope import Scope, ScopeKind
 
 TAG = "Fenix"
@@ -231,20 +230,9 @@ class FenixDoor:
         answer = answer_of(call.body, session.session_id, machine)
         if not answer.step.asks_for_machines and (answer.agrees or answer.step is not Step.MAINTENANCE):
             return  # it was told something, and says that it heard it
-        guests = {
-            guest.resource_id: guest
-            for work in self._maintenance.works(session)
-            for guest in work.guests
-            if guest.owner == identity.scope
-        }
-        actions = {
-            name: deed or self._said_beforehand(name)
-            for name, deed in answer.actions.items()
-            if not _is_done(guests.get(name), deed, answer)
-        }
-        if actions or not answer.actions:
-            said = self._maintenance.reply(identity, session.session_id, reply_of(answer, actions))
-            await _told(said, {"/actions": "/instance_actions"})
+        actions = {name: deed or self._said_beforehand(name) for name, deed in answer.actions.items()}
+        said = self._maintenance.reply(identity, session.session_id, reply_of(answer, actions))
+        await _told(said, {"/actions": "/instance_actions"})
 
     def _said_beforehand(self, name: str) -> Deed | None:
         """Return what a VNF manager wants that agrees and does not say to what."""
@@ -356,14 +344,6 @@ def _speaker(identity: Identity, project: str) -> Identity:
 
 def _no_session() -> RejectedError:
     return RejectedError("there is no such session", reason=Reason.NOT_FOUND)
-
-
-def _is_done(guest: Guest | None, deed: Deed | None, answer: Answered) -> bool:
-    """Tell whether an answer says once more what is being done, or was: it is repeated by who did not hear us."""
-    if guest is None or not answer.agrees or guest.decided_by is Decider.SILENCE:
-        return False
-    is_under_way = guest.state is GuestState.MOVING or guest.state.is_out_of_the_way
-    return is_under_way and deed in (None, guest.deed)
 
 
 def _agree(given: str | None, known: str, pointer: str) -> None:

@@ -162,13 +162,12 @@ def _moment(text: str, pointer: str, flaws: list[Flaw]) -> datetime:
 
 def step_of(session: Session, works: Sequence[HostWork], *, moves_again: bool) -> Step:
     """Return how far a session is in Fenix' workflow; ``moves_again`` is whether every host is to be emptied still."""
-    match session.state:
-        case SessionState.DONE:
-            return Step.MAINTENANCE_DONE
-        case SessionState.FAILED | SessionState.ABORTED:
-            return Step.MAINTENANCE_FAILED
-        case SessionState.PROPOSED | SessionState.PLANNED:
-            return Step.MAINTENANCE
+    if session.state is SessionState.DONE:
+        return Step.MAINTENANCE_DONE
+    if session.state.is_over:
+        return Step.MAINTENANCE_FAILED
+    if session.state in (SessionState.PROPOSED, SessionState.PLANNED):
+        return Step.MAINTENANCE
     stages = {one.stage for one in works}
     if HostStage.EMPTYING in stages:
         return step_asking(moves_again=moves_again)

@@ -117,10 +117,10 @@ def _of_machines(body: _Body, work: _Maintenance) -> Iterator[tuple[str, dict[st
                 yield _scheduled(
                     work, Step.INSTANCE_ACTION_DONE, [one.virtual_resource_id], _for_one(url, one)
                 )
-        case _ if work.ends:
-            yield _scheduled(
-                work, Step.MAINTENANCE_COMPLETE, url, url, at=body.event_time, by=body.event_time
-            )
+        case _:
+            if work.ends:
+                now = body.event_time
+                yield _scheduled(work, Step.MAINTENANCE_COMPLETE, url, url, at=now, by=now)
 
 
 def _for_one(url: str, machine: _Machine) -> str:
