@@ -42,6 +42,7 @@ class SubscribeFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 FENIX, FENIX_AODH = "fenix", "fenix-aodh"  # the formats in which maintenance is told as Fenix tells it
+FORMATS = ("doctor", "cloudevents", "aodh", FENIX, FENIX_AODH)  # of notifications that are POSTed
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):

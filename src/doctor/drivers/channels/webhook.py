@@ -27,11 +27,10 @@ from doctor.drivers.channels.url import Url
 from doctor.kit.clock import Clock
 from doctor.kit.signature import Signer
 from doctor.model.notification import Delivered, DeliveryOutcome, Failed, StoredNotification
-from doctor.model.subscription import FENIX, FENIX_AODH, Endpoint
+from doctor.model.subscription import FENIX, FENIX_AODH, FORMATS, Endpoint
 
 log = structlog.get_logger(__name__)
 
-FORMATS = ("doctor", "cloudevents", "aodh", FENIX, FENIX_AODH)
 Split = Callable[[StoredNotification], list[aodh.Action]]
 # The formats whose receivers take one thing at a time: a notification is several requests, or none.
 SPLIT: Mapping[str, Split] = {
