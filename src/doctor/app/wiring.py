@@ -58,7 +58,7 @@ from doctor.model.instruction import Instruction
 from doctor.model.marking import ForceDown
 from doctor.model.notification import Delivery, DeliveryState, StoredNotification
 from doctor.model.resource import PhysicalResource
-from doctor.model.subscription import Endpoint, Subscription
+from doctor.model.subscription import FENIX, Endpoint, EventKind, SubscribeFilter, Subscription
 from doctor.ports.channel import Channel, FixedChannel
 from doctor.ports.controller import Controller
 from doctor.ports.monitor import Monitor
@@ -331,9 +331,11 @@ def of_channels(channels: Sequence[FixedChannel], clock: Clock) -> Iterator[Subs
     """
     for channel in channels:
         endpoint = channel.endpoint
+        kinds = {EventKind.MAINTENANCE} if endpoint.format == FENIX else ()
         yield Subscription(
             subscription_id=f"channel-{endpoint.endpoint_id}",
             project=None,
+            filter=SubscribeFilter(event=frozenset(kinds)),
             endpoints=(endpoint,),
             created=clock.now(),
         )

@@ -42,7 +42,7 @@ class StateChangeIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     ``timeout`` is how long emptying a host may take. The one StateChangeResponse is POSTed to ``reply_to``. With
     ``at_once`` so many hosts are away together, and the next goes when one was given back. ``override`` is why it has to be
-    although a guard is against it: a second person has to agree.
+    although a guard is against it: a second person has to agree. ``metadata`` is told to owners: what the work brings.
     """
 
     physical_resource_state: Annotated[list[HostStateIn], msgspec.Meta(min_length=1, max_length=MOST_HOSTS)]
@@ -52,6 +52,7 @@ class StateChangeIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     starts_at: datetime | None = None
     at_once: Annotated[int, msgspec.Meta(ge=1)] | None = None
     override: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)] | None = None
+    metadata: Annotated[dict[Name, Any], msgspec.Meta(max_length=64)] = {}
 
 
 class StateChangeOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,12 +66,13 @@ class StateChangeOut(msgspec.Struct, frozen=True, kw_only=True):
 class ReplyIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """What an owner answers. With `ack` ``actions`` say what is done to which machine; without any the first that is
     allowed is done to each of which nothing was said yet. With `nack` they stay: those that are named, or all that were
-    asked for.
+    asked for. ``ready``: it may be done at once; standbys have taken over where there are any, and no notice is needed.
     """
 
     reply: Literal["ack", "nack"]
     reason: Text | None = None
     actions: Annotated[dict[Name, Deed], msgspec.Meta(max_length=10_000)] = {}
+    ready: bool = False
 
 
 class PlannedMachine(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +150,7 @@ class SessionOut(msgspec.Struct, frozen=True, kw_only=True):
     at_once: int | None
     ended: datetime | None
     override: dict[str, Any] | None
+    metadata: dict[str, Any]
     hosts: tuple[HostWorkOut, ...]
     machines: tuple[GuestOut, ...]
 
@@ -220,12 +223,14 @@ def request_of(given: StateChangeIn) -> Request:
         starts=None if given.starts_at is None else in_utc(given.starts_at),
         at_once=given.at_once,
         override=given.override,
+        metadata=given.metadata,
     )
 
 
 def reply_of(given: ReplyIn) -> Reply:
     """Return an answer as it was written."""
-    return Reply(given.actions, (given.reason or "") if given.reply == "nack" else None)
+    refusal = (given.reason or "") if given.reply == "nack" else None
+    return Reply(given.actions, refusal, ready=given.ready)
 
 
 def policy_of(given: PolicyIn, project: str, scope: Scope) -> MaintenancePolicy:
@@ -328,6 +333,7 @@ def session_out(session: Session, works: list[HostWork], viewer: str | None) -> 
         override=None
         if session.override is None or not everything
         else msgspec.to_builtins(session.override),
+        metadata=session.metadata,
         hosts=tuple(_host_out(one) for one in works) if everything else (),
         machines=tuple(
             guest_out(guest, viewer)
