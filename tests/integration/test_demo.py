@@ -40,6 +40,29 @@ def test_the_owner_is_told_within_a_second_and_the_stranger_not_at_all(options: 
     assert 0 < result["occurred_to_detected_ms"] < 5000
 
 
+@pytest.mark.requirement("A3", "A17", "A19", "B30", "B32", "D37", "D38")
+def test_hosts_are_emptied_in_turns_as_their_owners_agree() -> None:
+    """[D 2.2.1, 3.4.2] One is asked and switches over first, the other one has said it beforehand; one answer."""
+    done = subprocess.run(
+        [sys.executable, "-m", "doctor", "demo", "--scenario", "maintenance", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    result = json.loads(done.stdout)
+    assert result["tries"] == {"red-act": 1, "blue-1": 1, "red-stby": 1, "blue-2": 1}
+    assert result["switched_before_leaving"] is True
+    assert result["started_again"] is True
+    assert result["places"]["red-act"] != result["places"]["red-stby"]
+    assert result["places"]["blue-2"] == "compute-2"
+    assert result["update_status"] == dict.fromkeys(("compute-1", "compute-2"), "firmware 1.0 -> 1.1")
+    assert result["heard_of_others"] == 0
+    assert result["answers"] == ["done"]
+    assert result["enabled"] is True
+    assert 0 < max(result["begun_to_asked_ms"]) < 1000
+
+
 @pytest.mark.needs("root", "netns")
 def test_nothing_is_left_behind() -> None:
     """Namespaces are gone with the demonstration."""

@@ -1,4 +1,4 @@
-"""`doctor verify fault --cloud`: the functional test of the requirement on a real cloud, and what it leaves behind."""
+"""`doctor verify ... --cloud`: the tests of the requirement on a real cloud, and what they leave behind."""
 
 import asyncio
 import json
@@ -20,10 +20,10 @@ from tests.openstack.fenced import armed, fencing, watched
 NAME = "doctor-verify-"
 
 
-def verify(doctor: RunningDoctor, *words: str) -> subprocess.Popen[str]:
+def verify(doctor: RunningDoctor, *words: str, what: str = "fault") -> subprocess.Popen[str]:
     # Who runs the tests in the background of a shell ignores Ctrl-C, and so would what he starts.
     line = ["env", "--default-signal=INT", sys.executable, "-m", "doctor"]
-    line += ["verify", "fault", "--cloud", "doctor", *words, "--json"]
+    line += ["verify", what, "--cloud", "doctor", *words, "--json"]
     access = {
         "DOCTOR_URL": doctor.url,
         "DOCTOR_TOKEN": doctor.token,
@@ -85,6 +85,41 @@ async def test_it_has_a_frozen_host_isolated_the_server_evacuated_and_the_host_g
             assert report["latencies_ms"]["I1"]["max"] < 1000
             assert round_["evacuated_to"] not in (None, round_["host"])
     assert await left_over(cloud) == []
+
+
+@pytest.mark.requirement("A19", "B30", "B31", "B32", "B33", "D34", "D36")
+async def test_a_host_is_emptied_as_its_owner_agrees_and_given_back(
+    cloud: Cloud, doctor: RunningDoctor
+) -> None:
+    doctor.start()
+    async with Doctor.at(doctor) as asked:
+        await asked.map_is_current()
+        tenants = ("--owner", "tenant-a", "--stranger", "tenant-b")
+        await an_empty_host(cloud)
+        done = verify(doctor, *tenants, what="maintenance")
+        output, errors = await asyncio.to_thread(done.communicate, timeout=300)
+        assert done.returncode == 0, output + errors
+        (round_,) = json.loads(output)["checks"]
+        print({name: took for name, took in round_.items() if name.endswith("_ms")})
+        assert round_["moved_to"] not in (None, round_["host"])
+        assert round_["told_after_ms"] < 1000
+        assert await asked.items("/v1/subscriptions") == []
+    assert {one["status"] for one in (await cloud.services()).values()} == {"enabled"}
+    assert await left_over(cloud) == []
+
+
+async def an_empty_host(cloud: Cloud) -> str:
+    """Have the machines of the host with the fewest go elsewhere; the scheduler takes it for the next one."""
+    counted = {name: await cloud.all_on(name) for name in await cloud.services()}
+    name = min(counted, key=lambda one: len(counted[one]))
+    for server in counted[name]:
+        await cloud.act(server, "os-migrateLive", {"host": None, "block_migration": "auto"})
+
+    async def is_empty() -> bool:
+        return not await cloud.all_on(name)
+
+    await until(is_empty, every=0.3)
+    return name
 
 
 async def test_it_cleans_up_when_it_is_interrupted(cloud: Cloud, doctor: RunningDoctor) -> None:

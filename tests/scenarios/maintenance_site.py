@@ -27,6 +27,7 @@ from doctor.model.resource import VirtualResource
 from doctor.model.scope import Scope, ScopeKind
 from doctor.model.subscription import Endpoint, Subscription
 from doctor.ports.store import Change, Memo
+from doctor.profiler.availability import SHIPPED, Levels
 from tests.scenarios.isolation_site import armed
 from tests.scenarios.recovery_site import RED, Recovering, World
 
@@ -39,7 +40,9 @@ REPLY_TO = "http://oam/"
 class Maintained(Recovering):
     """One process of Doctor, which empties hosts."""
 
-    def __init__(self, world: World, limits: MaintenanceLimits | None = None, **more: Any) -> None:
+    def __init__(
+        self, world: World, limits: MaintenanceLimits | None = None, levels: Levels = SHIPPED, **more: Any
+    ) -> None:
         super().__init__(world, **more)
         limits = limits or MaintenanceLimits()
         keeper = SessionKeeper(self.situation, self.instructions, self.delivery)
@@ -55,6 +58,7 @@ class Maintained(Recovering):
             self.clock,
             self.emptying.ring,
             limits,
+            levels,
         )
         self.faults.on_settled(self.emptying.settled)
 

@@ -10,6 +10,7 @@ from doctor.model.errors import RejectedError
 from doctor.model.instruction import Action
 from doctor.model.maintenance import Decider, Deed, GuestState, HostStage, SessionState
 from doctor.model.resource import Constraints
+from doctor.profiler.availability import ServiceAvailabilityLevel
 from doctor.testing.scenario import host_down
 from tests.scenarios.maintenance_site import ADMIN, BLUE, BOB, machine, maintained
 from tests.scenarios.recovery_site import World
@@ -275,6 +276,20 @@ async def test_what_a_guard_is_against_takes_two_persons() -> None:
             await one.maintenance.approve(ADMIN, asked.session_id)
         await one.maintenance.approve(BOB, asked.session_id)
         await one.stands(S.EMPTY, "compute-6")
+
+
+async def test_a_level_that_promises_how_many_stay_is_a_guard() -> None:
+    """[I-28] One of two is out: the other one stays, or somebody says why not."""
+    levels = {"1": ServiceAvailabilityLevel(detection=1, recovery=6, impact=0.5)}
+    async with maintained(levels=levels) as one:
+        for name, host in (("vm-core-1", "compute-1"), ("vm-core-2", "compute-2")):
+            await one.change(machine(name, host, group="core", sal=1))
+        await one.agree_beforehand(D.STOP, "vm-core-1")
+        await one.lose("compute-2")
+        with pytest.raises(RejectedError, match="core of red: 2 of 2 would be off at once, and its level"):
+            await one.request("compute-1")
+        await one.find("compute-2")
+        assert (await one.request("compute-1")).state is SessionState.PLANNED
 
 
 async def test_it_can_be_called_off() -> None:

@@ -1,6 +1,6 @@
 """All doors together: the event doors in front, the application with every other operation behind them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
@@ -27,9 +27,12 @@ from doctor.api.groups import GroupsDoor
 from doctor.api.identification import challenge_of, make_identify
 from doctor.api.instructions import InstructionsDoor
 from doctor.api.maintenance import MaintenanceDoor
+from doctor.api.metrics import MetricsDoor
+from doctor.api.monitors import MonitorsDoor
 from doctor.api.notifications import NotificationsDoor
 from doctor.api.openapi import openapi_document
 from doctor.api.operation import Answer, Call, Operation, operation, operations_of
+from doctor.api.payloads import PayloadsDoor
 from doctor.api.physical_resources import PhysicalResourcesDoor
 from doctor.api.policies import Policies
 from doctor.api.recoveries import RecoveriesDoor
@@ -68,6 +71,8 @@ from doctor.flows.recovery_policy import RecoveryPolicyFlow
 from doctor.flows.replay import ReplayFlow
 from doctor.flows.silence import SilenceFlow
 from doctor.flows.situation import Situation
+from doctor.flows.sources import Sources
+from doctor.flows.standing import Standing
 from doctor.flows.subscription import SubscriptionFlow
 from doctor.flows.timelines import Timelines
 from doctor.flows.tokens import TokenFlow
@@ -75,6 +80,7 @@ from doctor.inspector.firing import Recorded
 from doctor.kit.clock import Clock
 from doctor.model.errors import StoreError, TransientError
 from doctor.model.event import EventBatch
+from doctor.ports.payload import Payload
 from doctor.profiler.availability import SHIPPED, Levels
 
 
@@ -194,6 +200,8 @@ def all_operations() -> tuple[Operation, ...]:
         MaintenanceDoor,
         GroupsDoor,
         FenixDoor,
+        MonitorsDoor,
+        PayloadsDoor,
         VantagesDoor,
         VirtualResourcesDoor,
         PhysicalResourcesDoor,
@@ -205,6 +213,7 @@ def all_operations() -> tuple[Operation, ...]:
         FencingDoor,
         Admin,
         Policies,
+        MetricsDoor,
         Basics,
         Documentation,
     )
@@ -219,6 +228,9 @@ def make_doors(
     *,
     situation: Situation,
     faults: FaultFlow,
+    sources: Sources,
+    standing: Standing,
+    payloads: Mapping[str, Payload],
     delivery: DeliveryFlow,
     subscriptions: SubscriptionFlow,
     acknowledgements: AcknowledgementFlow,
@@ -276,6 +288,8 @@ def make_doors(
             MaintenanceDoor(maintenance, maintenance_policies),
             GroupsDoor(groups),
             FenixDoor(situation, maintenance, maintenance_policies, groups),
+            MonitorsDoor(sources, standing, clock),
+            PayloadsDoor(payloads, standing, sources, clock),
             VantagesDoor(faults.lookout),
             VirtualResourcesDoor(situation),
             PhysicalResourcesDoor(situation),
@@ -287,6 +301,7 @@ def make_doors(
             FencingDoor(situation, fencing_desk, fence_readiness),
             Admin(situation, timelines, tokens),
             Policies(situation, policies, DryRunFlow(situation, policies, clock, reader), clock),
+            MetricsDoor(sources, standing),
             Basics(situation),
         ),
         authenticate=identify,
@@ -301,4 +316,5 @@ def make_doors(
         anonymous_from=anonymous_from,
         anonymous_zone=anonymous_zone,
         challenge=challenge,
+        on_refused=sources.refuses,
     )

@@ -107,6 +107,8 @@ class Service:
         parts.alarms.start()
         parts.silences.start()
         parts.faults.start()
+        parts.sources.start()
+        parts.standing.start()
         parts.marks.resume()
         parts.service_levels.start()
         settle_memory()
@@ -141,6 +143,8 @@ class Service:
                 tasks.create_task(parts.outages.run(), name="outages"),
                 tasks.create_task(_every(FLUSH_EVERY, parts.timelines.flush), name="timelines"),
                 tasks.create_task(parts.agenda.run(), name="agenda"),
+                tasks.create_task(parts.sources.run(), name="sources"),
+                tasks.create_task(parts.standing.run(), name="standing"),
                 tasks.create_task(parts.marks.run(), name="marks"),
                 tasks.create_task(parts.cloud.run(), name="clouds"),
                 tasks.create_task(parts.isolation.run(), name="isolation"),

@@ -67,6 +67,12 @@ class AdministratorEndpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=T
     secret_file: Path | None = None
 
 
+class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is expected of somebody who reports: he is missed when he says nothing for ``silent_after`` seconds."""
+
+    silent_after: Annotated[float, msgspec.Meta(ge=1, le=31_536_000)]
+
+
 class RetentionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How many days events, notifications, cleared faults and timelines are kept. Open faults always stay."""
 
@@ -229,6 +235,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     administrator: AdministratorSettings = AdministratorSettings()
     controllers: list[dict[str, Any]] = []
     monitors: list[dict[str, Any]] = []
+    sources: dict[str, SourceSettings] = {}
     channels: list[dict[str, Any]] = []
     policy: Path | None = None
     endpoints: dict[str, Any] = {}
@@ -272,6 +279,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def levels(self) -> Levels:
         """Return the service availability levels: those that ship, and the operator's."""
         return SHIPPED | {name: one.level for name, one in self.service_availability_levels.items()}
+
+    @property
+    def promised(self) -> dict[str, timedelta]:
+        """Return who is expected to report, and how long he may be silent."""
+        return {name: timedelta(seconds=one.silent_after) for name, one in self.sources.items()}
 
     @property
     def anonymous_networks(self) -> list[IPv4Network | IPv6Network]:

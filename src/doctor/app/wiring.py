@@ -23,6 +23,7 @@ from doctor.flows.alarm import AlarmFlow
 from doctor.flows.cloud import CloudFlow
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow
+from doctor.flows.fence_readiness import NAME as FENCE_READINESS
 from doctor.flows.fence_readiness import FenceReadiness
 from doctor.flows.fences import Fences
 from doctor.flows.fencing_desk import FencingDesk
@@ -46,6 +47,8 @@ from doctor.flows.replay import ReplayFlow
 from doctor.flows.service_levels import ServiceLevels
 from doctor.flows.silence import SilenceFlow
 from doctor.flows.situation import Situation
+from doctor.flows.sources import Sources
+from doctor.flows.standing import Standing
 from doctor.flows.subscription import SubscriptionFlow
 from doctor.flows.timelines import Timelines
 from doctor.flows.tokens import TokenFlow
@@ -83,6 +86,8 @@ class Parts(NamedTuple):
     delivery: DeliveryFlow
     timelines: Timelines
     faults: FaultFlow
+    sources: Sources
+    standing: Standing
     subscriptions: SubscriptionFlow
     acknowledgements: AcknowledgementFlow
     outages: OutageFlow
@@ -151,6 +156,12 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     faults = FaultFlow(situation, delivery, timelines, agenda, clock)
     monitors = _monitors(settings)
     fencing = read_fencing(settings.fencing, _own_witnesses(settings, monitors))
+    sources = Sources(situation, faults, clock, settings.promised)
+    for wish, monitor in zip(settings.monitors, monitors, strict=True):
+        sources.has(monitor.name, wish["driver"])
+    if fencing.plans:
+        sources.has(FENCE_READINESS, "fencing")
+    standing = Standing(situation, faults, sources, clock)
     fences = Fences(fencing.devices, fencing.plans, clock)
     isolation = IsolationFlow(situation, faults, fences, timelines, clock, fencing.rules)
     force_down = _force_down(settings, clouds)
@@ -213,6 +224,9 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     doors = make_doors(
         situation=situation,
         faults=faults,
+        sources=sources,
+        standing=standing,
+        payloads=plugins.payloads(),
         delivery=delivery,
         subscriptions=subscriptions,
         acknowledgements=acknowledgements,
@@ -232,7 +246,7 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         instructions=instructions,
         recoveries=recoveries,
         maintenance=MaintenanceDesk(
-            situation, keeper, faults, delivery, channel, clock, maintenance.ring, limits
+            situation, keeper, faults, delivery, channel, clock, maintenance.ring, limits, settings.levels
         ),
         groups=GroupFlow(situation, faults, clock, groups_changed),
         maintenance_policies=MaintenancePolicyFlow(situation, clock, lambda machines: maintenance.ring()),
@@ -252,6 +266,8 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         delivery=delivery,
         timelines=timelines,
         faults=faults,
+        sources=sources,
+        standing=standing,
         subscriptions=subscriptions,
         acknowledgements=acknowledgements,
         outages=outages,

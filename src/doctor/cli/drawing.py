@@ -82,7 +82,7 @@ def render(timeline: Timeline, console_width: int = 80, *, unicode: bool = True)
     labels = max(len(bar.label) for _, bars in charts for bar in bars)
     for title, bars in charts:
         drawing.append(f"\n{title}\n", "bold")
-        _lines(
+        append_lines(
             drawing, draw(bars, width, UNICODE if unicode else ASCII, labels=labels, keep=_way_end(timeline))
         )
     _cost_table(drawing, timeline)
@@ -226,7 +226,8 @@ def _end(part: Segment) -> float:
     return (part.began + part.took).timestamp()
 
 
-def _lines(drawing: "Text", lines: Iterable[Line]) -> None:
+def append_lines(drawing: "Text", lines: Iterable[Line]) -> None:
+    """Append the lines of a chart, in their colours."""
     for line in lines:
         colour = COLOURS.get(line.style, line.style)
         drawing.append(line.label, colour if line.style == "scale" else "")

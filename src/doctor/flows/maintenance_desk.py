@@ -20,7 +20,7 @@ from doctor.flows.situation import Situation
 from doctor.flows.step import Draft
 from doctor.kit.clock import Clock
 from doctor.kit.ids import stable_id
-from doctor.maintenance.guard import Load, objections
+from doctor.maintenance.guard import Load, Standing, objections
 from doctor.maintenance.guests import (
     allowed,
     decided,
@@ -29,6 +29,7 @@ from doctor.maintenance.plan import Guests, Plan, plan
 from doctor.maintenance.stages import Trigger, moved
 from doctor.model.errors import Flaw, Reason, RejectedError
 from doctor.model.event import RawEvent
+from doctor.model.fault import ResourceState
 from doctor.model.identity import Identity
 from doctor.model.maintenance import (
     Decider,
@@ -43,9 +44,10 @@ from doctor.model.maintenance import (
     SessionState,
 )
 from doctor.model.notification import Phase
-from doctor.model.resource import HOST, PhysicalResource, VirtualResource
+from doctor.model.resource import HOST, PhysicalResource, VirtualResource, Vnf, vnf_of
 from doctor.model.subscription import Endpoint, EventKind, SubscribeFilter, Subscription
 from doctor.ports.channel import Channel
+from doctor.profiler.availability import SHIPPED, Levels, strictest
 from doctor.recovery.turns import Room
 
 log = structlog.get_logger(__name__)
@@ -104,6 +106,7 @@ class MaintenanceDesk:
         clock: Clock,
         ring: Callable[[], None],
         limits: MaintenanceLimits = MaintenanceLimits(),  # noqa: B008 - frozen
+        levels: Levels = SHIPPED,
     ) -> None:
         self._situation = situation
         self._keeper = keeper
@@ -113,6 +116,7 @@ class MaintenanceDesk:
         self._clock = clock
         self._ring = ring
         self.limits = limits
+        self._levels = levels
 
     # --- what there is ---
 
@@ -257,9 +261,22 @@ class MaintenanceDesk:
             rooms,
             Counter(one.zone_id for one in all_hosts if one.id in serving),
             Counter(one.zone_id for one in all_hosts),
+            self._standings(loads),
             at_once,
             self.limits,
         )
+
+    def _standings(self, loads: Iterable[Load]) -> dict[Vnf, Standing]:
+        book, found = self._situation.book, {}
+        asked_for = {machine.id: vnf_of(machine) for load in loads for machine, _ in load.machines}
+        for vnf in set(asked_for.values()):
+            members = self._situation.resources.machines_of(vnf)
+            others = [one for one in members if one.id not in asked_for]
+            out = sum(book.state_of(one.id) is not ResourceState.NORMAL for one in others)
+            level = strictest([str(one.sal) for one in members if one.sal is not None], self._levels)
+            share = None if level is None or level not in self._levels else self._levels[level].impact
+            found[vnf] = Standing(len(members), out, share)
+        return found
 
     async def plan(self, request: Request) -> tuple[Plan, list[str]]:
         """Return what a request would come to, and what a guard would say against it; nothing is done.

@@ -6,8 +6,18 @@ from math import ceil
 from typing import NamedTuple
 
 from doctor.model.maintenance import Deed, MaintenanceLimits
-from doctor.model.resource import PhysicalResource, VirtualResource
+from doctor.model.resource import PhysicalResource, VirtualResource, Vnf, vnf_of
 from doctor.recovery.turns import Room
+
+
+class Standing(NamedTuple):
+    """How a VNF stands beside what is asked for: its machines, those that are out or may go already, and what share its
+    level lets be out at once.
+    """
+
+    machines: int
+    out: int
+    share: float | None = None
 
 
 class Load(NamedTuple):
@@ -22,19 +32,20 @@ def objections(
     rooms: Iterable[Room],
     serving: Mapping[str | None, int],
     total: Mapping[str | None, int],
+    vnfs: Mapping[Vnf, Standing],
     at_once: int | None,
     limits: MaintenanceLimits,
 ) -> list[str]:
     """Return what speaks against emptying these hosts, ``at_once`` of them together (None: all).
 
     ``rooms`` are the other hosts that serve; ``serving`` and ``total`` count the hosts of each zone, those that are to be
-    emptied too.
+    emptied too. ``vnfs`` has those of the machines on these hosts.
     """
     together = len(loads) if at_once is None else min(at_once, len(loads))
     return [
         *_of_zones(loads, serving, total, together, limits),
         *_of_capacity(loads, rooms, together, is_rolling=at_once is not None),
-        *_of_groups(loads, together),
+        *_of_vnfs(loads, together, vnfs),
     ]
 
 
@@ -73,19 +84,30 @@ def _of_capacity(
             yield f"{word}: {most} would have to go elsewhere, and {free:g} are left there"
 
 
-def _of_groups(loads: Sequence[Load], together: int) -> Iterable[str]:
-    """Hold the machines that are off during the work against how many of their group may be away."""
-    off: dict[tuple[str, str], Counter[str]] = {}
-    most: dict[tuple[str, str], int] = {}
+def _of_vnfs(loads: Sequence[Load], together: int, vnfs: Mapping[Vnf, Standing]) -> Iterable[str]:
+    """Hold the machines that are off during the work against how many of their VNF may be, by its owner and by its level."""
+    off: dict[Vnf, Counter[str]] = {}
+    by_owner: dict[Vnf, int] = {}
     for load in loads:
         for machine, deed in load.machines:
-            limit = None if machine.constraints is None else machine.constraints.max_out
-            if machine.group is None or limit is None or deed not in (Deed.STOP, Deed.TERMINATE):
+            if deed not in (Deed.STOP, Deed.TERMINATE):
                 continue
-            group = (machine.owner, machine.group)
-            off.setdefault(group, Counter())[load.host.id] += 1
-            most[group] = min(limit, most.get(group, limit))
-    for group, hosts in off.items():
-        away = sum(count for _, count in hosts.most_common(together))
-        if away > most[group]:
-            yield f"group {group[1]} of {group[0]}: {away} would be off at once, and {most[group]} may be"
+            vnf = vnf_of(machine)
+            off.setdefault(vnf, Counter())[load.host.id] += 1
+            limit = None if machine.constraints is None else machine.constraints.max_out
+            if limit is not None and machine.group is not None:
+                by_owner[vnf] = min(limit, by_owner.get(vnf, limit))
+    for vnf, hosts in off.items():
+        standing = vnfs[vnf]
+        away = standing.out + sum(count for _, count in hosts.most_common(together))
+        if away > by_owner.get(vnf, away):
+            yield f"{_name(vnf)}: {away} would be off at once, and {by_owner[vnf]} may be"
+        if standing.share is not None and away > standing.share * standing.machines:
+            promise = f"its level promises {standing.share:.0%} at most"
+            yield f"{_name(vnf)}: {away} of {standing.machines} would be off at once, and {promise}"
+
+
+def _name(vnf: Vnf) -> str:
+    return (
+        f"machine {vnf.machine} of {vnf.owner}" if vnf.group is None else f"group {vnf.group} of {vnf.owner}"
+    )

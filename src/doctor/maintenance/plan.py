@@ -5,7 +5,7 @@ room, to one that is not to be emptied itself as long as there is one, so that t
 """
 
 import heapq
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import NamedTuple
@@ -68,12 +68,12 @@ class _Planner:
         self._limits = limits
         self._left = {one.host: one for one in others}  # what hosts that serve, and go on serving, have left
         self._waiting: dict[str, Room] = {}  # the same of hosts that are still to be emptied
-        self._on: dict[Group, set[str]] = defaultdict(set)
+        self._on: dict[Group, Counter[str]] = defaultdict(Counter)
         self._machines = {one.room.host: list(one.machines) for one in hosts}
         for host, machines in self._machines.items():
             for machine, _ in machines:
                 if (group := _apart(machine)) is not None:
-                    self._on[group].add(host)
+                    self._on[group][host] += 1
         self._moved: set[str] = set()
         self._moves = self._twice = 0
 
@@ -108,7 +108,7 @@ class _Planner:
                 risk = "its owner lets it stay: the host cannot be emptied" if deed is Deed.LEAVE else ""
                 guesses.append(Guess(machine, deed, risk=risk))
                 continue
-            target = self._place(machine, deed, quiet, waiting)
+            target = self._place(machine, deed, host, quiet, waiting)
             risk = "no other host has room for it" if target is None else ""
             if deed is Deed.ASK:
                 risk = "; ".join(filter(None, ("its owner has to answer", risk)))
@@ -116,9 +116,13 @@ class _Planner:
         takes = timedelta(seconds=seconds / self._limits.per_host)
         return HostPlan(host, turn, takes, tuple(guesses))
 
-    def _place(self, machine: VirtualResource, deed: Deed, quiet: "_Heap", waiting: "_Heap") -> str | None:
-        group = _apart(machine)
-        beside = set() if group is None else self._on[group]
+    def _place(
+        self, machine: VirtualResource, deed: Deed, host: str, quiet: "_Heap", waiting: "_Heap"
+    ) -> str | None:
+        group, beside = _apart(machine), set()
+        if group is not None:
+            most = (machine.constraints and machine.constraints.together) or 1
+            beside = {one for one, count in self._on[group].items() if count >= most}
         target = quiet.take(machine, beside)
         if target is None:
             target = waiting.take(machine, beside)
@@ -129,7 +133,8 @@ class _Planner:
             self._twice += machine.id in self._moved
             self._moved.add(machine.id)
             if group is not None:
-                beside.add(target)
+                self._on[group][host] -= 1
+                self._on[group][target] += 1
         return target
 
 
@@ -167,5 +172,5 @@ class _Heap:
 
 def _apart(machine: VirtualResource) -> Group | None:
     """Return the group from whose machines one keeps apart."""
-    is_apart = machine.constraints is not None and machine.constraints.together == 1
+    is_apart = machine.constraints is not None and machine.constraints.together is not None
     return (machine.owner, machine.group) if is_apart and machine.group is not None else None

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from doctor.cli.verify.cloud_evacuation import CHECKS, FIGURES, CloudEvacuationTest
-from doctor.cli.verify.cloud_fault import Victim
 from doctor.cli.verify.cloud_settings import CloudTestSettings
+from doctor.cli.verify.cloud_tests import Victim
 from doctor.cli.verify.command import summary
 from doctor.cli.verify.mailbox import VerifyError
 from doctor.client.errors import ApiError

@@ -37,6 +37,12 @@ def test_the_command_line_counts_more_than_clouds_yaml() -> None:
     assert (settings.seconds, settings.shared, settings.fail) == (7.0, True, "kill {host}")
 
 
+def test_where_no_host_is_made_to_fail_nobody_need_say_how() -> None:
+    assert settings_of({}, {"timeout": 30.0}, fails=False).timeout == 30.0
+    with pytest.raises(VerifyError, match="timeout"):
+        settings_of({}, {"timeout": 0.5}, fails=False)
+
+
 @pytest.mark.parametrize(
     ("config", "why"),
     [
@@ -66,6 +72,12 @@ def test_a_command_gets_the_host_as_one_word_and_no_shell() -> None:
 def test_a_command_that_comes_to_nothing_says_why(command: str, why: str) -> None:
     with pytest.raises(VerifyError, match=why):
         carry_out(command, "compute-1", "")
+
+
+def test_maintenance_needs_a_cloud() -> None:
+    done = CliRunner().invoke(main, ["verify", "maintenance"])
+    assert done.exit_code == 2
+    assert "--cloud" in done.output
 
 
 def test_what_needs_a_cloud_says_so() -> None:

@@ -46,6 +46,15 @@ def test_where_there_is_no_other_room_a_machine_moves_twice() -> None:
     assert (found.moves, found.twice) == (2, 1)
 
 
+def test_where_one_of_a_group_has_left_another_one_may_come() -> None:
+    hosts = [
+        guests("a", (machine("vm-1", "a", group="core", constraints=APART), D.MIGRATE)),
+        guests("b", (machine("vm-2", "b", group="core", constraints=APART), D.MIGRATE)),
+    ]
+    found = planned(hosts, Room("c", "az1", 2, 2), at_once=1)
+    assert [[each.target for each in one.machines] for one in found.hosts] == [["c"], ["a"]]
+
+
 def test_what_is_in_the_way_is_said() -> None:
     found = planned(
         [

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from doctor.maintenance.book import MaintenanceBook
-from doctor.maintenance.guard import Load, objections
+from doctor.maintenance.guard import Load, Standing, objections
 from doctor.maintenance.stages import (
     TRANSITIONS,
     Trigger,
@@ -27,7 +27,7 @@ from doctor.model.maintenance import (
     Session,
     SessionState,
 )
-from doctor.model.resource import Constraints, MaintenanceState, PhysicalResource, VirtualResource
+from doctor.model.resource import Constraints, MaintenanceState, PhysicalResource, VirtualResource, vnf_of
 from doctor.recovery.turns import Room
 from tests.unit.recovery.machines import NOON
 
@@ -189,11 +189,17 @@ def machine(name: str, **more: Any) -> VirtualResource:
     return VirtualResource(**{"id": name, "owner": "red", "vcpus": 2, "memory_mb": 2, **more})
 
 
-def against(*loads: Load, at_once: int | None = None, all_: int = 4, room: float = 8.0) -> list[str]:
+def against(
+    *loads: Load,
+    at_once: int | None = None,
+    all_: int = 4,
+    room: float = 8.0,
+    standing: Standing = Standing(4, 0),  # noqa: B008 - frozen
+) -> list[str]:
     zones = {load.host.zone_id: all_ for load in loads}
-    return objections(
-        loads, [Room("other", "az1", room, room)], zones, zones, at_once, MaintenanceLimits(floor=0.5)
-    )
+    vnfs = {vnf_of(machine): standing for load in loads for machine, _ in load.machines}
+    rooms = [Room("other", "az1", room, room)]
+    return objections(loads, rooms, zones, zones, vnfs, at_once, MaintenanceLimits(floor=0.5))
 
 
 ONE_OUT = Constraints(max_out=1)
@@ -234,3 +240,27 @@ def test_so_many_of_a_group_may_be_off() -> None:
     assert against(Load(host("a"), off)) == ["group core of red: 2 would be off at once, and 1 may be"]
     assert against(Load(host("a"), off[:1]), Load(host("b"), off[1:]), at_once=1) == []
     assert against(Load(host("a"), [*moving, *alone])) == []
+
+
+def test_what_is_out_already_is_away_as_well() -> None:
+    off = [(machine("vm-1", group="core", constraints=ONE_OUT), Deed.STOP)]
+    says = ["group core of red: 2 would be off at once, and 1 may be"]
+    assert against(Load(host("a"), off), standing=Standing(4, 1)) == says
+
+
+@pytest.mark.parametrize(
+    ("off", "out", "is_fine"), [(2, 0, True), (3, 0, False), (2, 1, False), (1, 1, True)]
+)
+def test_what_a_level_promises_holds_for_planned_work(off: int, out: int, is_fine: bool) -> None:
+    """A quorum: at most half of four may be out at once."""
+    stopped = [(machine(f"vm-{n}", group="core"), Deed.STOP) for n in range(off)]
+    says = f"group core of red: {off + out} of 4 would be off at once, and its level promises 50% at most"
+    found = against(Load(host("a"), stopped), standing=Standing(4, out, share=0.5))
+    assert found == ([] if is_fine else [says])
+
+
+def test_a_machine_alone_is_all_of_its_vnf() -> None:
+    stopped = [(machine("vm-1"), Deed.STOP)]
+    (says,) = against(Load(host("a"), stopped), standing=Standing(1, 0, share=0.9))
+    assert says.startswith("machine vm-1 of red: 1 of 1 would be off at once")
+    assert against(Load(host("a"), [(stopped[0][0], Deed.MIGRATE)]), standing=Standing(1, 0, share=0.9)) == []

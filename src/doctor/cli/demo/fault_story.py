@@ -6,7 +6,7 @@ Everything is real: a Doctor with its store and its ping monitor, hosts that fai
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from doctor.cli.demo.guard import guarded_folder
 from doctor.cli.demo.hosts import Hosts
@@ -25,8 +25,12 @@ from doctor.cli.demo.site import (
     timeline_of,
     wait_until_watched,
 )
+from doctor.cli.drawing import render
 from doctor.client.http import Client
 from doctor.model.checkpoint import Checkpoint, Timeline
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 HOSTS = ("compute-1", "compute-2")
 OWNER, STRANGER = "red", "blue"
@@ -44,6 +48,10 @@ class FaultOutcome(NamedTuple):
     told: dict[str, int]
     switched_over: bool
     cleared: bool
+
+    def drawing(self, width: int, *, unicode: bool) -> "Text":
+        """Draw where the time went."""
+        return render(self.timeline, width, unicode=unicode)
 
     @property
     def is_good(self) -> bool:

@@ -4,15 +4,11 @@ A frozen host may go on at any moment, and two machines that believe to be the s
 of the machine is the judge: it shows who wrote to it, and when.
 """
 
-import os
-import shlex
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from doctor.cli.demo.fencing_site import (
     OWNER,
@@ -25,7 +21,6 @@ from doctor.cli.demo.fencing_site import (
     fencing_site,
 )
 from doctor.cli.demo.guard import guarded_folder
-from doctor.cli.demo.processes import DemoError
 from doctor.cli.demo.site import (
     BUDGET,
     Tell,
@@ -33,12 +28,18 @@ from doctor.cli.demo.site import (
     heard,
     milliseconds,
     of_type,
+    run_command,
     time_of,
     timeline_of,
+    until,
     wait_until_watched,
 )
 from doctor.cli.demo.storage import Writer
+from doctor.cli.drawing import render
 from doctor.model.checkpoint import Checkpoint, Timeline
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 VICTIM, MACHINE = "compute-1", "red-act"
 PATIENCE = 60.0  # seconds for any step; the longest takes ten when all is well
@@ -50,8 +51,6 @@ COMMANDS = (
     (f"echo stuck > $SITE/bmc-{VICTIM}/mode", "its BMC has a bad day: stuck, slow or contrary; honest"),
     (f"tail -f $SITE/storage/machines/{MACHINE}", f"who writes to the disk of {MACHINE}"),
 )
-
-T = TypeVar("T")
 
 
 class FencingOutcome(NamedTuple):
@@ -70,6 +69,10 @@ class FencingOutcome(NamedTuple):
     moved_after_isolation: bool
     returned: bool
     cleared: bool
+
+    def drawing(self, width: int, *, unicode: bool) -> "Text":
+        """Draw where the time went."""
+        return render(self.timeline, width, unicode=unicode)
 
     @property
     def is_good(self) -> bool:
@@ -121,7 +124,7 @@ def play(tell: Tell) -> FencingOutcome:
         DemoError: something that it takes is missing, or something that should have happened did not.
     """
     with _site(tell) as site:
-        _run(site, tell, "fencing", "arm", ZONE, "--reason", "a demonstration")
+        run_command(site.doctor, site.folder, tell, "fencing", "arm", ZONE, "--reason", "a demonstration")
         wait_until_watched(site.doctor)
         return _freeze_and_return(site, tell)
 
@@ -177,12 +180,12 @@ def _freeze_and_return(site: FencingSite, tell: Tell) -> FencingOutcome:
         f"  its VNF manager made {switched['active']} active, and asked after"
         f" {milliseconds(instructed - detected):.1f} ms for {MACHINE} to be evacuated"
     )
-    isolation: dict[str, Any] = _until(lambda: _isolation(site, "fenced"), f"{VICTIM} to be isolated")
+    isolation: dict[str, Any] = until(lambda: _isolation(site, "fenced"), f"{VICTIM} to be isolated")
     _tell_of_isolation(site, isolation, detected, tell)
     changed = owner.wait_for("received", lambda line: line["isolation"] == ["isolated"], seconds=PATIENCE)
     isolated = datetime.fromisoformat(isolation["isolated_time"])
     tell(f"  the owner was told {milliseconds(time_of(changed, 'received_time') - isolated):.1f} ms later")
-    writers = _until(
+    writers = until(
         lambda: (found := site.storage.writers(MACHINE))[1:] and found, f"{MACHINE} to run elsewhere"
     )
     running = writers[1].first
@@ -191,7 +194,7 @@ def _freeze_and_return(site: FencingSite, tell: Tell) -> FencingOutcome:
     )
     owner.wait_for("received", of_type("instruction_result"), seconds=PATIENCE)
     returned = _return(site, tell)
-    cleared = _until(lambda: not list(site.doctor.items("/v1/alarms", state="active")), "all alarms to clear")
+    cleared = until(lambda: not list(site.doctor.items("/v1/alarms", state="active")), "all alarms to clear")
     tell("  all alarms are cleared")
     time.sleep(1)  # a machine that must not start would have started by now
     writers = site.storage.writers(MACHINE)
@@ -238,9 +241,9 @@ def _return(site: FencingSite, tell: Tell) -> bool:
     """Have the host given back, and see that nothing of the old starts there."""
     tell(f"{VICTIM} is given back")
     begun = time.monotonic()
-    _run(site, tell, "fencing", "return", VICTIM, "--reason", "it was looked at")
-    _until(lambda: _isolation(site, "observed"), f"{VICTIM} to have its power back")
-    _until(lambda: site.storage.silent_for(VICTIM) < SILENT, f"{VICTIM} to live")
+    run_command(site.doctor, site.folder, tell, "fencing", "return", VICTIM, "--reason", "it was looked at")
+    until(lambda: _isolation(site, "observed"), f"{VICTIM} to have its power back")
+    until(lambda: site.storage.silent_for(VICTIM) < SILENT, f"{VICTIM} to live")
     tell(
         f"  it lives again after {time.monotonic() - begun:.1f} s, when no command of before could be on its way any more;"
         f" {MACHINE} stays on {site.storage.writers(MACHINE)[-1].host}"
@@ -251,32 +254,6 @@ def _return(site: FencingSite, tell: Tell) -> bool:
 def _isolation(site: FencingSite, state: str) -> dict[str, Any]:
     found = site.doctor.get(f"/v1/isolations/{VICTIM}")["isolation"]
     return found if found is not None and found["state"] == state else {}
-
-
-def _run(site: FencingSite, tell: Tell, *words: str) -> None:
-    """Run a command as a person would."""
-    tell(f"$ doctor {shlex.join(words)}")
-    done = subprocess.run(  # noqa: S603 - ourselves
-        [sys.executable, "-m", "doctor", *words],
-        env={**os.environ, "DOCTOR_URL": site.doctor.url, "DOCTOR_TOKEN": admin_token(site.folder)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    for line in (done.stdout + done.stderr).splitlines():
-        tell(f"  {line}")
-    if done.returncode != 0:
-        raise DemoError(f"doctor {' '.join(words)} ended with {done.returncode}")
-
-
-def _until(found: Callable[[], T], what: str) -> T:
-    """Wait for something to be found."""
-    end = time.monotonic() + PATIENCE
-    while not (one := found()):
-        if time.monotonic() > end:
-            raise DemoError(f"waited {PATIENCE:.0f} s in vain for {what}")
-        time.sleep(0.05)
-    return one
 
 
 def _time(moment: datetime) -> str:

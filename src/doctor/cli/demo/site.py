@@ -1,14 +1,18 @@
 """What the stories of the demonstration have in common: a Doctor, and tenants with VNF managers of their own."""
 
 import json
+import os
 import secrets
+import shlex
+import subprocess
+import sys
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
@@ -18,18 +22,22 @@ from doctor.client.errors import Unreachable
 from doctor.client.http import Client
 from doctor.model.checkpoint import Checkpoint, Timeline
 
+if TYPE_CHECKING:
+    from rich.text import Text
+
 PATIENCE = 15.0  # seconds for any step that takes less than one when all is well
+LONGEST = 60.0  # seconds for any other; the longest takes ten
 BUDGET = timedelta(seconds=1)
 
 Tell = Callable[[str], None]
+T = TypeVar("T")
 
 
 class Outcome(Protocol):
     """What was seen in a story."""
 
-    @property
-    def timeline(self) -> Timeline:
-        """Return where the time went."""
+    def drawing(self, width: int, *, unicode: bool) -> "Text":
+        """Draw where the time went."""
         ...
 
     @property
@@ -86,6 +94,26 @@ def admin_token(folder: Path) -> str:
     return (folder / "state" / "admin.token").read_text().strip()
 
 
+def run_command(client: Client, folder: Path, tell: Tell, *words: str) -> None:
+    """Run a command of Doctor as its administrator would, and show it.
+
+    Raises:
+        DemoError: it has failed.
+    """
+    tell(f"$ doctor {shlex.join(words)}")
+    done = subprocess.run(  # noqa: S603 - ourselves
+        [sys.executable, "-m", "doctor", *words],
+        env={**os.environ, "DOCTOR_URL": client.url, "DOCTOR_TOKEN": admin_token(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    for line in (done.stdout + done.stderr).splitlines():
+        tell(f"  {line}")
+    if done.returncode != 0:
+        raise DemoError(f"doctor {' '.join(words)} ended with {done.returncode}")
+
+
 @contextmanager
 def tenant(
     client: Client, project: str, roles: Mapping[str, str], folder: Path, *, evacuates: bool = False
@@ -133,6 +161,20 @@ def wait_until_watched(client: Client) -> None:
     left = [alarm["resource_id"] for alarm in client.items("/v1/alarms")]
     if left:
         raise DemoError(f"{', '.join(left)} cannot be reached on this machine before anything has failed")
+
+
+def until(found: Callable[[], T], what: str, *, seconds: float = LONGEST) -> T:
+    """Wait for something to be found.
+
+    Raises:
+        DemoError: it was not, in time.
+    """
+    end = time.monotonic() + seconds
+    while not (one := found()):
+        if time.monotonic() > end:
+            raise DemoError(f"waited {seconds:.0f} s in vain for {what}")
+        time.sleep(0.05)
+    return one
 
 
 def timeline_of(client: Client, resource_id: str, occurred: datetime) -> Timeline:

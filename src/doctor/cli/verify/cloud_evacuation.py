@@ -11,16 +11,9 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from doctor.cli.verify.cloud_account import Account, Json, until
-from doctor.cli.verify.cloud_fault import (
-    LOST,
-    QUIET,
-    RETURN_SECONDS,
-    CloudFaultTest,
-    Tenant,
-    Victim,
-    is_of,
-)
+from doctor.cli.verify.cloud_fault import RETURN_SECONDS, CloudFaultTest, is_of
 from doctor.cli.verify.cloud_settings import carry_out
+from doctor.cli.verify.cloud_tests import LOST, QUIET, Tenant, Victim
 from doctor.cli.verify.fault import BUDGET, Check
 from doctor.cli.verify.mailbox import Message, Subscriber, VerifyError, quietly
 from doctor.client.errors import ApiError
@@ -143,16 +136,7 @@ class CloudEvacuationTest(CloudFaultTest):
             self._say(f"the server is not evacuated: {result and result[1]['instruction']['results']}")
             return None
 
-        def there() -> str | None:
-            host = self._host_of(victim.server)
-            is_active = (owner.server(victim.server) or {}).get("status") == "ACTIVE"
-            return host if is_active and host != victim.host else None
-
-        return until(there, within=LOST)
-
-    def _host_of(self, server: str) -> str | None:
-        host = (self._cloud.server(server) or {}).get("OS-EXT-SRV-ATTR:host")
-        return None if host is None else str(host)
+        return self._runs_elsewhere(owner, victim)
 
     def _is_down(self, victim: Victim) -> bool:
         return bool(self._cloud.service_on(victim.host)["forced_down"])

@@ -5,29 +5,22 @@ within a second of the detection, and to read the true state, from Doctor and fr
 nothing. Then the host returns, and so must all states. Whatever is made is taken away, whatever happens.
 """
 
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from secrets import token_hex
-from typing import Any, NamedTuple
+from typing import Any
 
 from doctor.cli.verify.cloud_account import Account, Json, until
 from doctor.cli.verify.cloud_settings import CloudTestSettings, carry_out
-from doctor.cli.verify.cloud_tenants import Wish, boot, delete_server, make_account, wish_of
-from doctor.cli.verify.fault import BUDGET, Check, Progress
-from doctor.cli.verify.mailbox import Subscriber, VerifyError, quietly
-from doctor.client.errors import ApiError
+from doctor.cli.verify.cloud_tests import LOST, QUIET, CloudTest, Tenant, Victim
+from doctor.cli.verify.fault import BUDGET, Check
+from doctor.cli.verify.mailbox import Subscriber, quietly
 from doctor.client.http import Client
 
-LOST = 10.0  # seconds after which a notification of what was reported counts as lost
-MAP_SECONDS = 30.0  # until Doctor knows a server that was just booted
 MARKED_SECONDS = 60.0
 RETURN_SECONDS = 180.0
-QUIET = 0.3  # seconds in which a stranger would have heard
 PACE = 30.0  # seconds between two failures of one host: Doctor folds what comes and goes more often
 OUT = ("DOWN", "UNKNOWN")
 
@@ -54,27 +47,10 @@ FIGURES = {
 }
 
 
-class Tenant(NamedTuple):
-    """A project of the test."""
-
-    account: Account
-    wish: Wish
-
-
-class Victim(NamedTuple):
-    """The server of a round and what is below it: the host in the cloud's words and in Doctor's, and its address."""
-
-    server: str
-    host: str
-    host_id: str
-    address: str
-
-
-class CloudFaultTest:
+class CloudFaultTest(CloudTest):
     """One run of the test.
 
-    ``monitors``: the failure is left to Doctor's Monitors to detect, rather than reported by the test. ``say`` hears
-    what is being done.
+    ``monitors``: the failure is left to Doctor's Monitors to detect, rather than reported by the test.
     """
 
     def __init__(
@@ -88,42 +64,9 @@ class CloudFaultTest:
         monitors: bool,
         say: Callable[[str], None],
     ) -> None:
-        self._doctor = doctor
-        self._cloud = cloud
-        self._settings = settings
-        self._clouds_file = clouds_file
-        self._webhook = webhook
+        super().__init__(doctor, cloud, settings, clouds_file=clouds_file, webhook=webhook, say=say)
         self._monitors = monitors
-        self._say = say
-        self._name = f"doctor-verify-{token_hex(4)}"
         self._failed: dict[str, float] = {}
-
-    def run(self, rounds: int, progress: Progress) -> list[Check]:
-        """Play the rounds; returns what was checked in each.
-
-        Raises:
-            VerifyError: the test cannot be done in this cloud.
-            ClientError: Doctor refused something or went away.
-        """
-        checks = []
-        with ExitStack() as stack:
-            owner = self._tenant(self._settings.owner, "owner", stack)
-            stranger = self._tenant(self._settings.stranger, "stranger", stack)
-            stack.callback(self._say, "cleaning up")
-            for number in range(1, rounds + 1):
-                with ExitStack() as of_round:
-                    checks.append(self._round(owner, stranger, of_round))
-                progress(number, rounds)
-        return checks
-
-    def _tenant(self, given: str | None, part: str, stack: ExitStack) -> Tenant:
-        name = f"{self._name}-{part}"
-        if given is None:
-            self._say(f"making the project {name}")
-            account = make_account(self._cloud, name, stack, self._say)
-        else:
-            account = Account.of(given, self._clouds_file)
-        return Tenant(account, wish_of(account, self._settings, name, stack, self._say))
 
     # --- one round ---
 
@@ -167,75 +110,9 @@ class CloudFaultTest:
     def _prepared(
         self, owner: Tenant, stranger: Tenant, stack: ExitStack
     ) -> tuple[Victim, bool, Subscriber, Subscriber]:
-        """Return whom it hits, whether Doctor knew where that is, and the two who listen."""
-        victim, map_was_right = self._boot(owner, stack)
-        self._boot_elsewhere(stranger, victim.host, stack)
-        told = self._subscribe(owner.account, stack)
-        other = self._subscribe(stranger.account, stack)
-        self._keep_pace(victim.host)
-        return victim, map_was_right, told, other
-
-    def _boot(self, owner: Tenant, stack: ExitStack) -> tuple[Victim, bool]:
-        """Boot the server that is to be hit, and see that Doctor knows where it is."""
-        self._say("booting a server of the owner")
-        server = boot(owner.account, owner.wish, f"{self._name}-server", stack, self._say)["id"]
-        host = (self._cloud.server(server) or {}).get("OS-EXT-SRV-ATTR:host")
-        if not host:
-            raise VerifyError(
-                "this cloud account may not see the host of a server: is it an administrator's?"
-            )
-        self._guard(host, server)
-
-        def known() -> str | None:
-            found = self._doctor.get("/v1/virtual-resources", virtual_resource_id=server)["items"]
-            return found[0]["location"]["physical_resource_id"] if found else None
-
-        host_id = until(known, within=MAP_SECONDS)
-        if host_id is None:
-            raise VerifyError(
-                "Doctor does not know the server: does it run beside this cloud (doctor cloud list)?"
-            )
-        address = self._address(host_id)
-        if address and not _answers(address):
-            self._say(f"{host} ({address}) does not answer to a ping from here")
-        return Victim(server, host, host_id, address), host_id.endswith(host)
-
-    def _guard(self, host: str, server: str) -> None:
-        """See that nobody else is hit, unless that was allowed."""
-        others = self._cloud.items("compute", f"/servers?all_tenants=1&host={host}")
-        count = sum(one["id"] != server for one in others)
-        if count and not self._settings.shared:
-            raise VerifyError(
-                f"{count} other servers run on {host}, and would fail too: name a zone whose hosts are free with "
-                "--zone, or allow it with --shared"
-            )
-
-    def _address(self, host_id: str) -> str:
-        (found, *_) = self._doctor.get("/v1/physical-resources", physical_resource_id=host_id)["items"] or [
-            {}
-        ]
-        return next(iter(found.get("address") or ()), "")
-
-    def _boot_elsewhere(self, stranger: Tenant, host: str, stack: ExitStack) -> None:
-        """Boot a server of the stranger on another host; if the cloud puts it on the same, he has none."""
-        self._say("booting a server of the stranger")
-        server = boot(stranger.account, stranger.wish, f"{self._name}-other", stack, self._say)["id"]
-        if (self._cloud.server(server) or {}).get("OS-EXT-SRV-ATTR:host") == host:
-            delete_server(stranger.account, server, self._say)
-
-    def _subscribe(self, account: Account, stack: ExitStack) -> Subscriber:
-        """Subscribe by the cloud's own token; where Doctor takes none of those, by one of Doctor's for the project."""
-        client = stack.enter_context(Client(self._doctor.url, account.token))
-        try:
-            client.get("/v1/virtual-resources", limit=1)
-        except ApiError as error:
-            if error.status != 401:
-                raise
-            wish = {"role": "consumer", "project": account.project, "name": "doctor verify"}
-            made = self._doctor.post("/v1/tokens", wish)
-            stack.callback(quietly, self._doctor.delete, f"/v1/tokens/{made['token_id']}")
-            client = stack.enter_context(Client(self._doctor.url, made["token"]))
-        return Subscriber(client, stack, webhook=self._webhook)
+        prepared = super()._prepared(owner, stranger, stack)
+        self._keep_pace(prepared[0].host)
+        return prepared
 
     def _keep_pace(self, host: str) -> None:
         wait = self._failed.get(host, float("-inf")) + PACE - time.monotonic()
@@ -320,16 +197,6 @@ class CloudFaultTest:
 
         return bool(until(as_before, within=RETURN_SECONDS))
 
-    def _host_status(self, told: Subscriber, owner: Account, victim: Victim, right: tuple[str, ...]) -> bool:
-        """Tell whether the owner reads a right host_status, from Doctor and, where the policy shows it, from Nova."""
-
-        def is_right() -> bool:
-            machine = told.client.get(f"/v1/virtual-resources/{victim.server}")
-            nova = (owner.server(victim.server) or {}).get("host_status") or right[0]
-            return machine["host_status"] in right and nova in right
-
-        return bool(until(is_right, within=LOST))
-
 
 def is_of(news: tuple[float, dict[str, Any]] | None, victim: Victim) -> bool:
     """Tell whether a notification says that this server is in error."""
@@ -338,12 +205,3 @@ def is_of(news: tuple[float, dict[str, Any]] | None, victim: Victim) -> bool:
         (one["virtual_resource_id"], one["virtual_resource_state"]) == (victim.server, "error")
         for one in infos
     )
-
-
-def _answers(address: str) -> bool:
-    """Tell whether a host answers to a ping; where there is no ping nobody knows better."""
-    program = shutil.which("ping")
-    if program is None:
-        return True
-    line = [program, "-n", "-c", "1", "-W", "2", address]
-    return subprocess.run(line, capture_output=True, timeout=10, check=False).returncode == 0  # noqa: S603 - of the map

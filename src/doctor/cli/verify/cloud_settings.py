@@ -20,7 +20,8 @@ class CloudTestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     of it, ``{address}`` its address. ``seconds`` is how long the host stays away. ``owner`` and ``stranger`` are
     accounts of clouds.yaml; without them two projects are made for the test. Without ``image``, ``flavor``,
     ``network`` the first image, the smallest flavor, a network of the project's own are taken. ``zone`` is where the
-    server is to run. ``shared`` allows the failure of a host on which others have servers too.
+    server is to run. ``shared`` allows the failure of a host on which others have servers too. ``timeout`` is how many
+    seconds emptying a host may take.
     """
 
     fail: str | None = None
@@ -33,10 +34,14 @@ class CloudTestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     network: str | None = None
     zone: str | None = None
     shared: bool = False
+    timeout: Annotated[float, msgspec.Meta(ge=1, le=86400)] = 600
 
 
-def settings_of(config: Mapping[str, Any], said: Mapping[str, Any]) -> CloudTestSettings:
-    """Return what clouds.yaml says of a cloud's test; what was ``said`` on the command line counts more.
+def settings_of(
+    config: Mapping[str, Any], said: Mapping[str, Any], *, fails: bool = True
+) -> CloudTestSettings:
+    """Return what clouds.yaml says of a cloud's test; what was ``said`` on the command line counts more. ``fails`` is
+    whether hosts are made to fail.
 
     Raises:
         VerifyError: what stands there is wrong, or nobody says how to make a host fail.
@@ -46,7 +51,7 @@ def settings_of(config: Mapping[str, Any], said: Mapping[str, Any]) -> CloudTest
         settings = msgspec.convert(given, CloudTestSettings, strict=False)  # openstacksdk makes texts of all
     except msgspec.ValidationError as error:
         raise VerifyError(f"clouds.yaml: {KEY}: {error}") from None
-    if settings.fail is None or settings.recover is None:
+    if fails and (settings.fail is None or settings.recover is None):
         raise VerifyError(
             "nobody says how to make a host fail and bring it back: give --fail and --recover, "
             f"or write fail and recover below {KEY} of this cloud in clouds.yaml"

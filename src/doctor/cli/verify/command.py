@@ -2,11 +2,11 @@
 
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -23,9 +23,49 @@ EMBEDDED_CHECKS = {
 EMBEDDED_FIGURES = {"told_after_ms": "told, as measured here"}
 
 
+F = TypeVar("F", bound=Callable[..., None])
+
+
 @click.group()
 def verify() -> None:
     """Test a running Doctor: are owners told in time, and nobody else?"""
+
+
+def cloud_options(command: F) -> F:
+    """Add what every test in a cloud can be told."""
+    for option in reversed(
+        (
+            click.option(
+                "--stream", is_flag=True, help="Take notifications from the stream: for a Doctor elsewhere."
+            ),
+            click.option(
+                "--clouds-file",
+                type=click.Path(dir_okay=False, path_type=Path),
+                metavar="FILE",
+                help="clouds.yaml, if it is not where every OpenStack tool looks.",
+            ),
+            click.option(
+                "--owner",
+                metavar="NAME",
+                help="The owner's account in clouds.yaml; default: one made for the test.",
+            ),
+            click.option(
+                "--stranger", metavar="NAME", help="The stranger's; default: one made for the test."
+            ),
+            click.option("--image", metavar="NAME", help="Of the servers; default: the first."),
+            click.option("--flavor", metavar="NAME", help="Of the servers; default: the smallest."),
+            click.option(
+                "--network", metavar="NAME", help="Of the servers; default: one of the project's own."
+            ),
+            click.option("--zone", metavar="NAME", help="The availability zone of the servers."),
+            click.option(
+                "--shared", is_flag=True, default=None, help="Even if others have servers on that host."
+            ),
+            json_option,
+        )
+    ):
+        command = option(command)
+    return command
 
 
 @verify.command()
@@ -36,14 +76,7 @@ def verify() -> None:
     type=click.IntRange(1, 10_000),
     help="How often; default: 20, and 1 in a cloud.",
 )
-@click.option("--stream", is_flag=True, help="Take notifications from the stream: for a Doctor elsewhere.")
 @click.option("--cloud", metavar="NAME", help="In this cloud of clouds.yaml, as an administrator of it.")
-@click.option(
-    "--clouds-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="clouds.yaml, if it is not where every OpenStack tool looks.",
-)
 @click.option(
     "--fail", metavar="COMMAND", help="Makes a host fail; {host} is its name, {address} its address."
 )
@@ -51,18 +84,9 @@ def verify() -> None:
 @click.option("--for", "seconds", type=float, metavar="SECONDS", help="How long it is away; default: 180.")
 @click.option("--monitors", is_flag=True, help="Leave it to Doctor's Monitors to detect the failure.")
 @click.option(
-    "--owner", metavar="NAME", help="The owner's account in clouds.yaml; default: one made for the test."
-)
-@click.option("--stranger", metavar="NAME", help="The stranger's; default: one made for the test.")
-@click.option("--image", metavar="NAME", help="Of the servers; default: the first.")
-@click.option("--flavor", metavar="NAME", help="Of the servers; default: the smallest.")
-@click.option("--network", metavar="NAME", help="Of the servers; default: one of the project's own.")
-@click.option("--zone", metavar="NAME", help="The availability zone of the servers.")
-@click.option(
     "--evacuate", is_flag=True, help="Have the host isolated, the server evacuated, the host given back."
 )
-@click.option("--shared", is_flag=True, default=None, help="Even if others have servers on that host.")
-@json_option
+@cloud_options
 def fault(
     *,
     rounds: int | None,
@@ -130,11 +154,81 @@ def fault(
                 checks = test.run(rounds or 1, _progress)
         except VerifyError as error:
             raise click.ClickException(str(error)) from None
+    _conclude(checks, names, figures, as_json=as_json)
+
+
+@verify.command()
+@click.option("--rounds", "--repeat", "rounds", type=click.IntRange(1, 10_000), default=1, help="How often.")
+@click.option(
+    "--cloud", metavar="NAME", required=True, help="In this cloud of clouds.yaml, as an administrator of it."
+)
+@click.option(
+    "--timeout", type=float, metavar="SECONDS", help="How long emptying the host may take; default: 600."
+)
+@cloud_options
+def maintenance(
+    *,
+    rounds: int,
+    stream: bool,
+    cloud: str,
+    clouds_file: Path | None,
+    as_json: bool,
+    shared: bool | None,
+    **said: Any,
+) -> None:
+    """Have the host of a test tenant's server emptied and given back, and see who is asked when, and what is shown.
+
+    A real server is booted, and the host under it asked for, through this Doctor. The server's owner is asked, reads the
+    true host_status, and agrees; his server moves; the host is in maintenance, disabled in Nova with the session as the
+    reason; it is given back, and enabled. A host on which others have servers is spared: --shared says, each time, that
+    their owners may be asked too, for real; without their answer the host cannot be emptied.
+
+    Needs an admin token. Exit status 0: all checks were passed in every round. Whatever was made is taken away and the
+    host given back, also after Ctrl-C.
+
+    \b
+    Examples:
+      doctor verify maintenance --cloud mycloud --zone test
+      doctor verify maintenance --cloud mycloud --zone test --repeat 20 --json
+    """
+    from doctor.cli.verify.cloud_account import Account
+    from doctor.cli.verify.cloud_maintenance import CHECKS, FIGURES, CloudMaintenanceTest
+    from doctor.cli.verify.cloud_settings import settings_of
+    from doctor.cli.verify.mailbox import VerifyError
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    with connected() as client:
+        try:
+            account = Account.of(cloud, clouds_file)
+            consent = {"shared": bool(shared)}  # said for this time, and not in clouds.yaml for all
+            test = CloudMaintenanceTest(
+                client,
+                account,
+                settings_of(account.config, said | consent, fails=False),
+                clouds_file=clouds_file,
+                webhook=not stream,
+                say=remark,
+            )
+            checks = test.run(rounds, _progress)
+        except VerifyError as error:
+            raise click.ClickException(str(error)) from None
+    _conclude(checks, CHECKS, FIGURES, as_json=as_json, since="the request")
+
+
+def _conclude(
+    checks: Sequence[Mapping[str, Any]],
+    names: Mapping[str, str],
+    figures: Mapping[str, str],
+    *,
+    as_json: bool,
+    since: str = "the detection",
+) -> None:
+    """Print what the rounds come to, and end: with 0 if all was passed."""
     report = summary(checks, names, figures)
     if as_json:
         print_json(report)
     else:
-        _show(report, names, figures)
+        _show(report, names, figures, since)
     sys.exit(0 if report["ok"] else 1)
 
 
@@ -150,7 +244,9 @@ def _progress(done: int, of: int) -> None:
         remark(f"round {done} of {of}")
 
 
-def _show(report: Mapping[str, Any], names: Mapping[str, str], figures: Mapping[str, str]) -> None:
+def _show(
+    report: Mapping[str, Any], names: Mapping[str, str], figures: Mapping[str, str], since: str
+) -> None:
     rounds = report["rounds"]
     counts = report["passed"]
     print_table(
@@ -162,7 +258,7 @@ def _show(report: Mapping[str, Any], names: Mapping[str, str], figures: Mapping[
     )
     click.echo()
     print_table(
-        ["ms after the detection", "median", "p99", "worst"],
+        [f"ms after {since}", "median", "p99", "worst"],
         [
             (text, *(f"{spread[part]:.1f}" for part in ("median", "p99", "max")))
             for name, text in figures.items()
