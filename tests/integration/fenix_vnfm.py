@@ -93,6 +93,8 @@ class FenixVnfm:
                 reply |= {} if self.action is None else {"instance_action": self.action}
             case "INSTANCE_ACTION_DONE":
                 return
+            case other:
+                assert other == "MAINTENANCE_COMPLETE"
         reply["session_id"] = traits["session_id"]
         reply["state"] = f"ACK_{traits['state']}"
         status, _ = self.say("PUT", traits["reply_url"], reply)
