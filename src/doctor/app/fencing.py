@@ -81,11 +81,12 @@ class Fencing(NamedTuple):
 
 def anchored(settings: FencingSettings, folder: Path) -> FencingSettings:
     """Return the settings with the names of files made to start at a folder, where they start nowhere else."""
-    devices = {name: _anchored(device, folder) for name, device in settings.devices.items()}
+    devices = {name: anchored_driver(device, folder) for name, device in settings.devices.items()}
     return msgspec.structs.replace(settings, devices=devices)
 
 
-def _anchored(device: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def anchored_driver(device: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the settings of a driver with the names of files made to start at a folder, likewise."""
     found: dict[str, Any] = {}
     for name, value in device.items():
         if name.endswith("_file") and isinstance(value, str) and value:

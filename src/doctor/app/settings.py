@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 import yaml
 
-from doctor.app.fencing import FencingSettings, anchored
+from doctor.app.fencing import FencingSettings, anchored, anchored_driver
 from doctor.drivers.identities.keystone import KeystoneSettings
 from doctor.flows.instruction import InstructionRules
 from doctor.flows.silence import SilenceLimits
@@ -334,7 +334,11 @@ def parse_settings(document: Any, *, folder: Path = Path()) -> Settings:
         raise RejectedError(
             "the settings are wrong", flaws=[Flaw(where.rstrip("`").lstrip("."), text)]
         ) from None
-    settings = msgspec.structs.replace(settings, fencing=anchored(settings.fencing, folder))
+    settings = msgspec.structs.replace(
+        settings,
+        fencing=anchored(settings.fencing, folder),
+        monitors=[anchored_driver(monitor, folder) for monitor in settings.monitors],
+    )
     flaws = _flaws(settings)
     if flaws:
         raise RejectedError("the settings are wrong", flaws=flaws)

@@ -70,7 +70,7 @@ from doctor.ports.store import Store
 ADMINISTRATOR = "admin"
 STORE_FILE = "doctor.db"
 EMBEDDED = "embedded"
-PING = "ping"
+IN_BAND = ("heartbeat", "ping")  # the drivers of monitors that hosts answer to themselves
 FORCE_DOWN = "force_down"  # of a controller: not for its driver, but for what Doctor does with it
 
 
@@ -434,11 +434,11 @@ def _force_down(settings: Settings, clouds: dict[str, Controller]) -> dict[str, 
 
 
 def _own_witnesses(settings: Settings, monitors: Sequence[Monitor]) -> dict[str, Vantage]:
-    """Return from where Doctor's own monitors see hosts: a ping is answered by the host itself."""
+    """Return from where Doctor's own monitors see hosts: it is the host itself that answers to a ping and sends heartbeats."""
     return {
         monitor.name: Vantage.IN_BAND
         for wish, monitor in zip(settings.monitors, monitors, strict=True)
-        if wish.get("driver") == PING
+        if wish.get("driver") in IN_BAND
     }
 
 
