@@ -39,7 +39,7 @@ async def test_hosts_come_back_by_themselves_one_after_the_other_and_what_was_of
     async with maintained() as one:
         await one.agree_beforehand(D.STOP)
         await one.agree_beforehand(D.MIGRATE, "vm-2")
-        asked = await one.request("compute-1", "compute-2", at_once=1, gives_back=True)
+        asked = await one.request("compute-1", "compute-2", at_once=1, auto_return=True)
         await one.stands(S.RETURNED, "compute-2")
         assert one.work("compute-1").ended is not None
         assert one.work("compute-1").ended <= one.work("compute-2").began  # type: ignore[operator]
@@ -56,7 +56,7 @@ async def test_what_is_empty_when_doctor_is_killed_comes_back_all_the_same() -> 
     one = Maintained(world)
     await one.start()
     await one.agree_beforehand(D.MIGRATE)
-    asked = await one.request(gives_back=True)
+    asked = await one.request(auto_return=True)
     for _ in range(20):
         one = await one.crash(world)
         tasks = [asyncio.create_task(each) for each in one.works()]
@@ -97,7 +97,7 @@ async def test_owners_hear_when_it_begins_and_when_it_has_ended_for_them() -> No
             "compute-2",
             starts=one.clock.now() + timedelta(seconds=30),
             at_once=1,
-            gives_back=True,
+            auto_return=True,
             metadata={"release": "next"},
         )
         await one.until_so(lambda: bool(heard(one, "red-fenix")), "nobody was told")
@@ -127,7 +127,7 @@ async def test_a_bus_of_the_administrator_hears_of_the_machines_of_each_owner_by
         await listen(one, "bus", None)
         await one.agree_beforehand(D.MIGRATE)
         await one.agree_beforehand(D.MIGRATE, "vm-blue", "blue")
-        await one.request(gives_back=True)
+        await one.request(auto_return=True)
         await one.stands(S.RETURNED)
         told = heard(one, "bus")
         by_project = {
@@ -150,7 +150,7 @@ async def test_where_every_host_is_to_be_emptied_it_is_said_that_machines_move_a
     async with maintained() as one:
         await listen(one, "red-fenix", "red")
         hosts = [each.id for each in one.situation.resources.hosts()]
-        asked = await one.request(*hosts, at_once=1, gives_back=True, override="all of them are old")
+        asked = await one.request(*hosts, at_once=1, auto_return=True, override="all of them are old")
         if one.session(asked).state is SessionState.PROPOSED:
             await one.maintenance.approve(BOB, asked.session_id)
         await one.machine_is(G.ASKED)
@@ -161,7 +161,7 @@ async def test_where_every_host_is_to_be_emptied_it_is_said_that_machines_move_a
 
 async def test_what_is_withdrawn_is_called_off_and_stays_on_record() -> None:
     async with maintained() as one:
-        asked = await one.request(gives_back=True)
+        asked = await one.request(auto_return=True)
         await one.machine_is(G.ASKED)
         gone = await one.maintenance.withdraw(ADMIN, asked.session_id)
         assert (gone.state, gone.withdrawn is not None) == (SessionState.ABORTED, True)

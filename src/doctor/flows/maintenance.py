@@ -170,7 +170,7 @@ class MaintenanceFlow:
         moments: list[datetime] = []
         known = self._keeper.works(session)
         for work in known:
-            if session.gives_back and work.stage is HostStage.EMPTY:
+            if session.auto_return and work.stage is HostStage.EMPTY:
                 await self._give_back(look, work, now)
         known = [look.works.get(one.host, one) for one in known]
         for work in may_begin(session, known, now):
@@ -253,7 +253,7 @@ class MaintenanceFlow:
             case (Trigger.EMPTIED, _):
                 work = moved(work, Trigger.EMPTIED, now)
                 look.said[Phase.EMPTIED].append((work, None))
-                if look.session.gives_back:
+                if look.session.auto_return:
                     moments.append(now)  # as soon as it is kept that it was empty
                 log.info("maintenance.host_empty", session_id=work.session_id, host=work.host)
             case (Trigger.GIVE_UP, why):

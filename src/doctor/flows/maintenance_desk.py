@@ -67,7 +67,7 @@ class Request(NamedTuple):
     """What the Administrator asks for: StateChangeRequest [D 5.5.2].
 
     ``starts`` None is now. ``at_once`` is how many hosts are away together, None: all. ``override`` is why it is to be done
-    although a guard is against it; a second person has to agree. ``metadata`` and ``gives_back`` are as of a `Session`.
+    although a guard is against it; a second person has to agree. ``metadata`` and ``auto_return`` are as of a `Session`.
     """
 
     hosts: tuple[HostWish, ...]
@@ -78,7 +78,7 @@ class Request(NamedTuple):
     at_once: int | None = None
     override: str | None = None
     metadata: Mapping[str, Any] = {}
-    gives_back: bool = False
+    auto_return: bool = False
 
 
 class Reply(NamedTuple):
@@ -190,7 +190,7 @@ class MaintenanceDesk:
                 if is_waived
                 else None,
                 metadata=dict(request.metadata),
-                gives_back=request.gives_back,
+                auto_return=request.auto_return,
             )
             works = {
                 one.host: HostWork(session_id=session.session_id, host=one.host, metadata=dict(one.metadata))

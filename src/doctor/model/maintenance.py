@@ -201,7 +201,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
     ``timeout`` is how long emptying one host may take. ``at_once`` is how many hosts are away together, None: all.
     ``reply_to`` is where the one response goes. ``answered`` is when that was written. ``metadata`` is what owners are told
-    of what the work brings. With ``gives_back`` a host serves again as soon as it is empty and the work on it is done, and
+    of what the work brings. With ``auto_return`` a host serves again as soon as it is empty and the work on it is done, and
     nobody has to say so. ``withdrawn`` is when he who asked wanted to see no more of it.
     """
 
@@ -220,7 +220,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     answered: datetime | None = None
     override: Override | None = None
     metadata: dict[str, Any] = {}
-    gives_back: bool = False
+    auto_return: bool = False
     withdrawn: datetime | None = None
 
 

@@ -144,7 +144,7 @@ def request_of(given: SessionIn, all_hosts: Sequence[str]) -> Request:
         at_once=1,
         reason=f"maintenance ({given.workflow})",
         metadata=given.metadata,
-        gives_back=True,
+        auto_return=True,
     )
 
 

@@ -231,7 +231,7 @@ class Actor:
                 if not failed and job.cut == 0:
                     yield from self._moves(world, index, doctor, Trigger.ALIVE)
             case S.UNFENCING:
-                yield from self._gives_back(world, index, doctor, job)
+                yield from self._auto_return(world, index, doctor, job)
             case S.OBSERVED:
                 if job.aged and not failed:
                     yield from self._moves(world, index, doctor, Trigger.SETTLE)
@@ -317,7 +317,7 @@ class Actor:
         elif not may_go_on or job.aged:
             yield from self._moves(world, index, doctor, Trigger.GIVE_UP)
 
-    def _gives_back(self, world: World, index: int, doctor: Doctor, job: Job) -> Iterator[Step]:
+    def _auto_return(self, world: World, index: int, doctor: Doctor, job: Job) -> Iterator[Step]:
         if doctor.outcome is not None:
             trigger = Trigger.READS_ON if doctor.outcome else Trigger.GIVE_UP
             yield from self._moves(world, index, doctor, trigger)
