@@ -16,6 +16,7 @@ from tests.integration.fenix_vnfm import FenixVnfm, serving
 from tests.integration.keystone_server import FakeKeystone
 from tests.integration.receiver import receiving
 from tests.integration.test_doors import Door
+from tests.integration.test_maintenance_actions import Shop
 
 PATIENCE = 40.0
 BASE = "/maintenance/v1"
@@ -319,6 +320,44 @@ def test_what_is_wrong_with_a_reply_is_said(
     wrong = {"instance_id": "ha-1", "migration_type": "MIGRATE"}
     _, problem = red.say("PUT", f"{red.endpoint}/instance/single", wrong)
     assert problem["errors"][0]["pointer"] == "/instance_id"
+
+
+def test_actions_are_those_of_the_settings_and_one_that_fails_waits_for_a_person(tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    shop = Shop(folder)
+    (folder / "broken").touch()
+    with RunningDoctor(tmp_path / "doctor", **shop.settings) as doctor:
+        door = Door(doctor)
+        assert door.ask("PUT", "/v1/resource-map", MAP)[0] == 200
+        said = {"action": "migrate"}
+        assert door.ask("PUT", "/v1/maintenance-policies/machine:single?project=p-red", said)[0] == 200
+        actions = [
+            {"plugin": "flash", "type": "host", "metadata": {"image": "new"}},
+            {"plugin": "tell", "type": "post"},
+        ]
+        _, made = door.ask("POST", SESSIONS, session(0, hosts=["compute-3"], actions=actions))
+        session_id = made["session_id"]
+        step_when(door, session_id, "MAINTENANCE_FAILED")
+        _, detail = door.ask("GET", f"{SESSIONS}/{session_id}/detail")
+        assert [(one["plugin"], one["type"]) for one in detail["action_plugins"]] == [
+            ("flash", "host"),
+            ("tell", "post"),
+        ]
+        (run,) = detail["action_plugin_instances"]
+        assert (run["plugin"], run["hostname"], run["state"]) == ("flash", "compute-3", "failed")
+        assert "the image is broken" in detail["session"]["details"]
+        assert shop.runs()[0]["metadata"] == {"flash": {"image": "new"}}
+        (folder / "broken").unlink()
+        assert door.ask("POST", f"/v1/maintenance/{session_id}/retry")[0] == 200
+        step_when(door, session_id, "MAINTENANCE_DONE")
+        assert [one["action"] for one in shop.runs()] == ["flash", "flash", "tell"]
+        wrong = [{"plugin": "flsh", "type": "host"}, {"plugin": "tell", "type": "pre", "metadata": {"x": 1}}]
+        status, problem = door.ask("POST", SESSIONS, session(0, hosts=["compute-3"], actions=wrong))
+        assert (status, problem["errors"][0]["pointer"]) == (422, "/actions/1/metadata")
+        status, problem = door.ask("POST", SESSIONS, session(0, hosts=["compute-3"], actions=wrong[:1]))
+        assert (status, problem["errors"][0]["pointer"]) == (422, "/actions/0/plugin")
+        assert "did you mean 'flash'?" in problem["errors"][0]["detail"]
 
 
 def test_when_too_many_sessions_are_open_it_is_said_as_fenix_says_it(tmp_path: Path) -> None:

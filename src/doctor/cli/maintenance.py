@@ -1,6 +1,7 @@
 """``doctor maintenance``: hosts are emptied for work on them, with the consent of those whose machines run there."""
 
 import time
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -24,6 +25,7 @@ DEEDS = ("migrate", "live_migrate", "stop", "terminate", "own_action", "leave")
 BEFOREHAND = ("ask", "migrate", "live_migrate", "stop", "terminate", "leave")
 STATES = ("open", "over", "all")
 OVER = ("done", "failed", "aborted")
+MOMENTS = ("pre", "host", "post")
 LOOK_EVERY = 1.0
 
 session_argument = click.argument("session_id", metavar="SESSION")
@@ -44,6 +46,18 @@ def maintenance() -> None:
 @click.option("--at-once", type=click.IntRange(min=1), help="So many hosts together, the others in turns.")
 @click.option("--reply-to", metavar="URL", help="Where the one response goes.")
 @click.option("--override", metavar="WHY", help="Against a guard; a second person has to approve.")
+@click.option(
+    "--action",
+    "actions",
+    metavar="MOMENT:NAME",
+    multiple=True,
+    help="Done around the work, by its name in the settings: pre:NAME, host:NAME, post:NAME; more in their order.",
+)
+@click.option(
+    "--auto-return/--no-auto-return",
+    default=None,
+    help="Give a host back when the actions on it are done.  [default: if there are any]",
+)
 @click.option("--watch", "is_watched", is_flag=True, help="Follow it to its end.")
 @json_option
 def request(
@@ -54,6 +68,8 @@ def request(
     at_once: int | None,
     reply_to: str | None,
     override: str | None,
+    actions: tuple[str, ...],
+    auto_return: bool | None,
     is_watched: bool,
     as_json: bool,
 ) -> None:
@@ -67,11 +83,19 @@ def request(
       doctor maintenance request compute-1 --reason firmware --timeout 30m --watch
       doctor maintenance request compute-1 compute-2 compute-3 --at-once 1
       doctor maintenance request compute-4 --at 2027-01-05T02:00:00Z
+      doctor maintenance request compute-5 compute-6 --at-once 1 --action host:upgrade-kernel
     """
     body: dict[str, Any] = {"physical_resource_state": _states(hosts, "maintenance"), "reason": reason}
     if timeout is not None:
         body["timeout"] = duration_of(timeout).total_seconds()
-    given = {"starts_at": starts_at, "at_once": at_once, "reply_to": reply_to, "override": override}
+    given = {
+        "starts_at": starts_at,
+        "at_once": at_once,
+        "reply_to": reply_to,
+        "override": override,
+        "actions": [_action(one) for one in actions] or None,
+        "auto_return": auto_return,
+    }
     body |= {name: value for name, value in given.items() if value is not None}
     with connected() as doctor:
         made = doctor.post("/v1/physical-resources/state", body)
@@ -292,6 +316,30 @@ def _verb(name: str, summary: str, done: str) -> None:
 _verb("approve", "Agree, as a second person, to a session that a guard is against.", "approved")
 _verb("pause", "Begin nothing new; what is under way goes on, and so do the deadlines.", "paused")
 _verb("resume", "Go on with a session that was paused.", "goes on")
+_verb("retry", "Run once more the actions that have failed on hosts, and go on.", "is tried again")
+
+
+@maintenance.command("actions")
+@json_option
+def list_actions(as_json: bool) -> None:
+    """List what can be done around the work, by the names of the settings.
+
+    \b
+    Example:
+      doctor maintenance actions --json
+    """
+    with connected() as doctor:
+        found = doctor.get("/v1/maintenance/actions")["items"]
+    if as_json:
+        print_list(found)
+    elif not found:
+        remark("the settings name none: maintenance.actions")
+    else:
+        print_table(
+            ("name", "driver", "timeout"),
+            [[one.get("name"), one.get("driver"), f"{one.get('timeout', 0):g} s"] for one in found],
+            keep=("name",),
+        )
 
 
 # --- what owners say beforehand ---
@@ -418,6 +466,13 @@ def _states(hosts: tuple[str, ...], state: str) -> list[dict[str, str]]:
     return [{"physical_resource_id": host, "physical_resource_state": state} for host in hosts]
 
 
+def _action(text: str) -> dict[str, str]:
+    moment, _, name = text.partition(":")
+    if moment not in MOMENTS or not name:
+        raise click.UsageError(f"{text}: write MOMENT:NAME; moments: {', '.join(MOMENTS)}")
+    return {"moment": moment, "name": name}
+
+
 def _choice(text: str, is_refusal: bool) -> tuple[str, str]:
     machine, equals, action = text.partition("=")
     if is_refusal and not equals:
@@ -453,6 +508,21 @@ def _show(found: dict[str, Any]) -> None:
                 for one in found["hosts"]
             ],
             keep=("host", "stage"),
+        )
+    if runs := list(_runs(found)):
+        print_table(
+            ("action", "on", "state", "since", "detail"),
+            [
+                [
+                    f"{clean(one.get('moment'))}:{clean(one.get('action'))}",
+                    host,
+                    one.get("state"),
+                    moment(one.get("ended") or one.get("began")),
+                    one.get("detail"),
+                ]
+                for host, one in runs
+            ],
+            keep=("action", "on", "state"),
         )
     if found.get("machines"):
         print_table(
@@ -500,9 +570,21 @@ def _standing(found: dict[str, Any]) -> dict[str, str]:
         words[clean(one.get("physical_resource_id"))] = (
             f"{stage}, {progress} %" if stage == "emptying" else stage
         )
+    for host, one in _runs(found):
+        said = f": {clean(one['detail'])}" if one.get("detail") else ""
+        words[f"{host} {clean(one.get('action'))}".strip()] = f"{clean(one.get('state'))}{said}"
     for one in found.get("machines", ()):
         words[clean(one.get("virtual_resource_id"))] = _guest(one)
     return words
+
+
+def _runs(found: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Return the runs of a session, and of its hosts, with where they were: nowhere are those of the whole."""
+    for one in found.get("runs", ()):
+        yield "", one
+    for host in found.get("hosts", ()):
+        for one in host.get("runs", ()):
+            yield clean(host.get("physical_resource_id")), one
 
 
 def _guest(one: dict[str, Any]) -> str:

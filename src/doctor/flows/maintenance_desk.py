@@ -4,8 +4,9 @@ What is asked for is checked, against guards too, and kept before it is answered
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,19 +15,21 @@ from msgspec.structs import replace
 
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow, Reported
-from doctor.flows.maintenance_session import Look, SessionKeeper, everybody
+from doctor.flows.maintenance_actions import called_off, names_of, without_runs
+from doctor.flows.maintenance_session import Look, NamedAction, SessionKeeper, everybody
 from doctor.flows.placement import rooms_of
 from doctor.flows.situation import Situation
 from doctor.flows.step import Draft
 from doctor.kit.clock import Clock
 from doctor.kit.ids import stable_id
+from doctor.maintenance.actions import begun, running
 from doctor.maintenance.guard import Load, Standing, objections
 from doctor.maintenance.guests import (
     allowed,
     decided,
 )
 from doctor.maintenance.plan import Guests, Plan, plan
-from doctor.maintenance.stages import Trigger, moved
+from doctor.maintenance.stages import Trigger, given_back
 from doctor.model.errors import Flaw, Reason, RejectedError
 from doctor.model.event import RawEvent
 from doctor.model.fault import ResourceState
@@ -43,6 +46,7 @@ from doctor.model.maintenance import (
     Session,
     SessionState,
 )
+from doctor.model.maintenance_action import ActionWish, Moment, RunState
 from doctor.model.notification import Phase
 from doctor.model.resource import HOST, PhysicalResource, VirtualResource, Vnf, vnf_of
 from doctor.model.subscription import Endpoint, EventKind, SubscribeFilter, Subscription
@@ -67,7 +71,8 @@ class Request(NamedTuple):
     """What the Administrator asks for: StateChangeRequest [D 5.5.2].
 
     ``starts`` None is now. ``at_once`` is how many hosts are away together, None: all. ``override`` is why it is to be done
-    although a guard is against it; a second person has to agree. ``metadata`` and ``auto_return`` are as of a `Session`.
+    although a guard is against it; a second person has to agree. ``actions`` are done around the work; with ``auto_return``
+    a host is given back when those on it are done (None: if there are any). ``metadata`` is told to owners.
     """
 
     hosts: tuple[HostWish, ...]
@@ -77,8 +82,15 @@ class Request(NamedTuple):
     starts: datetime | None = None
     at_once: int | None = None
     override: str | None = None
+    actions: tuple[ActionWish, ...] = ()
+    auto_return: bool | None = None
     metadata: Mapping[str, Any] = {}
-    auto_return: bool = False
+
+    @property
+    def returns(self) -> bool:
+        """Tell whether hosts are given back when what was to be done on them is done."""
+        has_any = any(one.moment is Moment.HOST for one in self.actions)
+        return has_any if self.auto_return is None else self.auto_return
 
 
 class Reply(NamedTuple):
@@ -148,6 +160,11 @@ class MaintenanceDesk:
         """Tell whether something may still come of a session."""
         return self._situation.maintenance.is_open(session)
 
+    @property
+    def actions(self) -> Mapping[str, NamedAction]:
+        """Return the actions that can be asked for."""
+        return self._keeper.actions
+
     def _concerns(self, identity: Identity, session: Session) -> bool:
         return identity.scope is None or any(
             guest.owner == identity.scope for work in self._keeper.works(session) for guest in work.guests
@@ -190,7 +207,8 @@ class MaintenanceDesk:
                 if is_waived
                 else None,
                 metadata=dict(request.metadata),
-                auto_return=request.auto_return,
+                actions=request.actions,
+                auto_return=request.returns,
             )
             works = {
                 one.host: HostWork(session_id=session.session_id, host=one.host, metadata=dict(one.metadata))
@@ -237,6 +255,7 @@ class MaintenanceDesk:
             flaws.append(Flaw("/starts_at", f"is over: it is {now.isoformat()}"))
         if request.at_once is not None and request.at_once < 1:
             flaws.append(Flaw("/at_once", "is one host at least"))
+        flaws += self._flaws_of_actions(request)
         if request.reply_to is not None:
             refusal = self._channel.check(Endpoint(endpoint_id="", url=request.reply_to))
             flaws += [] if refusal is None else [Flaw("/reply_to", refusal)]
@@ -246,6 +265,16 @@ class MaintenanceDesk:
             detail = f"{self.limits.sessions} sessions are open: wait for the end of some, or abort them"
             raise RejectedError(detail, reason=Reason.TOO_MANY)
         return found
+
+    def _flaws_of_actions(self, request: Request) -> Iterator[Flaw]:
+        known = self._keeper.actions
+        for index, wish in enumerate(request.actions):
+            if wish.name not in known:
+                close = get_close_matches(wish.name, known, 1)
+                hint = f"did you mean {close[0]!r}?" if close else names_of(known)
+                yield Flaw(f"/actions/{index}/name", f"there is no action {wish.name!r}: {hint}")
+            elif wish in request.actions[:index]:
+                yield Flaw(f"/actions/{index}", f"{wish.moment}:{wish.name} is there twice")
 
     def _objections(self, hosts: Mapping[str, PhysicalResource], at_once: int | None) -> list[str]:
         situation = self._situation
@@ -350,7 +379,9 @@ class MaintenanceDesk:
             possible = (SessionState.PLANNED, SessionState.RUNNING) if is_paused else (SessionState.PAUSED,)
             if session.state not in possible:
                 raise RejectedError(f"it is {session.state}", reason=Reason.CONFLICT)
-            after = replace(session, state=SessionState.PAUSED if is_paused else SessionState.PLANNED)
+            after = replace(
+                session, state=SessionState.PAUSED if is_paused else SessionState.PLANNED, outcome=""
+            )
             await self._keeper.keep(Look(after, {}, {}), Draft(self._clock.now()))
         log.info("maintenance.paused" if is_paused else "maintenance.resumed", session_id=session_id)
         self._ring()
@@ -358,6 +389,8 @@ class MaintenanceDesk:
 
     async def abort(self, identity: Identity, session_id: str, reason: str = "") -> Session:
         """Call a session off: its hosts serve as before, and what was shut down is started again.
+
+        A host on which an action has begun that has not come to a good end stays in maintenance, until a person gives it back.
 
         Raises:
             RejectedError: there is no such session, or it is over.
@@ -370,9 +403,17 @@ class MaintenanceDesk:
             now = self._clock.now()
             why = f"called off by {identity.name}" + (f": {reason}" if reason else "")
             works = [one for one in self._keeper.works(session) if not one.stage.is_over]
+            stay = [one for one in works if one.is_unfinished]
+            works = [one for one in works if not one.is_unfinished]
+            if session.state.is_over and not works:
+                names = ", ".join(one.host for one in stay)
+                detail = f"it is over; give back what was not finished when you have seen to it: {names}"
+                raise RejectedError(detail, reason=Reason.CONFLICT)
             await self._keeper.undo(works)
-            after = {one.host: moved(one, Trigger.ABORT, now, reason=why) for one in works}
+            after = {one.host: self._given_back(one, Trigger.ABORT, now, why) for one in works}
             said = {Phase.CANCELLED: [pair for one in after.values() for pair in everybody(one)]}
+            after |= {one.host: one for one in called_off(stay, why, now)}
+            session = without_runs(session, why, now)
             look = self._keeper.with_outcome(Look(session, after, said), now)
             if not look.session.state.is_over:
                 ended = replace(look.session, state=SessionState.ABORTED, outcome=why, ended=now)
@@ -408,9 +449,12 @@ class MaintenanceDesk:
             found, flaws = [], []
             for index, name in enumerate(hosts):
                 work = self._situation.maintenance.of_host(self._situation.id_of(name))
+                pointer = f"/physical_resource_state/{index}/physical_resource_id"
                 if work is None:
-                    pointer = f"/physical_resource_state/{index}/physical_resource_id"
                     flaws.append(Flaw(pointer, "is in no session of maintenance"))
+                elif (run := running(work.runs)) is not None:
+                    detail = f"action {run.name} runs on it: wait for its end, or call the session off"
+                    flaws.append(Flaw(pointer, detail))
                 else:
                     found.append(work)
             if flaws:
@@ -421,7 +465,7 @@ class MaintenanceDesk:
                 is_done = work.stage is HostStage.EMPTY
                 trigger = Trigger.GIVE_BACK if is_done else Trigger.ABORT
                 why = "" if is_done else f"called off by {identity.name}"
-                after = moved(work, trigger, now, reason=why, after=self._keeper.versions(work.host))
+                after = self._given_back(work, trigger, now, why)
                 session = self._situation.maintenance.get(work.session_id)
                 assert session is not None  # a host is in a session
                 phase = Phase.OVER if is_done else Phase.CANCELLED
@@ -433,6 +477,38 @@ class MaintenanceDesk:
         log.info("maintenance.given_back", hosts=[one.host for one in done], user=identity.name)
         self._ring()
         return done
+
+    def _given_back(self, work: HostWork, trigger: Trigger, now: datetime, why: str) -> HostWork:
+        return given_back(work, trigger, now, self._keeper.versions(work.host), self.limits.returns, why)
+
+    async def retry(self, identity: Identity, session_id: str) -> Session:
+        """Run once more what has failed on hosts, and go on with their session.
+
+        Raises:
+            RejectedError: there is no such session, it is over, or nothing has failed that could be run again.
+        """
+        async with self._keeper.changing:
+            await self._situation.ready()
+            session = self.get(identity, session_id)
+            now = self._clock.now()
+            works = {}
+            for work in self._keeper.works(session):
+                last = work.runs[-1] if work.runs else None
+                if work.stage is HostStage.EMPTY and last is not None and last.state is RunState.FAILED:
+                    timeout = self._keeper.timeout_of(last.name)
+                    again = begun(session_id, work.host, last.moment, last.name, work.runs, now, timeout)
+                    works[work.host] = replace(work, runs=(*work.runs, again))
+            if session.state.is_over or not works:
+                why = (
+                    f"it is {session.state}" if session.state.is_over else "no action has failed on its hosts"
+                )
+                raise RejectedError(why, reason=Reason.CONFLICT)
+            if session.state is SessionState.PAUSED:
+                session = replace(session, state=SessionState.PLANNED, outcome="")
+            await self._keeper.keep(Look(session, works, {}), Draft(now))
+        log.info("maintenance.retried", session_id=session_id, hosts=list(works), user=identity.name)
+        self._ring()
+        return session
 
     async def take_back(self, identity: Identity, hosts: Sequence[str]) -> list[str]:
         """Have hosts in their usual state: given back after the work, or not down any more because a person says so.

@@ -39,6 +39,7 @@ from doctor.model.maintenance import (
     SessionState,
     Versions,
 )
+from doctor.model.maintenance_action import USUAL_TIMEOUT
 from doctor.model.map_news import Phase as MapPhase
 from doctor.model.notification import Phase
 from doctor.model.resource import VIRTUAL_MACHINE, VirtualResource
@@ -48,12 +49,21 @@ from doctor.notifier.maintenance import (
     write_maintenance,
     write_response,
 )
+from doctor.ports.action import MaintenanceAction
 from doctor.ports.store import Memo
 
 log = structlog.get_logger(__name__)
 
-ENDS = (Phase.OVER, Phase.FAILED, Phase.CANCELLED)
+ENDS = (Phase.OVER, Phase.FAILED, Phase.NOT_BACK, Phase.CANCELLED)
 START = 0  # the number of the instruction that starts again what was shut down
+
+
+class NamedAction(NamedTuple):
+    """An action of the settings, and how long a run of it may take."""
+
+    action: MaintenanceAction
+    timeout: timedelta = USUAL_TIMEOUT
+
 
 Said = dict[Phase, list[tuple[HostWork, Guest | None]]]  # without a machine: of the host itself
 OnChanged = Callable[[Iterable[str]], None]
@@ -68,9 +78,16 @@ class Look(NamedTuple):
 
 
 class SessionKeeper:
-    """Knows how it is with the machines of sessions, and keeps what becomes of them."""
+    """Knows how it is with the machines of sessions, and keeps what becomes of them. ``actions`` are those of the settings."""
 
-    def __init__(self, situation: Situation, instructions: InstructionFlow, delivery: DeliveryFlow) -> None:
+    def __init__(
+        self,
+        situation: Situation,
+        instructions: InstructionFlow,
+        delivery: DeliveryFlow,
+        actions: Mapping[str, NamedAction] | None = None,
+    ) -> None:
+        self.actions = actions or {}
         self._situation = situation
         self._instructions = instructions
         self._delivery = delivery
@@ -86,6 +103,11 @@ class SessionKeeper:
     def works(self, session: Session) -> list[HostWork]:
         """Return the hosts of a session."""
         return self._situation.maintenance.works(session.session_id)
+
+    def timeout_of(self, action: str) -> timedelta:
+        """Return how long a run of an action may take."""
+        named = self.actions.get(action)
+        return USUAL_TIMEOUT if named is None else named.timeout
 
     def machines_on(self, host: str) -> Iterator[VirtualResource]:
         """Return the virtual machines on a host."""

@@ -119,7 +119,9 @@ class Phase(StrEnum):
     STARTED = "started"  # hosts are being emptied now
     MOVED = "moved"  # it is done with machines: they are away, or off
     EMPTIED = "emptied"  # hosts can be worked on
+    ACTION_FAILED = "action_failed"  # what was to be done on a host was not
     FAILED = "failed"  # hosts could not be emptied
+    NOT_BACK = "not_back"  # hosts have not come back from the work on them
     CANCELLED = "cancelled"
     OVER = "over"  # hosts serve again
     RESULT = "result"  # of the session

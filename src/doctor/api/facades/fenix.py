@@ -5,6 +5,7 @@ machines and groups are policies and groups of their owner, and their replies ar
 badly is not copied: sessions outlive a restart, and a project that is silent fails none.
 """
 
+import re
 from collections.abc import Awaitable, Mapping
 from typing import TypeVar
 
@@ -104,10 +105,9 @@ class FenixDoor:
     async def create_fenix_session(self, call: Call[SessionIn, None]) -> Answer[SessionMade]:
         """Open a session: hosts are emptied one after the other from `maintenance_at` on, and serve again by themselves."""
         hosts = [] if call.body.hosts else self._all_hosts()
-        pointers = {"/physical_resource_state": "/hosts", "/starts_at": "/maintenance_at"}
         try:
             session = await _told(
-                self._maintenance.create(call.identity, request_of(call.body, hosts)), pointers
+                self._maintenance.create(call.identity, request_of(call.body, hosts)), _OF_SESSIONS
             )
         except RejectedError as error:
             if error.reason is Reason.TOO_MANY:
@@ -232,7 +232,7 @@ class FenixDoor:
             return  # it was told something, and says that it heard it
         actions = {name: deed or self._said_beforehand(name) for name, deed in answer.actions.items()}
         said = self._maintenance.reply(identity, session.session_id, reply_of(answer, actions))
-        await _told(said, {"/actions": "/instance_actions"})
+        await _told(said, _OF_REPLIES)
 
     def _said_beforehand(self, name: str) -> Deed | None:
         """Return what a VNF manager wants that agrees and does not say to what."""
@@ -268,8 +268,7 @@ class FenixDoor:
             await self._groups.leave(machine.owner, name, user=user)
         else:
             await self._groups.join(machine.owner, given.group_id, name, user=user)
-        pointers = {"/if_silent": "/migration_type", "/action": "/migration_type"}
-        made = await _told(self._policies.put(policy, user=user), pointers)
+        made = await _told(self._policies.put(policy, user=user), _OF_POLICIES)
         return Answer(instance_out(made, self._situation.resources.virtual.get(name)))
 
     @operation(
@@ -352,17 +351,28 @@ def _agree(given: str | None, known: str, pointer: str) -> None:
         raise RejectedError("the request is wrong", flaws=[Flaw(pointer, detail)])
 
 
-async def _told(done: Awaitable[T], pointers: Mapping[str, str]) -> T:
-    """Await something; what is wrong is told in the places of Fenix' documents, by the beginnings of ours."""
+Places = Mapping[str, str]  # in our documents, as patterns, with what Fenix calls them
+
+_OF_SESSIONS: Places = {
+    r"/physical_resource_state(/\d+)?(/\w+)?": r"/hosts\1",
+    r"/starts_at": "/maintenance_at",
+    r"/actions/(\d+)(/name)?": r"/actions/\1/plugin",
+}
+_OF_REPLIES: Places = {r"/actions/(.*)": r"/instance_actions/\1"}
+_OF_POLICIES: Places = {r"/if_silent|/action": "/migration_type"}
+
+
+async def _told(done: Awaitable[T], places: Places) -> T:
+    """Await something; what is wrong is told in the places of Fenix' documents."""
     try:
         return await done
     except RejectedError as error:
-        flaws = [Flaw(_there(one.pointer, pointers), one.detail) for one in error.flaws]
+        flaws = [Flaw(_there(one.pointer, places), one.detail) for one in error.flaws]
         raise RejectedError(error.detail, reason=error.reason, flaws=flaws) from None
 
 
-def _there(pointer: str, pointers: Mapping[str, str]) -> str:
-    for ours, theirs in pointers.items():
-        if pointer.startswith(ours):
-            return (theirs + pointer.removeprefix(ours)).removesuffix("/physical_resource_id")
+def _there(pointer: str, places: Places) -> str:
+    for ours, theirs in places.items():
+        if found := re.fullmatch(ours, pointer):
+            return found.expand(theirs)
     return pointer

@@ -17,6 +17,7 @@ from doctor.model.fenix import ACTIONS, ANSWERED, DEEDS, Step, step_asking
 from doctor.model.group import Group
 from doctor.model.instruction import Action
 from doctor.model.maintenance import Deed, HostStage, HostWork, MaintenancePolicy, Session, SessionState
+from doctor.model.maintenance_action import ActionWish, Moment, Run, RunState
 from doctor.model.resource import VirtualResource
 from doctor.model.scope import Scope, ScopeKind
 from doctor.recovery.rules import RULES
@@ -34,11 +35,11 @@ _WORDS = ", ".join(ACTIONS.values())
 # --- sessions ---
 
 
-class ActionIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """An action plug-in of a session."""
+class ActionIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An action of a session, by its name in Doctor's settings. ``metadata`` is for those on hosts."""
 
     plugin: Name
-    type: Literal["pre", "host", "post"]
+    type: Moment
     metadata: dict[str, Any] = {}
 
 
@@ -54,7 +55,7 @@ class SessionIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     metadata: dict[str, Any] = {}
     workflow: Literal["default", "vnf"] = "default"
     download: list[str] = []
-    actions: list[ActionIn] = []
+    actions: Annotated[list[ActionIn], msgspec.Meta(max_length=100)] = []
 
 
 class SessionMade(msgspec.Struct, frozen=True):
@@ -105,6 +106,25 @@ class InstanceDetail(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str
 
 
+class ActionDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """An action that a session asks for."""
+
+    plugin: str
+    type: Moment
+    session_id: str
+
+
+class RunDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """A run of an action; ``hostname`` is null where it is for all hosts."""
+
+    id: str
+    plugin: str
+    hostname: str | None
+    state: RunState
+    details: str | None
+    session_id: str
+
+
 class SessionDetail(msgspec.Struct, frozen=True, kw_only=True):
     """A session with its hosts and machines."""
 
@@ -114,8 +134,8 @@ class SessionDetail(msgspec.Struct, frozen=True, kw_only=True):
     session: dict[str, Any]
     hosts: list[HostDetail]
     instances: list[InstanceDetail]
-    action_plugins: list[dict[str, Any]] = []
-    action_plugin_instances: list[dict[str, Any]] = []
+    action_plugins: list[ActionDetail]
+    action_plugin_instances: list[RunDetail]
 
 
 def request_of(given: SessionIn, all_hosts: Sequence[str]) -> Request:
@@ -132,14 +152,15 @@ def request_of(given: SessionIn, all_hosts: Sequence[str]) -> Request:
     if given.download:
         flaws.append(Flaw("/download", "Doctor loads no code from elsewhere: leave it empty"))
     for index, action in enumerate(given.actions):
-        detail = (
-            f"Doctor has no action {action.plugin!r}: it runs those that its settings name, and no others"
-        )
-        flaws.append(Flaw(f"/actions/{index}/plugin", detail))
+        if action.metadata and action.type is not Moment.HOST:
+            detail = "only what is done on a host gets any: leave it out"
+            flaws.append(Flaw(f"/actions/{index}/metadata", detail))
     if flaws:
         raise RejectedError("the session is wrong", flaws=flaws)
+    metadata = {one.plugin: one.metadata for one in given.actions if one.metadata}
     return Request(
-        hosts=tuple(HostWish(one) for one in given.hosts or all_hosts),
+        hosts=tuple(HostWish(one, metadata) for one in given.hosts or all_hosts),
+        actions=tuple(ActionWish(one.type, one.plugin) for one in given.actions),
         starts=starts,
         at_once=1,
         reason=f"maintenance ({given.workflow})",
@@ -164,7 +185,8 @@ def step_of(session: Session, works: Sequence[HostWork], *, moves_again: bool) -
     """Return how far a session is in Fenix' workflow; ``moves_again`` is whether every host is to be emptied still."""
     if session.state is SessionState.DONE:
         return Step.MAINTENANCE_DONE
-    if session.state.is_over:
+    has_failed = session.state is SessionState.PAUSED and session.outcome  # and waits for a person
+    if session.state.is_over or has_failed:
         return Step.MAINTENANCE_FAILED
     if session.state in (SessionState.PROPOSED, SessionState.PLANNED):
         return Step.MAINTENANCE
@@ -208,6 +230,7 @@ def detail_of(
         for guest in work.guests
         for machine in (machines.get(guest.resource_id),)
     ]
+    of_all: tuple[str | None, tuple[Run, ...]] = (None, session.runs)
     return SessionDetail(
         session_id=session.session_id,
         state=step,
@@ -221,6 +244,22 @@ def detail_of(
         },
         hosts=hosts,
         instances=instances,
+        action_plugins=[
+            ActionDetail(plugin=one.name, type=one.moment, session_id=session.session_id)
+            for one in session.actions
+        ],
+        action_plugin_instances=[
+            RunDetail(
+                id=run.run_id,
+                plugin=run.name,
+                hostname=host,
+                state=run.state,
+                details=run.detail or None,
+                session_id=session.session_id,
+            )
+            for host, runs in (of_all, *((one.host, one.runs) for one in works))
+            for run in runs
+        ],
     )
 
 

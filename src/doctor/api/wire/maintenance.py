@@ -1,5 +1,6 @@
 """The shapes of maintenance: what the Administrator asks for, what owners answer and have said beforehand."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -7,6 +8,7 @@ import msgspec
 
 from doctor.api.wire.duration import Duration, duration_in
 from doctor.flows.maintenance_desk import HostWish, Reply, Request
+from doctor.flows.maintenance_session import NamedAction
 from doctor.kit.times import in_utc
 from doctor.maintenance.plan import Plan
 from doctor.model.errors import Flaw, RejectedError
@@ -21,6 +23,7 @@ from doctor.model.maintenance import (
     Session,
     SessionState,
 )
+from doctor.model.maintenance_action import ActionWish, Moment, Run, RunState
 from doctor.model.resource import MaintenanceState
 from doctor.model.scope import Scope
 
@@ -37,12 +40,23 @@ class HostStateIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     metadata: dict[str, Any] = {}
 
 
+class ActionIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An action of the settings that is done around the work: `pre` once before the first host is emptied, `host` on each
+    host when it is empty, `post` once after the last.
+    """
+
+    moment: Moment
+    name: Name
+
+
 class StateChangeIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """StateChangeRequest [D 5.5.2]: hosts that are to be emptied, that serve again, or that are down. One state for all.
 
     ``timeout`` is how long emptying a host may take. The one StateChangeResponse is POSTed to ``reply_to``. With
     ``at_once`` so many hosts are away together, and the next goes when one was given back. ``override`` is why it has to be
-    although a guard is against it: a second person has to agree. ``metadata`` is told to owners: what the work brings.
+    although a guard is against it: a second person has to agree. ``actions`` are done one after the other; with
+    ``auto_return`` a host serves again as soon as those on it are done, which is usual where there are any. ``metadata`` is
+    told to owners: what the work brings.
     """
 
     physical_resource_state: Annotated[list[HostStateIn], msgspec.Meta(min_length=1, max_length=MOST_HOSTS)]
@@ -52,6 +66,8 @@ class StateChangeIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     starts_at: datetime | None = None
     at_once: Annotated[int, msgspec.Meta(ge=1)] | None = None
     override: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)] | None = None
+    actions: Annotated[list[ActionIn], msgspec.Meta(max_length=100)] = []
+    auto_return: bool | None = None
     metadata: Annotated[dict[Name, Any], msgspec.Meta(max_length=64)] = {}
 
 
@@ -120,6 +136,28 @@ class GuestOut(msgspec.Struct, frozen=True, kw_only=True):
     instructions: tuple[str, ...]
 
 
+class RunOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A run of an action; ``number`` counts those of one action, and ``detail`` is what it said in the end."""
+
+    run_id: str
+    moment: Moment
+    action: str
+    number: int
+    state: RunState
+    began: datetime
+    deadline: datetime
+    ended: datetime | None
+    detail: str | None
+
+
+class ActionOut(msgspec.Struct, frozen=True, kw_only=True):
+    """An action of the settings; ``timeout`` in seconds."""
+
+    name: str
+    driver: str
+    timeout: float
+
+
 class HostWorkOut(msgspec.Struct, frozen=True, kw_only=True):
     """A host of a session; ``progress`` in percent. Owners see none, but their machines."""
 
@@ -134,6 +172,7 @@ class HostWorkOut(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     metadata: dict[str, Any]
     update_status: str | None
+    runs: tuple[RunOut, ...]
 
 
 class SessionOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,6 +190,9 @@ class SessionOut(msgspec.Struct, frozen=True, kw_only=True):
     ended: datetime | None
     override: dict[str, Any] | None
     metadata: dict[str, Any]
+    actions: tuple[ActionWish, ...]
+    auto_return: bool
+    runs: tuple[RunOut, ...]
     hosts: tuple[HostWorkOut, ...]
     machines: tuple[GuestOut, ...]
 
@@ -211,6 +253,9 @@ def request_of(given: StateChangeIn) -> Request:
     timeout = None
     if given.timeout is not None:
         timeout = duration_in(given.timeout, "/timeout", flaws, most=timedelta(days=365))
+    if given.auto_return and not any(one.moment is Moment.HOST for one in given.actions):
+        detail = "nothing is to be done on the hosts: they would be given back at once"
+        flaws.append(Flaw("/auto_return", detail))
     if flaws:
         raise RejectedError("the request is wrong", flaws=flaws)
     return Request(
@@ -224,6 +269,8 @@ def request_of(given: StateChangeIn) -> Request:
         at_once=given.at_once,
         override=given.override,
         metadata=given.metadata,
+        actions=tuple(ActionWish(one.moment, one.name) for one in given.actions),
+        auto_return=given.auto_return,
     )
 
 
@@ -334,6 +381,9 @@ def session_out(session: Session, works: list[HostWork], viewer: str | None) -> 
         if session.override is None or not everything
         else msgspec.to_builtins(session.override),
         metadata=session.metadata,
+        actions=session.actions if everything else (),
+        auto_return=session.auto_return,
+        runs=_runs_out(session.runs) if everything else (),
         hosts=tuple(_host_out(one) for one in works) if everything else (),
         machines=tuple(
             guest_out(guest, viewer)
@@ -377,7 +427,33 @@ def _host_out(work: HostWork) -> HostWorkOut:
         reason=work.reason or None,
         metadata=work.metadata,
         update_status=_difference(work),
+        runs=_runs_out(work.runs),
     )
+
+
+def _runs_out(runs: tuple[Run, ...]) -> tuple[RunOut, ...]:
+    return tuple(
+        RunOut(
+            run_id=one.run_id,
+            moment=one.moment,
+            action=one.name,
+            number=one.number,
+            state=one.state,
+            began=one.began,
+            deadline=one.deadline,
+            ended=one.ended,
+            detail=one.detail or None,
+        )
+        for one in runs
+    )
+
+
+def actions_out(actions: Mapping[str, NamedAction]) -> list[ActionOut]:
+    """Return the actions of the settings as they are shown."""
+    return [
+        ActionOut(name=name, driver=one.action.kind, timeout=one.timeout.total_seconds())
+        for name, one in sorted(actions.items())
+    ]
 
 
 def _difference(work: HostWork) -> str | None:

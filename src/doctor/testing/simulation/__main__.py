@@ -91,9 +91,7 @@ def hunt(most: int, start: int, workers: int, *, as_json: bool) -> int:
     hunts: list[Hunt] = []
     for one in hunt_all(most, workers=workers, start=start):
         hunts.append(one)
-        found = (
-            f"found by seed {start + one.seeds - 1} ({one.seeds})" if one.broken else f"NOT FOUND in {most}"
-        )
+        found = f"found by seed {one.seed} ({one.seeds})" if one.broken else f"NOT FOUND in {most}"
         _say(f"{one.mutant:<34} {found:<28} {one.broken or ''}"[:160])
     missed = [one.mutant for one in hunts if one.broken is None]
     if as_json:
