@@ -33,7 +33,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--start", type=int, default=0, help="the first seed (0)")
     parser.add_argument("--replay", type=int, metavar="SEED", help="run one seed and tell what happened")
     parser.add_argument("--mutants", action="store_true", help="hunt the planted bugs")
-    parser.add_argument("--mutant", choices=list(MUTANTS), help="with --replay: plant this bug")
+    parser.add_argument(
+        "--mutant",
+        choices=list(MUTANTS),
+        metavar="BUG",
+        help="with --replay: plant this bug (--mutants lists them)",
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (all processors)")
     parser.add_argument("--json", action="store_true", help="for programs")
     return parser
