@@ -96,6 +96,7 @@ class Service:
             situation.resources = _kept_map(snapshot.resource_map, by_clouds=bool(parts.controllers))
         if parts.hand_map is not None:
             parts.hand_map.start()
+        situation.dress(situation.resources)
         await parts.policies.start(situation, self._settings.policy)
         parts.fence_readiness.start(snapshot)
         await _make_admin_token(parts)

@@ -63,7 +63,7 @@ class AdministratorEndpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=T
     """An endpoint of the Administrator; ``secret_file`` holds the ``whsec_`` secret for signing."""
 
     url: str
-    format: Literal["doctor", "cloudevents", "aodh"] = "doctor"
+    format: Literal["doctor", "cloudevents", "aodh", "fenix", "fenix-aodh"] = "doctor"
     secret_file: Path | None = None
 
 

@@ -233,7 +233,7 @@ class MaintenanceFlow:
             work = look.works.get(work.host, work)
             if work.stage is HostStage.EMPTYING:
                 await self._look_at(look, work, now, due, moments)
-            elif work.stage is HostStage.EMPTY and look.session.actions:
+            elif work.stage is HostStage.EMPTY and (look.session.actions or look.session.auto_return):
                 look = await self._work_on(look, work, now, moments)
         look = self._go_on_after(look, known, now)
         look = self._keeper.with_outcome(look, now)
@@ -306,6 +306,7 @@ class MaintenanceFlow:
                     after = given_back(work, Trigger.GIVE_BACK, now, versions, self._limits.returns)
                     look.said[Phase.OVER] += everybody(after)
                     log.info("maintenance.host_returned", session_id=work.session_id, host=work.host)
+                    moments.append(now)  # the next one may go
                 case False:
                     after = moved(work, Trigger.GIVE_UP, now, reason=NOT_BACK)
                     look.said[Phase.NOT_BACK] += everybody(after)
@@ -340,7 +341,7 @@ class MaintenanceFlow:
             guests=tuple(replace(one, reply_by=reply_by) for one in work.guests),
         )
         look.works[work.host] = began
-        look.said[Phase.STARTED].append((began, None))
+        look.said[Phase.STARTED] += everybody(began)
         log.info("maintenance.host_begun", session_id=work.session_id, host=work.host)
 
     async def _look_at(
@@ -376,6 +377,8 @@ class MaintenanceFlow:
             case (Trigger.EMPTIED, _):
                 work = moved(work, Trigger.EMPTIED, now)
                 look.said[Phase.EMPTIED].append((work, None))
+                if look.session.auto_return:
+                    moments.append(now)  # as soon as it is kept that it was empty
                 log.info("maintenance.host_empty", session_id=work.session_id, host=work.host)
             case (Trigger.GIVE_UP, why):
                 await self._keeper.undo([work])

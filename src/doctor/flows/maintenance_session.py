@@ -28,6 +28,7 @@ from doctor.maintenance.guests import (
 from doctor.maintenance.room import Load
 from doctor.maintenance.stages import outcome
 from doctor.model.errors import RejectedError
+from doctor.model.fault import ResourceState
 from doctor.model.identity import Identity, Role
 from doctor.model.instruction import Action
 from doctor.model.maintenance import (
@@ -57,6 +58,7 @@ from doctor.recovery.turns import Room
 
 log = structlog.get_logger(__name__)
 
+ENDS = (Phase.OVER, Phase.FAILED, Phase.NOT_BACK, Phase.CANCELLED)
 START = 0  # the number of the instruction that starts again what was shut down
 
 
@@ -275,7 +277,9 @@ class SessionKeeper:
         for owner, concerned in by_owner.items():
             guests = [guest for _, guest in concerned]
             works = list({work.host: work for work, _ in concerned}.values())
-            for subscription, own in owners_told(guests, self._situation.subscriptions.of(owner)):
+            subscriptions = self._situation.subscriptions
+            told = owners_told(guests, subscriptions.of(owner), subscriptions.of(None))
+            for subscription, own in told:
                 possible = {
                     guest.resource_id: allowed(self.sight(guest))
                     for work, guest in concerned
@@ -289,9 +293,12 @@ class SessionKeeper:
                     self._situation.describer(owner),
                     now=draft.now,
                     occasion=draft.now.isoformat(),
+                    owner=owner,
                     guests=own,
                     works=works,
                     allowed=possible,
+                    moves_again=not self.has_quiet_host,
+                    ends=phase in ENDS and not self._goes_on_for(owner, session),
                 )
                 tell(self._situation, subscription, notice, draft)
 
@@ -313,6 +320,24 @@ class SessionKeeper:
                         occasion=draft.now.isoformat(),
                     )
                     tell(self._situation, subscription, notice, draft)
+
+    @property
+    def has_quiet_host(self) -> bool:
+        """Tell whether there is a host that serves and is not to be emptied itself."""
+        situation = self._situation
+        return any(
+            one.id not in situation.maintenance.hosts
+            and situation.book.state_of(one.id) is ResourceState.NORMAL
+            for one in situation.resources.hosts()
+        )
+
+    def _goes_on_for(self, owner: str, session: Session) -> bool:
+        """Tell whether a session still has to do with machines of an owner."""
+        return any(
+            owner in {one.owner for one in work.guests} | {one.owner for one in self.machines_on(work.host)}
+            for work in self.works(session)
+            if not work.stage.is_over
+        )
 
     def _tell_administrators(
         self, session: Session, phase: Phase, said: Sequence[tuple[HostWork, Guest | None]], draft: Draft

@@ -191,12 +191,12 @@ def waits(guest: Guest, sight: Sight, now: datetime) -> str:
     if guest.deed is Deed.OWN_ACTION:
         return "its owner takes it away himself"
     policy = sight.policy
-    if policy is not None and now < guest.told + policy.lead_time:
+    if policy is not None and not guest.ready and now < guest.told + policy.lead_time:
         return "its owner was promised more notice"
     if guest.retry_at is not None and now < guest.retry_at:
         return guest.reason
     machine = None if sight.facts is None else sight.facts.machine
-    if machine is not None and machine.role == ACTIVE and not guest.switched_over:
+    if machine is not None and machine.role == ACTIVE and not (guest.switched_over or guest.ready):
         if sight.standby_here:
             return "its standby leaves first"
         if sight.standby and (policy is None or policy.await_switch_over):

@@ -116,6 +116,15 @@ def test_a_host_to_which_it_failed_is_avoided_and_it_is_tried_again_after_a_whil
         pytest.param(replace(AGREED, deed=D.OWN_ACTION), HERE, "himself", id="own-action"),
         pytest.param(AGREED, Sight(facts(), policy(lead_time=5 * MINUTE)), "more notice", id="lead-time"),
         pytest.param(AGREED, Sight(facts(role="ACT")), "", id="active-without-a-standby"),
+        pytest.param(
+            replace(AGREED, ready=True), Sight(facts(), policy(lead_time=5 * MINUTE)), "", id="ready-at-once"
+        ),
+        pytest.param(
+            replace(AGREED, ready=True),
+            Sight(facts(role="ACT"), standby=True),
+            "",
+            id="ready-is-switched-over",
+        ),
         pytest.param(AGREED, Sight(facts(role="ACT"), standby=True), "taken over", id="not-switched-over"),
         pytest.param(
             replace(AGREED, switched_over=True),
