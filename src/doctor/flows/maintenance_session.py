@@ -42,9 +42,10 @@ from doctor.model.maintenance import (
     Versions,
 )
 from doctor.model.maintenance_action import USUAL_TIMEOUT
+from doctor.model.map_news import MapStatus
 from doctor.model.map_news import Phase as MapPhase
 from doctor.model.notification import Phase
-from doctor.model.resource import VIRTUAL_MACHINE, PhysicalResource, VirtualResource
+from doctor.model.resource import VIRTUAL_MACHINE, PhysicalResource, Resource, VirtualResource
 from doctor.model.subscription import EventKind
 from doctor.notifier.maintenance import (
     administrators_told,
@@ -130,10 +131,14 @@ class SessionKeeper:
             machines.append((machine, usual if guest is None or guest.deed is None else guest.deed))
         return Load(host, machines, rooms.get(host.id))
 
-    @property
-    def is_loading(self) -> bool:
-        """Tell whether what the map has not may only not be known yet."""
-        return any(cloud.phase is MapPhase.LOADING for cloud in self._situation.clouds.values())
+    def is_loading(self, host: str) -> bool:
+        """Tell whether what the map has of a host and its machines is of before this Doctor started, or nothing yet."""
+        status = self._status(self._situation.resources.physical.get(host))
+        return status is not None and status.phase is MapPhase.LOADING
+
+    def _status(self, resource: Resource | None) -> MapStatus | None:
+        """Return how true the map is about a resource, None if it is a map that is loaded by hand."""
+        return None if resource is None else self._situation.clouds.get(resource.cloud or "")
 
     def versions(self, host: str) -> Versions | None:
         """Return what runs on a host beneath its machines, None if the map has no such host."""
@@ -151,8 +156,10 @@ class SessionKeeper:
         machine = facts.machine
         last = situation.instructions.get(guest.tries[-1]) if guest.tries else None
         standbys = self._standbys(machine) if machine.role == ACTIVE else []
+        status = self._status(machine)
         return Sight(
             facts=facts,
+            as_of=None if status is None or status.listening else status.as_of,
             policy=situation.maintenance_policies.of(machine),
             task=None if last is None else last.task(machine.id),
             switched_over=any(
