@@ -220,7 +220,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     ``timeout`` is how long emptying one host may take. ``at_once`` is how many hosts are away together, None: all.
     ``reply_to`` is where the one response goes. ``answered`` is when that was written. ``actions`` are done around the work,
     in their order; ``runs`` are those of them that are done once. With ``auto_return`` a host is given back when its actions
-    are done. ``scale_in`` is what owners have to give up first.
+    are done. ``scale_in`` is what owners have to give up first. It ``holds`` its host as long as that is disabled in its cloud,
+    if it was opened for that.
     """
 
     session_id: str
@@ -241,6 +242,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     auto_return: bool = False
     runs: tuple[Run, ...] = ()
     scale_in: ScaleIn | None = None
+    holds: bool = False
 
     @property
     def waits_for_room(self) -> bool:
