@@ -27,6 +27,7 @@ from doctor.api.groups import GroupsDoor
 from doctor.api.identification import challenge_of, make_identify
 from doctor.api.instructions import InstructionsDoor
 from doctor.api.maintenance import MaintenanceDoor
+from doctor.api.maintenance_calendar import MaintenanceCalendarDoor
 from doctor.api.metrics import MetricsDoor
 from doctor.api.monitors import MonitorsDoor
 from doctor.api.notifications import NotificationsDoor
@@ -288,6 +289,7 @@ def make_doors(
             MaintenanceDoor(maintenance, maintenance_policies),
             GroupsDoor(groups),
             FenixDoor(situation, maintenance, maintenance_policies, groups),
+            MaintenanceCalendarDoor(maintenance, clock, situation.describer(None).public_url),
             MonitorsDoor(sources, standing, clock),
             PayloadsDoor(payloads, standing, sources, clock),
             VantagesDoor(faults.lookout),

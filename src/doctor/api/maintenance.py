@@ -125,8 +125,8 @@ class MaintenanceDoor:
     )
     async def plan_maintenance(self, call: Call[StateChangeIn, None]) -> Answer[PlanOut]:
         """Try a request to empty hosts: hosts, machines, owners, order, where machines would go, and what is against it."""
-        found, against = await self._maintenance.plan(request_of(call.body))
-        return Answer(plan_out(found, against))
+        found, weighed = await self._maintenance.plan(request_of(call.body))
+        return Answer(plan_out(found, weighed))
 
     @operation("POST", "/v1/maintenance/{session_id}/approve", tag=TAG, roles=ADMINISTRATORS)
     async def approve_maintenance(self, call: Call[None, None]) -> Answer[SessionOut]:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import click
 
 from doctor.cli.connection import connected
+from doctor.cli.maintenance_calendar import calendar
 from doctor.cli.output import (
     clean,
     json_option,
@@ -38,6 +39,9 @@ def maintenance() -> None:
     """Empty hosts for work on them: owners are asked, machines leave, and no host stays half empty past its time."""
 
 
+maintenance.add_command(calendar)
+
+
 @maintenance.command()
 @click.argument("hosts", metavar="HOST...", nargs=-1, required=True)
 @click.option("--timeout", metavar="DURATION", help="How long emptying a host may take. [default: 30m]")
@@ -58,6 +62,9 @@ def maintenance() -> None:
     default=None,
     help="Give a host back when the actions on it are done.  [default: if there are any]",
 )
+@click.option(
+    "--scale-in", is_flag=True, help="Where there is no room, ask owners to make some, and wait for it."
+)
 @click.option("--watch", "is_watched", is_flag=True, help="Follow it to its end.")
 @json_option
 def request(
@@ -70,6 +77,7 @@ def request(
     override: str | None,
     actions: tuple[str, ...],
     auto_return: bool | None,
+    scale_in: bool,
     is_watched: bool,
     as_json: bool,
 ) -> None:
@@ -95,6 +103,7 @@ def request(
         "override": override,
         "actions": [_action(one) for one in actions] or None,
         "auto_return": auto_return,
+        "scale_in": scale_in or None,
     }
     body |= {name: value for name, value in given.items() if value is not None}
     with connected() as doctor:
@@ -152,6 +161,10 @@ def show_plan(hosts: tuple[str, ...], at_once: int | None, as_json: bool) -> Non
             f"{len(found['hosts'])} hosts, {len(found['owners'])} owners, {found['moves']} moves"
             f" ({found['twice']} of them again), at least {found['seconds']:g} s of moving"
         )
+        if found.get("first"):
+            remark(f"first, so that machines move once: {', '.join(clean(one) for one in found['first'])}")
+        if missing := found.get("missing"):
+            remark(f"missing room: {_room(missing)}")
         for one in found["against"]:
             remark(f"against it: {clean(one)}")
     if found["against"]:
@@ -482,6 +495,16 @@ def _choice(text: str, is_refusal: bool) -> tuple[str, str]:
     return machine, action
 
 
+def _room(missing: dict[str, Any]) -> str:
+    return f"{missing.get('vcpus', 0)} vcpus, {missing.get('memory_mb', 0)} MB of memory"
+
+
+def _waiting(scale_in: dict[str, Any] | None) -> str | None:
+    if scale_in is None or scale_in.get("met") is not None:
+        return None
+    return f"{_room(scale_in)}, until {moment(scale_in.get('until'))}"
+
+
 def _show(found: dict[str, Any]) -> None:
     print_pairs(
         {
@@ -492,6 +515,7 @@ def _show(found: dict[str, Any]) -> None:
             "starts": moment(found.get("starts_at")),
             "ended": moment(found.get("ended")),
             "outcome": found.get("outcome"),
+            "waits for": _waiting(found.get("scale_in")),
         }
     )
     if found.get("hosts"):

@@ -21,6 +21,7 @@ from doctor.flows.instruction import Agreed, InstructionFlow, Order
 from doctor.flows.isolation import LostOfficeError, Office
 from doctor.flows.maintenance_actions import ActionFlow
 from doctor.flows.maintenance_session import Look, SessionKeeper, everybody, in_the_name_of, key_of
+from doctor.flows.maintenance_weighing import Weighing
 from doctor.flows.placement import apart, rooms_of
 from doctor.flows.situation import HOST_MEMO, SESSION_MEMO, Situation
 from doctor.flows.step import Draft
@@ -64,6 +65,7 @@ from doctor.model.notification import Phase
 from doctor.model.recovery import RecoveryLimits
 from doctor.model.resource import VirtualResource
 from doctor.ports.store import Memo
+from doctor.profiler.availability import SHIPPED
 from doctor.recovery.turns import Candidate, Later, Turn, turns
 
 log = structlog.get_logger(__name__)
@@ -98,6 +100,7 @@ class MaintenanceFlow:
         self._limits = limits
         self._bell = asyncio.Event()
         self._actions = ActionFlow(situation, keeper, clock, self.ring)
+        self._weighing = Weighing(situation, keeper, limits, SHIPPED)
         instructions.on_kept(lambda one: self.ring())
         situation.on_restored(self.ring)
 
@@ -210,11 +213,15 @@ class MaintenanceFlow:
         look = Look(session, {}, defaultdict(list))
         moments: list[datetime] = []
         known = self._keeper.works(session)
-        look = self._begin_all(look, known, now)
-        if now < session.starts and session.state is SessionState.PLANNED:
+        look = await self._begin_all(look, known, now, moments)
+        is_to_come = now < session.starts and session.state is SessionState.PLANNED
+        if is_to_come or look.session.waits_for_room:
             for work in known:  # owners hear of it as long beforehand as it is known
-                if (asked := self._with_newcomers(look, work, now)) != work:
-                    look.works[work.host] = asked
+                work = look.works.get(work.host, work)
+                if work.stage is HostStage.WAITING:
+                    asked = self._with_newcomers(look, work, now)
+                    if asked != work:
+                        look.works[work.host] = asked
         if session.state is SessionState.PLANNED and now >= session.starts:
             look = look._replace(session=replace(look.session, state=SessionState.RUNNING))
         elif session.state is SessionState.PLANNED:
@@ -236,11 +243,17 @@ class MaintenanceFlow:
             await self._move(session, due, now)
         return moments
 
-    def _begin_all(self, look: Look, known: Sequence[HostWork], now: datetime) -> Look:
+    async def _begin_all(
+        self, look: Look, known: Sequence[HostWork], now: datetime, moments: list[datetime]
+    ) -> Look:
         """Begin with the hosts whose turn it is, when what was to be done before them is done."""
         due = may_begin(look.session, known, now)
         if not due:
             return look
+        if look.session.waits_for_room:
+            look = await self._with_room(look, known, now, moments)
+            if look.session.waits_for_room:
+                return look
         look, before = self._actions.of_session(look, Moment.PRE, now)
         if isinstance(before, Failed):
             for work in known:
@@ -251,6 +264,33 @@ class MaintenanceFlow:
         elif isinstance(before, Over):
             for work in due:
                 self._begin(look, work, now)
+        return look
+
+    async def _with_room(
+        self, look: Look, known: Sequence[HostWork], now: datetime, moments: list[datetime]
+    ) -> Look:
+        """See whether there is room by now for what has to leave; owners were asked to give up some."""
+        session = look.session
+        wanted = session.scale_in
+        assert wanted is not None  # it waits for that
+        short = await self._weighing.shortage(session, now)
+        half = session.created + (wanted.until - session.created) / 2
+        if short is None:
+            log.info("maintenance.has_room", session_id=session.session_id)
+            return look._replace(session=replace(session, scale_in=replace(wanted, met=now)))
+        if now >= wanted.until:
+            why = f"there is no room: {short} are missing, and owners were asked to scale in"
+            for work in known:
+                if work.stage is HostStage.WAITING:
+                    given_up = moved(look.works.get(work.host, work), Trigger.GIVE_UP, now, reason=why)
+                    look.works[work.host] = given_up
+                    look.said[Phase.FAILED] += everybody(given_up)
+            return look
+        moments += [wanted.until, *([] if wanted.reminded else [half])]
+        if now >= half and not wanted.reminded:
+            look.said[Phase.SCALE_IN] = []
+            wanted = replace(wanted, reminded=True, vcpus=short.vcpus, memory_mb=short.memory_mb)
+            look = look._replace(session=replace(session, scale_in=wanted))
         return look
 
     async def _work_on(self, look: Look, work: HostWork, now: datetime, moments: list[datetime]) -> Look:

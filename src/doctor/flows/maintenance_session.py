@@ -25,12 +25,14 @@ from doctor.maintenance.guests import (
     Sight,
     allowed,
 )
+from doctor.maintenance.room import Load
 from doctor.maintenance.stages import outcome
 from doctor.model.errors import RejectedError
 from doctor.model.fault import ResourceState
 from doctor.model.identity import Identity, Role
 from doctor.model.instruction import Action
 from doctor.model.maintenance import (
+    Deed,
     Guest,
     GuestState,
     HostStage,
@@ -42,15 +44,17 @@ from doctor.model.maintenance import (
 from doctor.model.maintenance_action import USUAL_TIMEOUT
 from doctor.model.map_news import Phase as MapPhase
 from doctor.model.notification import Phase
-from doctor.model.resource import VIRTUAL_MACHINE, VirtualResource
+from doctor.model.resource import VIRTUAL_MACHINE, PhysicalResource, VirtualResource
 from doctor.notifier.maintenance import (
     administrators_told,
+    hear_for_owners,
     owners_told,
     write_maintenance,
     write_response,
 )
 from doctor.ports.action import MaintenanceAction
 from doctor.ports.store import Memo
+from doctor.recovery.turns import Room
 
 log = structlog.get_logger(__name__)
 
@@ -114,6 +118,17 @@ class SessionKeeper:
         resources = self._situation.resources
         machines = (resources.virtual[one] for one in resources.machines_on(host))
         return (one for one in machines if one.type == VIRTUAL_MACHINE)
+
+    def load(self, host: PhysicalResource, rooms: Mapping[str, Room]) -> Load:
+        """Return what has to leave a host, by what owners have said of their machines, or say beforehand."""
+        work = self._situation.maintenance.of_host(host.id)
+        machines = []
+        for machine in self.machines_on(host.id):
+            guest = None if work is None else work.guest(machine.id)
+            policy = self._situation.maintenance_policies.of(machine)
+            usual = Deed.ASK if policy is None else policy.action
+            machines.append((machine, usual if guest is None or guest.deed is None else guest.deed))
+        return Load(host, machines, rooms.get(host.id))
 
     @property
     def is_loading(self) -> bool:
@@ -239,6 +254,8 @@ class SessionKeeper:
             draft.change.memos.append(_memo(HOST_MEMO, key_of(work), work))
         zones = situation.pool.settle(look.works, situation.book.state_of, changed_by=session.session_id)
         tell_capacity(situation, zones, draft)
+        if Phase.SCALE_IN in look.said:
+            self._ask_for_room(session, draft)
         for phase, said in look.said.items():
             self._tell_owners(session, phase, said, draft)
             self._tell_administrators(session, phase, said, draft)
@@ -302,6 +319,26 @@ class SessionKeeper:
             for work in self.works(session)
             if not work.stage.is_over
         )
+
+    def _ask_for_room(self, session: Session, draft: Draft) -> None:
+        """Ask all owners who run anything to give up some of it."""
+        owners = {
+            one.owner for one in self._situation.resources.virtual.values() if one.type == VIRTUAL_MACHINE
+        }
+        subscriptions = self._situation.subscriptions
+        for owner in sorted(owners):
+            for subscription in hear_for_owners(subscriptions.of(owner), subscriptions.of(None)):
+                notice = partial(
+                    write_maintenance,
+                    subscription,
+                    session,
+                    Phase.SCALE_IN,
+                    self._situation.describer(owner),
+                    now=draft.now,
+                    occasion=draft.now.isoformat(),
+                    owner=owner,
+                )
+                tell(self._situation, subscription, notice, draft)
 
     def _tell_administrators(
         self, session: Session, phase: Phase, said: Sequence[tuple[HostWork, Guest | None]], draft: Draft

@@ -206,14 +206,24 @@ class Override(msgspec.Struct, frozen=True, kw_only=True):
     users: tuple[str, ...]
 
 
+class ScaleIn(msgspec.Struct, frozen=True, kw_only=True):
+    """What owners were asked to give up so that there is room, and until when; ``met`` is when there was."""
+
+    vcpus: int
+    memory_mb: int
+    until: datetime
+    reminded: bool = False
+    met: datetime | None = None
+
+
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """One request of the Administrator to empty hosts: StateChangeRequest [D 5.5.2].
 
     ``timeout`` is how long emptying one host may take. ``at_once`` is how many hosts are away together, None: all.
     ``reply_to`` is where the one response goes. ``answered`` is when that was written. ``actions`` are done around the work,
     in their order; ``runs`` are those of them that are done once. With ``auto_return`` a host is given back when it is empty
-    and its actions are done. ``metadata`` is what owners are told of what the work brings. ``withdrawn`` is when he who asked
-    wanted to see no more of it.
+    and its actions are done. ``scale_in`` is what owners have to give up first. ``metadata`` is what owners are told of what
+    the work brings. ``withdrawn`` is when he who asked wanted to see no more of it.
     """
 
     session_id: str
@@ -233,8 +243,14 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     actions: tuple[ActionWish, ...] = ()
     auto_return: bool = False
     runs: tuple[Run, ...] = ()
+    scale_in: ScaleIn | None = None
     metadata: dict[str, Any] = {}
     withdrawn: datetime | None = None
+
+    @property
+    def waits_for_room(self) -> bool:
+        """Tell whether owners have to give up something before the first host can be emptied."""
+        return self.scale_in is not None and self.scale_in.met is None
 
     def asks_for(self, moment: Moment) -> tuple[str, ...]:
         """Return the names of the actions of a moment, in their order."""

@@ -115,6 +115,7 @@ class Phase(StrEnum):
     """What a notification of maintenance says."""
 
     PLANNED = "planned"  # it is to be, and owners are asked
+    SCALE_IN = "scale_in"  # there is no room for what has to leave: owners are asked to give up some
     REMINDER = "reminder"  # he who was asked has not answered
     STARTED = "started"  # hosts are being emptied now
     MOVED = "moved"  # it is done with machines: they are away, or off
@@ -138,13 +139,20 @@ class MachineMaintenance(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
 
 
+class WantedRoom(msgspec.Struct, frozen=True, kw_only=True):
+    """How much room is missing in all; who gives up how much is between owners and their Administrator."""
+
+    vcpus: int
+    memory_mb: int
+
+
 class MaintenanceInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is told of a session [D 5.5.1, 5.5.2]. ``result`` and ``outcome`` are for the Administrator, in its end.
 
-    ``allowed_actions`` are those that are open for every machine told of that is still to be decided on. ``metadata`` is
-    what the work brings. ``moves_again``: what leaves now may have to leave again, since every host is to be emptied.
-    ``ends``: the session has nothing more to do with any machine of this owner, ``project_id``. ``emptied`` are hosts
-    that had been empty when this came, for the Administrator.
+    ``allowed_actions`` are those that are open for every machine told of that is still to be decided on. ``scale_in`` is how
+    much room is missing, by `reply_by`. ``metadata`` is what the work brings. ``moves_again``: what leaves now may have to
+    leave again, since every host is to be emptied. ``ends``: the session has nothing more to do with any machine of this
+    owner, ``project_id``. ``emptied`` are hosts that had been empty when this came, for the Administrator.
     """
 
     session_id: str
@@ -163,6 +171,7 @@ class MaintenanceInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     emptied: tuple[str, ...] = ()
     result: str = ""
     outcome: str = ""
+    scale_in: WantedRoom | None = None
 
 
 class VimInfo(msgspec.Struct, frozen=True, kw_only=True):

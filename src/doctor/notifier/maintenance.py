@@ -20,6 +20,7 @@ from doctor.model.notification import (
     NotificationType,
     Phase,
     PhysicalResourceInfo,
+    WantedRoom,
 )
 from doctor.model.resource import HOST, VIRTUAL_MACHINE
 from doctor.model.subscription import EventKind, Subscription
@@ -34,17 +35,25 @@ Allowed = Mapping[str, tuple[Deed, ...]]  # what may be answered for which machi
 FENIX_DOORS = "/maintenance/v1"  # where Doctor answers as Fenix does
 
 
+def hear_for_owners(
+    subscriptions: Iterable[Subscription], administrators: Iterable[Subscription]
+) -> Iterator[Subscription]:
+    """Return which subscriptions hear what is said to an owner, whose ``subscriptions`` these are."""
+    for one in (*subscriptions, *(one for one in administrators if one.speaks_fenix)):
+        if one.filter.asks_for(EventKind.MAINTENANCE, one.project):
+            yield one
+
+
 def owners_told(
     guests: Sequence[Guest], subscriptions: Iterable[Subscription], administrators: Iterable[Subscription]
 ) -> Iterator[tuple[Subscription, tuple[Guest, ...]]]:
-    """Return which subscriptions hear of machines of an owner, and of which: ``subscriptions`` are his."""
-    for one in (*subscriptions, *(one for one in administrators if one.speaks_fenix)):
-        if one.filter.asks_for(EventKind.MAINTENANCE, one.project):
-            own = tuple(
-                guest for guest in guests if resource_matches(one.filter, guest.resource_id, VIRTUAL_MACHINE)
-            )
-            if own:
-                yield one, own
+    """Return which subscriptions hear of machines of an owner, and of which."""
+    for one in hear_for_owners(subscriptions, administrators):
+        own = tuple(
+            guest for guest in guests if resource_matches(one.filter, guest.resource_id, VIRTUAL_MACHINE)
+        )
+        if own:
+            yield one, own
 
 
 def administrators_told(subscriptions: Iterable[Subscription]) -> Iterator[Subscription]:
@@ -135,7 +144,9 @@ def _info(
     common = [
         deed for deed in Deed if open_ and all(deed in allowed.get(one.resource_id, ()) for one in open_)
     ]
-    asked = [one.reply_by for one in guests if one.state is GuestState.ASKED and one.reply_by is not None]
+    wanted = session.scale_in if phase is Phase.SCALE_IN else None
+    asked = [] if wanted is None else [wanted.until]
+    asked += [one.reply_by for one in guests if one.state is GuestState.ASKED and one.reply_by is not None]
     deadlines = [one.deadline for one in works if one.deadline is not None]
     return MaintenanceInfo(
         session_id=session.session_id,
@@ -161,4 +172,5 @@ def _info(
         emptied=() if is_owner else tuple(one.host for one in works if one.emptied is not None),
         result="" if is_owner or phase is not Phase.RESULT else session.state,
         outcome="" if is_owner else session.outcome,
+        scale_in=None if wanted is None else WantedRoom(vcpus=wanted.vcpus, memory_mb=wanted.memory_mb),
     )

@@ -9,6 +9,7 @@ import msgspec
 from doctor.api.wire.duration import Duration, duration_in
 from doctor.flows.maintenance_desk import HostWish, Reply, Request
 from doctor.flows.maintenance_session import NamedAction
+from doctor.flows.maintenance_weighing import Weighed
 from doctor.kit.times import in_utc
 from doctor.maintenance.plan import Plan
 from doctor.model.errors import Flaw, RejectedError
@@ -20,10 +21,12 @@ from doctor.model.maintenance import (
     HostStage,
     HostWork,
     MaintenancePolicy,
+    ScaleIn,
     Session,
     SessionState,
 )
 from doctor.model.maintenance_action import ActionWish, Moment, Run, RunState
+from doctor.model.notification import WantedRoom
 from doctor.model.resource import MaintenanceState
 from doctor.model.scope import Scope
 
@@ -55,8 +58,9 @@ class StateChangeIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ``timeout`` is how long emptying a host may take. The one StateChangeResponse is POSTed to ``reply_to``. With
     ``at_once`` so many hosts are away together, and the next goes when one was given back. ``override`` is why it has to be
     although a guard is against it: a second person has to agree. ``actions`` are done one after the other; with
-    ``auto_return`` a host serves again as soon as those on it are done, which is usual where there are any. ``metadata`` is
-    told to owners: what the work brings.
+    ``auto_return`` a host serves again as soon as those on it are done, which is usual where there are any. With ``scale_in``
+    owners are asked to make room where there is none, and hosts go when there is. ``metadata`` is told to owners: what the
+    work brings.
     """
 
     physical_resource_state: Annotated[list[HostStateIn], msgspec.Meta(min_length=1, max_length=MOST_HOSTS)]
@@ -69,6 +73,7 @@ class StateChangeIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     actions: Annotated[list[ActionIn], msgspec.Meta(max_length=100)] = []
     auto_return: bool | None = None
     metadata: Annotated[dict[Name, Any], msgspec.Meta(max_length=64)] = {}
+    scale_in: bool = False
 
 
 class StateChangeOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +118,8 @@ class PlannedHost(msgspec.Struct, frozen=True, kw_only=True):
 class PlanOut(msgspec.Struct, frozen=True, kw_only=True):
     """What a request would come to. ``against`` is what guards would say, ``seconds`` how long it takes at least, without
     the work and without waiting for answers; ``moves`` counts machines that go elsewhere, ``twice`` those that move again.
+    ``first`` are the hosts that go before the others so that the machines of those have where to go, and move once;
+    ``missing`` is the room that owners would have to make, null if there is enough.
     """
 
     hosts: tuple[PlannedHost, ...]
@@ -121,6 +128,8 @@ class PlanOut(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     moves: int
     twice: int
+    first: tuple[str, ...]
+    missing: WantedRoom | None
 
 
 class GuestOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,6 +202,7 @@ class SessionOut(msgspec.Struct, frozen=True, kw_only=True):
     actions: tuple[ActionWish, ...]
     auto_return: bool
     runs: tuple[RunOut, ...]
+    scale_in: ScaleIn | None
     hosts: tuple[HostWorkOut, ...]
     machines: tuple[GuestOut, ...]
 
@@ -271,6 +281,7 @@ def request_of(given: StateChangeIn) -> Request:
         metadata=given.metadata,
         actions=tuple(ActionWish(one.moment, one.name) for one in given.actions),
         auto_return=given.auto_return,
+        scale_in=given.scale_in,
     )
 
 
@@ -319,7 +330,7 @@ def policy_out(policy: MaintenancePolicy, machines: int) -> PolicyOut:
     )
 
 
-def plan_out(found: Plan, against: list[str]) -> PlanOut:
+def plan_out(found: Plan, weighed: Weighed) -> PlanOut:
     """Return a plan as it is shown."""
     hosts = tuple(
         PlannedHost(
@@ -341,11 +352,15 @@ def plan_out(found: Plan, against: list[str]) -> PlanOut:
     )
     return PlanOut(
         hosts=hosts,
-        against=tuple(against),
+        against=tuple(weighed.against),
         owners=tuple(sorted({each.project_id for one in hosts for each in one.machines})),
         seconds=found.takes.total_seconds(),
         moves=found.moves,
         twice=found.twice,
+        first=weighed.first,
+        missing=None
+        if weighed.short is None
+        else WantedRoom(vcpus=weighed.short.vcpus, memory_mb=weighed.short.memory_mb),
     )
 
 
@@ -384,6 +399,7 @@ def session_out(session: Session, works: list[HostWork], viewer: str | None) -> 
         actions=session.actions if everything else (),
         auto_return=session.auto_return,
         runs=_runs_out(session.runs) if everything else (),
+        scale_in=session.scale_in,
         hosts=tuple(_host_out(one) for one in works) if everything else (),
         machines=tuple(
             guest_out(guest, viewer)
