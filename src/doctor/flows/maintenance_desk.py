@@ -83,8 +83,8 @@ class Request(NamedTuple):
     override: str | None = None
     actions: tuple[ActionWish, ...] = ()
     auto_return: bool | None = None
-    metadata: Mapping[str, Any] = {}
     scale_in: bool = False
+    metadata: Mapping[str, Any] = {}
 
     @property
     def returns(self) -> bool:
@@ -297,9 +297,9 @@ class MaintenanceDesk:
             state=SessionState.PROPOSED if against else SessionState.PLANNED,
             outcome="; ".join(against),
             override=Override(reason=request.override or "", users=(user,)) if against else None,
+            metadata=dict(request.metadata),
             actions=request.actions,
             auto_return=request.returns,
-            metadata=dict(request.metadata),
         )
 
     async def plan(self, request: Request) -> tuple[Plan, Weighed]:

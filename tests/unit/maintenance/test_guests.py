@@ -75,6 +75,22 @@ def ended(state: TaskState, **more: Any) -> Sight:
         pytest.param(MOVING, ended(TaskState.SUCCEEDED), 1, G.MOVING, "", id="the-map-is-behind"),
         pytest.param(MOVING, ended(TaskState.SUCCEEDED), 5, G.AGREED, "it is still here", id="it-is-not-so"),
         pytest.param(
+            MOVING,
+            ended(TaskState.SUCCEEDED)._replace(as_of=NOON),
+            5,
+            G.MOVING,
+            "",
+            id="the-map-was-not-read-since",
+        ),
+        pytest.param(
+            MOVING,
+            ended(TaskState.SUCCEEDED)._replace(as_of=NOON + 2 * MINUTE),
+            5,
+            G.AGREED,
+            "it is still here",
+            id="the-map-was-read-since",
+        ),
+        pytest.param(
             MOVING, ended(TaskState.FAILED, reason="no room"), 1, G.AGREED, "no room", id="once-more"
         ),
         pytest.param(

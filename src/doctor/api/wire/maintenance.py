@@ -72,8 +72,8 @@ class StateChangeIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     override: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)] | None = None
     actions: Annotated[list[ActionIn], msgspec.Meta(max_length=100)] = []
     auto_return: bool | None = None
-    metadata: Annotated[dict[Name, Any], msgspec.Meta(max_length=64)] = {}
     scale_in: bool = False
+    metadata: Annotated[dict[Name, Any], msgspec.Meta(max_length=64)] = {}
 
 
 class StateChangeOut(msgspec.Struct, frozen=True, kw_only=True):
