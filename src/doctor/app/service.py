@@ -153,6 +153,7 @@ class Service:
                 tasks.create_task(parts.instructions.run(), name="instructions"),
                 tasks.create_task(parts.recoveries.run(), name="recovery"),
                 tasks.create_task(parts.maintenance.run(), name="maintenance"),
+                tasks.create_task(parts.disabled.run(), name="disabled hosts"),
                 *([tasks.create_task(parts.hand_map.run(), name="map by hand")] if parts.hand_map else []),
                 tasks.create_task(self._prune(parts), name="retention"),
                 *(

@@ -37,6 +37,7 @@ from doctor.flows.instruction import InstructionFlow
 from doctor.flows.isolation import IsolationFlow
 from doctor.flows.maintenance import MaintenanceFlow
 from doctor.flows.maintenance_desk import MaintenanceDesk
+from doctor.flows.maintenance_opening import DisabledHosts
 from doctor.flows.maintenance_policy import MaintenancePolicyFlow
 from doctor.flows.maintenance_session import NamedAction, SessionKeeper
 from doctor.flows.marking import MarkingFlow
@@ -110,6 +111,7 @@ class Parts(NamedTuple):
     instructions: InstructionFlow
     recoveries: RecoveryFlow
     maintenance: MaintenanceFlow
+    disabled: DisabledHosts
     actions: dict[str, NamedAction]
     monitors: list[Monitor]
     doors: App
@@ -194,6 +196,11 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     maintenance = MaintenanceFlow(situation, keeper, instructions, delivery, isolation, clock, limits)
     couple(faults, isolation, marks, instructions, recoveries)
     faults.on_settled(maintenance.settled)
+    maintenance_desk = MaintenanceDesk(
+        situation, keeper, faults, delivery, channel, clock, maintenance.ring, limits, settings.levels
+    )
+    disabled = DisabledHosts(situation, keeper, maintenance_desk, settings.maintenance.open_on_disabled)
+    faults.on_settled(disabled.settled)
     cloud = CloudFlow(situation, clouds, faults, marks, delivery, clock, overlay)
     subscriptions = SubscriptionFlow(
         situation, delivery, acknowledgements, channel, clock, settings.limits.of_subscriptions
@@ -237,9 +244,7 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         overlay=overlay,
         instructions=instructions,
         recoveries=recoveries,
-        maintenance=MaintenanceDesk(
-            situation, keeper, faults, delivery, channel, clock, maintenance.ring, limits, settings.levels
-        ),
+        maintenance=maintenance_desk,
         groups=GroupFlow(situation, faults, clock, groups_changed),
         maintenance_policies=MaintenancePolicyFlow(situation, clock, lambda machines: maintenance.ring()),
         recovery_policies=RecoveryPolicyFlow(situation, clock, recoveries.look_at),
@@ -282,6 +287,7 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         instructions=instructions,
         recoveries=recoveries,
         maintenance=maintenance,
+        disabled=disabled,
         actions=actions,
         doors=doors,
     )

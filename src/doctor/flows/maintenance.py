@@ -546,7 +546,10 @@ class MaintenanceFlow:
         gone = [
             one
             for one in situation.maintenance
-            if one.ended is not None and one.ended <= before and not situation.maintenance.is_open(one)
+            if one.ended is not None
+            and one.ended <= before
+            and not one.holds
+            and not situation.maintenance.is_open(one)
         ]
         if gone:
             draft = Draft(self._clock.now())

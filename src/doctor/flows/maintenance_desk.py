@@ -71,7 +71,7 @@ class Request(NamedTuple):
     ``starts`` None is now. ``at_once`` is how many hosts are away together, None: all. ``override`` is why it is to be done
     although a guard is against it; a second person has to agree. ``actions`` are done around the work; with ``auto_return``
     a host is given back when those on it are done (None: if there are any). ``scale_in`` is to ask owners to make room where
-    there is none. ``metadata`` is told to owners.
+    there is none. ``metadata`` is told to owners. With ``holds`` it is because the host is disabled in its cloud.
     """
 
     hosts: tuple[HostWish, ...]
@@ -85,6 +85,7 @@ class Request(NamedTuple):
     auto_return: bool | None = None
     scale_in: bool = False
     metadata: Mapping[str, Any] = {}
+    holds: bool = False
 
     @property
     def returns(self) -> bool:
@@ -300,6 +301,7 @@ class MaintenanceDesk:
             metadata=dict(request.metadata),
             actions=request.actions,
             auto_return=request.returns,
+            holds=request.holds,
         )
 
     async def plan(self, request: Request) -> tuple[Plan, Weighed]:
@@ -426,6 +428,14 @@ class MaintenanceDesk:
             session = replace(self.get(identity, session_id), withdrawn=self._clock.now())
             await self._keeper.keep(Look(session, {}, {}), Draft(self._clock.now()))
         return session
+
+    async def let_go(self, session_id: str) -> None:
+        """Note that the host of a session is not disabled in its cloud any more: it may be opened for again."""
+        async with self._keeper.changing:
+            await self._situation.ready()
+            session = self._situation.maintenance.get(session_id)
+            if session is not None:
+                await self._keeper.keep(Look(replace(session, holds=False), {}, {}), Draft(self._clock.now()))
 
     async def give_back(self, identity: Identity, hosts: Sequence[str]) -> list[HostWork]:
         """Have hosts serve again: the work on them is done, or they were not emptied yet and need not be.

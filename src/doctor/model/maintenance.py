@@ -223,7 +223,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     ``reply_to`` is where the one response goes. ``answered`` is when that was written. ``actions`` are done around the work,
     in their order; ``runs`` are those of them that are done once. With ``auto_return`` a host is given back when it is empty
     and its actions are done. ``scale_in`` is what owners have to give up first. ``metadata`` is what owners are told of what
-    the work brings. ``withdrawn`` is when he who asked wanted to see no more of it.
+    the work brings. ``withdrawn`` is when he who asked wanted to see no more of it. It ``holds`` its host as long as that is
+    disabled in its cloud, if it was opened for that.
     """
 
     session_id: str
@@ -246,6 +247,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     scale_in: ScaleIn | None = None
     metadata: dict[str, Any] = {}
     withdrawn: datetime | None = None
+    holds: bool = False
 
     @property
     def waits_for_room(self) -> bool:
