@@ -44,6 +44,7 @@ class HeartbeatSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     - ``start_grace``: for so long the silence of one that was never heard is no news.
     - ``confirm``: ask a host that misses a heartbeat by ping; if it answers, only its agent is silent.
     - ``agent_grace``: for so long an agent may be silent on a host that answers.
+    - ``peers``: so many agents of other hosts are asked whether they hear a host that is missed; 0 asks nobody.
     - ``ping``: how a host is asked, and canaries: as for the ping monitor.
     - ``canaries``, ``vantage``: as for the ping monitor.
     """
@@ -62,6 +63,7 @@ class HeartbeatSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     start_grace: timedelta = timedelta(seconds=10)
     confirm: bool = True
     agent_grace: timedelta = timedelta(seconds=10)
+    peers: Annotated[int, msgspec.Meta(ge=0, le=10)] = 3
     ping: Annotated[PingSettings, msgspec.Meta(description="how hosts and canaries are asked")] = (
         PingSettings()
     )
