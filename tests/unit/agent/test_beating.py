@@ -171,6 +171,18 @@ def test_this_run_is_newer_than_the_one_before() -> None:
     assert first.session < second.session
 
 
+async def test_doctor_may_wish_for_another_pace(doctor: Doctor) -> None:
+    made = Beating(IDENTITY, KEY, [NetworkSettings(name="mgmt", to=(doctor.text,))], Pace(0.1, 0.02))
+    made.start()
+    for wish, expected in ((20_000, 20_000), (1, 20_000), (0, 100_000)):
+        await asyncio.sleep(0.15)
+        last = doctor.heard()[-1]
+        doctor.send(last._replace(kind=Kind.CHALLENGE, interval_us=wish))
+        await asyncio.sleep(0.25)
+        assert doctor.heard()[-1].interval_us == expected
+    await made.stop()
+
+
 async def question(doctor: Doctor, address: str, **change: object) -> list[Beat]:
     """Challenge the agent, ask it, and return what it answers."""
     await asyncio.sleep(0.05)

@@ -15,6 +15,7 @@ from doctor.kit.beat import MOST_BYTES, Beat, Key, Kind, Malformed, derived, pac
 from doctor.kit.key_file import new_key, write_key
 from doctor.model.errors import PermanentError
 from doctor.model.event import RawEvent
+from doctor.ports.monitor import Stake
 from tests.unit.monitors.test_ping_monitor import Hosts, LoopClock, Map
 
 HOSTS = {f"compute-{number}": f"198.18.0.{number}" for number in range(1, 7)}
@@ -27,6 +28,7 @@ class Agents:
         self.alive = dict.fromkeys(HOSTS, True)
         self.boots = dict.fromkeys(HOSTS, b"A" * 16)
         self.lag_us = 0
+        self.wished: dict[str, int] = {}
         self.hear: set[str] = set()  # the addresses that agents hear when they are asked
         self._keys = {host: Key(derived(master, host)) for host in HOSTS}
         self._socks: dict[str, socket.socket] = {}
@@ -67,6 +69,8 @@ class Agents:
                 beat, _ = read(memoryview(self._socks[host].recv(MOST_BYTES)))
             except (BlockingIOError, Malformed):
                 return
+            if beat.challenge == self._challenges.get(host) and beat.kind is Kind.CHALLENGE:
+                self.wished[host] = beat.interval_us
             self._challenges[host] = beat.challenge
             if beat.kind is Kind.QUESTION:
                 answer = beat._replace(kind=Kind.ANSWER, interval_us=int(beat.subject in self.hear))
@@ -373,3 +377,31 @@ async def test_the_monitor_of_peers_says_what_it_is_told() -> None:
     asyncio.get_running_loop().call_later(0.01, monitor.say, event)
     assert await anext(watching) is event
     await watching.aclose()
+
+
+class Informed(Map):
+    """Targets of which more is known."""
+
+    def __init__(self, **hosts: str) -> None:
+        super().__init__(**hosts)
+        self.stakes: dict[str, Stake] = {}
+
+    def stake(self, host_id: str) -> Stake:
+        return self.stakes.get(host_id, Stake())
+
+
+@pytest.mark.looptime
+@pytest.mark.requirement("F21")
+async def test_a_host_in_trouble_is_watched_more_closely(tmp_path: Path) -> None:
+    world = World(tmp_path, paces={"troubled": 0.02})
+    informed = Informed(**HOSTS)
+    world.listening._targets = informed
+    async with world:
+        await asyncio.sleep(3)
+        assert world.agents.wished == {}
+        informed.stakes["compute-1"] = Stake(is_troubled=True)
+        await asyncio.sleep(3)
+        assert world.agents.wished == {"compute-1": 20_000}
+        informed.stakes.clear()
+        await asyncio.sleep(6)
+        assert world.agents.wished == {"compute-1": 0}

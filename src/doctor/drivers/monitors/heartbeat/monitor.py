@@ -4,12 +4,14 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator
+from itertools import islice
 
 import msgspec
 import structlog
 
 from doctor.drivers.monitors.heartbeat.expectations import Expectations
 from doctor.drivers.monitors.heartbeat.keyring import Keyring
+from doctor.drivers.monitors.heartbeat.pacing import Pacing, wished
 from doctor.drivers.monitors.heartbeat.peers import Peers, chosen
 from doctor.drivers.monitors.heartbeat.receiver import Heard, Receiver
 from doctor.drivers.monitors.heartbeat.reports import report_agent, report_peers, report_reach, report_restart
@@ -27,10 +29,12 @@ from doctor.kit.clock import Clock, SystemClock
 from doctor.model.errors import PermanentError
 from doctor.model.event import RawEvent
 from doctor.model.resource import PhysicalResource
-from doctor.ports.monitor import Targets
+from doctor.ports.monitor import Informed, Stake, Targets
 
 LOST_SOME = 1.0  # seconds that we count as late when the kernel had no room for what came
 SHORTEST_WINDOW = 0.04
+WISH_EVERY = 1.0  # seconds
+WISHES_AT_ONCE = 10  # hosts
 QUESTIONS = 3  # of a peer, within so many seconds
 QUESTIONS_WITHIN = 0.12
 PART_OF_WINDOW = 0.75  # of the time until the host counts as silent; the rest is for the way there and back
@@ -128,6 +132,10 @@ class Listening(Watching):
         self._asked_by_peers: set[str] = set()
         self._asked: frozenset[str] = frozenset()  # the hosts that are asked by ping now
         self._askable: frozenset[str] = frozenset()
+        self._pacing = Pacing()
+        self._wishes: dict[str, int] = {}
+        self._wished_at = 0.0
+        self._to_look_at: Iterator[PhysicalResource] = iter(())
         self._later: deque[RawEvent] = deque()
         self._peers = Peers()
         self._contacts: dict[str, Heard] = {}
@@ -175,6 +183,8 @@ class Listening(Watching):
         self._expectations.forget(host)
         self._verdicts.forget(host)
         self._contacts.pop(host, None)
+        self._wishes.pop(host, None)
+        self._pacing.forget(host)
         self._peers.forget(host)
         self._peers_say(host, is_dead=False)
 
@@ -192,7 +202,21 @@ class Listening(Watching):
 
     # --- what comes ---
 
+    def _wish_paces(self, now: float) -> None:
+        """Find out anew how often agents are wished to speak, of a few hosts at a time."""
+        if not self._own.paces.is_there:
+            return
+        targets = self._targets
+        hosts = list(islice(self._to_look_at, WISHES_AT_ONCE))
+        if not hosts and now >= self._wished_at:
+            self._wished_at = now + WISH_EVERY
+            self._to_look_at = iter(list(targets.hosts()))
+        for host in hosts:
+            stake = targets.stake(host.id) if isinstance(targets, Informed) else Stake()
+            self._wishes[host.id] = wished(self._own.paces, host, stake)
+
     def _look(self, now: float, lag: float) -> None:
+        self._wish_paces(now)
         arrival = self._receiver.drain(now)
         for heard in arrival.heard:
             self._take(heard, now)
@@ -213,6 +237,7 @@ class Listening(Watching):
                 self._forget(host)
             return
         if heard.is_new_session:
+            self._pacing.forget(host)
             log.debug("heartbeat.session", host=host, boot_id=beat.boot.hex(), network=beat.subject)
             if heard.was_boot not in (b"", beat.boot):
                 now_on_wall = self._clock.now()
@@ -222,6 +247,10 @@ class Listening(Watching):
                     )
                 )
         self._contacts[host] = heard
+        if self._own.paces.is_there:
+            wish = self._wishes.get(host, 0)
+            if self._pacing.due(host, wish, beat.interval_us, now):
+                self._receiver.wish(heard, wish)
         rule = self._rules.of(beat.interval_us, beat.lag_us)
         self._expectations.heard(host, beat.subject, rule, now, is_anew=heard.is_new_session)
 
