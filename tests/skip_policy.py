@@ -67,8 +67,12 @@ def program(name: str, package: str) -> Probe:
 
 
 PROBES: dict[str, Probe] = {
+    "alertmanager": program("prometheus-alertmanager", "prometheus-alertmanager"),
+    "amtool": program("amtool", "prometheus-alertmanager"),
+    "collectd": program("collectd", "collectd-core"),
     "root": root,
     "netns": netns,
+    "prometheus": program("prometheus", "prometheus"),
     "raw_icmp": raw_icmp,
     "fence_agents": program("fence_dummy", "fence-agents"),
     "ipmi_sim": program("ipmi_sim", "openipmi"),

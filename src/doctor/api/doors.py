@@ -1,6 +1,6 @@
 """All doors together: the event doors in front, the application with every other operation behind them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
@@ -19,15 +19,21 @@ from doctor.api.controllers import ControllersDoor
 from doctor.api.deliveries import DeliveriesDoor
 from doctor.api.docs import Documentation
 from doctor.api.escalations import EscalationsDoor
+from doctor.api.facades.fenix import FenixDoor
 from doctor.api.faults import FaultsDoor
 from doctor.api.fences import FencesDoor
 from doctor.api.fencing import FencingDoor
+from doctor.api.groups import GroupsDoor
 from doctor.api.identification import challenge_of, make_identify
 from doctor.api.instructions import InstructionsDoor
 from doctor.api.maintenance import MaintenanceDoor
+from doctor.api.maintenance_calendar import MaintenanceCalendarDoor
+from doctor.api.metrics import MetricsDoor
+from doctor.api.monitors import MonitorsDoor
 from doctor.api.notifications import NotificationsDoor
 from doctor.api.openapi import openapi_document
 from doctor.api.operation import Answer, Call, Operation, operation, operations_of
+from doctor.api.payloads import PayloadsDoor
 from doctor.api.physical_resources import PhysicalResourcesDoor
 from doctor.api.policies import Policies
 from doctor.api.recoveries import RecoveriesDoor
@@ -54,6 +60,7 @@ from doctor.flows.fence_readiness import FenceReadiness
 from doctor.flows.fences import Fences
 from doctor.flows.fencing_desk import FencingDesk
 from doctor.flows.grants import GrantFlow
+from doctor.flows.group import GroupFlow
 from doctor.flows.instruction import InstructionFlow
 from doctor.flows.maintenance_desk import MaintenanceDesk
 from doctor.flows.maintenance_policy import MaintenancePolicyFlow
@@ -65,6 +72,8 @@ from doctor.flows.recovery_policy import RecoveryPolicyFlow
 from doctor.flows.replay import ReplayFlow
 from doctor.flows.silence import SilenceFlow
 from doctor.flows.situation import Situation
+from doctor.flows.sources import Sources
+from doctor.flows.standing import Standing
 from doctor.flows.subscription import SubscriptionFlow
 from doctor.flows.timelines import Timelines
 from doctor.flows.tokens import TokenFlow
@@ -72,6 +81,7 @@ from doctor.inspector.firing import Recorded
 from doctor.kit.clock import Clock
 from doctor.model.errors import StoreError, TransientError
 from doctor.model.event import EventBatch
+from doctor.ports.payload import Payload
 from doctor.profiler.availability import SHIPPED, Levels
 
 
@@ -188,6 +198,11 @@ def all_operations() -> tuple[Operation, ...]:
         SilencesDoor,
         InstructionsDoor,
         RecoveriesDoor,
+        MaintenanceDoor,
+        GroupsDoor,
+        FenixDoor,
+        MonitorsDoor,
+        PayloadsDoor,
         VantagesDoor,
         VirtualResourcesDoor,
         PhysicalResourcesDoor,
@@ -199,6 +214,7 @@ def all_operations() -> tuple[Operation, ...]:
         FencingDoor,
         Admin,
         Policies,
+        MetricsDoor,
         Basics,
         Documentation,
     )
@@ -213,6 +229,9 @@ def make_doors(
     *,
     situation: Situation,
     faults: FaultFlow,
+    sources: Sources,
+    standing: Standing,
+    payloads: Mapping[str, Payload],
     delivery: DeliveryFlow,
     subscriptions: SubscriptionFlow,
     acknowledgements: AcknowledgementFlow,
@@ -233,6 +252,7 @@ def make_doors(
     recoveries: RecoveryFlow,
     maintenance: MaintenanceDesk,
     maintenance_policies: MaintenancePolicyFlow,
+    groups: GroupFlow,
     recovery_policies: RecoveryPolicyFlow,
     clock: Clock,
     levels: Levels = SHIPPED,
@@ -267,6 +287,11 @@ def make_doors(
             InstructionsDoor(instructions),
             RecoveriesDoor(recoveries, recovery_policies),
             MaintenanceDoor(maintenance, maintenance_policies),
+            MaintenanceCalendarDoor(maintenance, clock, situation.describer(None).public_url),
+            GroupsDoor(groups),
+            FenixDoor(situation, maintenance, maintenance_policies, groups),
+            MonitorsDoor(sources, standing, clock),
+            PayloadsDoor(payloads, standing, sources, clock),
             VantagesDoor(faults.lookout),
             VirtualResourcesDoor(situation),
             PhysicalResourcesDoor(situation),
@@ -278,6 +303,7 @@ def make_doors(
             FencingDoor(situation, fencing_desk, fence_readiness),
             Admin(situation, timelines, tokens),
             Policies(situation, policies, DryRunFlow(situation, policies, clock, reader), clock),
+            MetricsDoor(sources, standing),
             Basics(situation),
         ),
         authenticate=identify,
@@ -292,4 +318,5 @@ def make_doors(
         anonymous_from=anonymous_from,
         anonymous_zone=anonymous_zone,
         challenge=challenge,
+        on_refused=sources.refuses,
     )

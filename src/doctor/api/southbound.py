@@ -7,7 +7,7 @@ events mean.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping, Sequence
-from datetime import tzinfo
+from datetime import UTC, tzinfo
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, NamedTuple
@@ -77,6 +77,7 @@ class Asked(NamedTuple):
 
 
 OnReply = Callable[[Reply], None]
+OnRefused = Callable[[str, int], None]
 
 
 class SouthboundDoor:
@@ -95,11 +96,13 @@ class SouthboundDoor:
         anonymous_from: Sequence[IPv4Network | IPv6Network] = (),
         anonymous_zone: tzinfo | None = None,
         challenge: str = BEARER,
+        on_refused: OnRefused = lambda source, events: None,
     ) -> None:
         self._behind = behind
         self._faults = faults
         self._identify = identify
         self._challenge = challenge
+        self._on_refused = on_refused
         self._clock = clock
         self._anonymous_from = tuple(anonymous_from)
         self._anonymous_zone = anonymous_zone
@@ -214,8 +217,19 @@ class SouthboundDoor:
 
     def _asked(self, reporter: str, body: bytes) -> Asked:
         received = self._clock.now()
-        parsed = parse_events(body, source=reporter)
+        parsed = self._parsed(body, reporter, UTC)
         return Asked(Reported(parsed.events, reporter, body, received), parsed)
+
+    def _parsed(self, body: bytes, reporter: str, zone: tzinfo) -> Parsed:
+        """Read a body, and have it counted if that cannot be done, or not in all."""
+        try:
+            parsed = parse_events(body, source=reporter, zone=zone)
+        except RejectedError:
+            self._on_refused(reporter, 1)
+            raise
+        if parsed.rejected:
+            self._on_refused(reporter, len(parsed.rejected))
+        return parsed
 
     async def _report_plainly(self, headers: Headers, client: tuple[str, int] | None, read: Read) -> Reply:
         """Answer `PUT|POST /events` as the OPNFV inspector did: `OK` once the events are durable."""
@@ -228,7 +242,7 @@ class SouthboundDoor:
         body = await read()
         received = self._clock.now()
         zone = self._anonymous_zone or received.astimezone().tzinfo
-        parsed = parse_events(body, source=source, zone=zone or received.tzinfo)  # type: ignore[arg-type]
+        parsed = self._parsed(body, source, zone or UTC)
         await self._faults.accept([Reported(parsed.events, source, body, received)])
         return Reply(200, _TEXT, b"OK")
 

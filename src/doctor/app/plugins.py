@@ -10,11 +10,14 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from doctor.model.errors import Flaw, RejectedError
+from doctor.ports.payload import Payload
 
 MONITORS = "doctor.monitors"
 CONTROLLERS = "doctor.controllers"
 CHANNELS = "doctor.channels"
 FENCES = "doctor.fences"
+MAINTENANCE_ACTIONS = "doctor.maintenance_actions"
+PAYLOADS = "doctor.payloads"  # no factories: a payload has no settings
 
 
 def make(group: str, settings: dict[str, Any], *, path: str) -> Any:
@@ -36,3 +39,8 @@ def make(group: str, settings: dict[str, Any], *, path: str) -> Any:
         return factory({key: value for key, value in settings.items() if key != "driver"})
     except ValueError as error:
         raise RejectedError("the settings are wrong", flaws=[Flaw(path, str(error))]) from None
+
+
+def payloads() -> dict[str, Payload]:
+    """Return how the payloads of sources that push are read, by the name of the source."""
+    return {point.name: point.load() for point in entry_points(group=PAYLOADS)}

@@ -76,6 +76,8 @@ class Service:
                 if parts.grants is not None:
                     await parts.grants.close()
                 await parts.fences.close()
+                for named in parts.actions.values():
+                    await named.action.close()
                 await parts.store.close()
                 log.info("doctor.stopped")
         finally:
@@ -94,6 +96,7 @@ class Service:
             situation.resources = _kept_map(snapshot.resource_map, by_clouds=bool(parts.controllers))
         if parts.hand_map is not None:
             parts.hand_map.start()
+        situation.dress(situation.resources)
         await parts.policies.start(situation, self._settings.policy)
         parts.fence_readiness.start(snapshot)
         await _make_admin_token(parts)
@@ -106,6 +109,8 @@ class Service:
         parts.alarms.start()
         parts.silences.start()
         parts.faults.start()
+        parts.sources.start()
+        parts.standing.start()
         parts.marks.resume()
         parts.service_levels.start()
         settle_memory()
@@ -140,6 +145,8 @@ class Service:
                 tasks.create_task(parts.outages.run(), name="outages"),
                 tasks.create_task(_every(FLUSH_EVERY, parts.timelines.flush), name="timelines"),
                 tasks.create_task(parts.agenda.run(), name="agenda"),
+                tasks.create_task(parts.sources.run(), name="sources"),
+                tasks.create_task(parts.standing.run(), name="standing"),
                 tasks.create_task(parts.marks.run(), name="marks"),
                 tasks.create_task(parts.cloud.run(), name="clouds"),
                 tasks.create_task(parts.isolation.run(), name="isolation"),

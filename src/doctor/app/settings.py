@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 import yaml
 
-from doctor.app.fencing import FencingSettings, anchored, anchored_driver
+from doctor.app.fencing import FencingSettings, anchored, anchored_files
 from doctor.drivers.identities.keystone import KeystoneSettings
 from doctor.flows.instruction import InstructionRules
 from doctor.flows.silence import SilenceLimits
@@ -63,8 +63,14 @@ class AdministratorEndpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=T
     """An endpoint of the Administrator; ``secret_file`` holds the ``whsec_`` secret for signing."""
 
     url: str
-    format: Literal["doctor", "cloudevents", "aodh"] = "doctor"
+    format: Literal["doctor", "cloudevents", "aodh", "fenix", "fenix-aodh"] = "doctor"
     secret_file: Path | None = None
+
+
+class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is expected of somebody who reports: he is missed when he says nothing for ``silent_after`` seconds."""
+
+    silent_after: Annotated[float, msgspec.Meta(ge=1, le=31_536_000)]
 
 
 class RetentionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -182,7 +188,9 @@ class MaintenanceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     ``at_once``, ``per_zone`` and ``per_host`` are how many machines leave at one time in all, for one zone, for one host.
     Each is told to leave ``tries`` times, ``retry_after`` seconds apart. ``floor`` is the share of the hosts of a zone that
     has to go on serving. ``usual_timeout`` is how long emptying a host may take unless it is said (seconds),
-    ``longest_timeout`` how long at most. ``sessions`` is how many may be open.
+    ``longest_timeout`` how long at most. ``sessions`` is how many may be open. ``actions`` are what sessions can have done
+    around the work, by name: each with its ``driver``, what that wants to know, and the ``timeout`` of a run.
+    ``return_within`` is how many seconds a host may take to come back when the work on it is done.
     """
 
     at_once: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 16
@@ -194,6 +202,8 @@ class MaintenanceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     usual_timeout: Annotated[float, msgspec.Meta(gt=0, le=31_536_000)] = 1800
     longest_timeout: Annotated[float, msgspec.Meta(gt=0, le=31_536_000)] = 604_800
     sessions: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100
+    actions: dict[str, dict[str, Any]] = {}
+    return_within: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 600
 
     @property
     def limits(self) -> MaintenanceLimits:
@@ -208,6 +218,7 @@ class MaintenanceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
             usual=timedelta(seconds=self.usual_timeout),
             longest=timedelta(seconds=self.longest_timeout),
             sessions=self.sessions,
+            returns=timedelta(seconds=self.return_within),
         )
 
 
@@ -229,6 +240,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     administrator: AdministratorSettings = AdministratorSettings()
     controllers: list[dict[str, Any]] = []
     monitors: list[dict[str, Any]] = []
+    sources: dict[str, SourceSettings] = {}
     channels: list[dict[str, Any]] = []
     policy: Path | None = None
     endpoints: dict[str, Any] = {}
@@ -272,6 +284,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def levels(self) -> Levels:
         """Return the service availability levels: those that ship, and the operator's."""
         return SHIPPED | {name: one.level for name, one in self.service_availability_levels.items()}
+
+    @property
+    def promised(self) -> dict[str, timedelta]:
+        """Return who is expected to report, and how long he may be silent."""
+        return {name: timedelta(seconds=one.silent_after) for name, one in self.sources.items()}
 
     @property
     def anonymous_networks(self) -> list[IPv4Network | IPv6Network]:
@@ -322,10 +339,12 @@ def parse_settings(document: Any, *, folder: Path = Path()) -> Settings:
         raise RejectedError(
             "the settings are wrong", flaws=[Flaw(where.rstrip("`").lstrip("."), text)]
         ) from None
+    actions = {name: anchored_files(one, folder) for name, one in settings.maintenance.actions.items()}
     settings = msgspec.structs.replace(
         settings,
         fencing=anchored(settings.fencing, folder),
-        monitors=[anchored_driver(monitor, folder) for monitor in settings.monitors],
+        maintenance=msgspec.structs.replace(settings.maintenance, actions=actions),
+        monitors=[anchored_files(monitor, folder) for monitor in settings.monitors],
     )
     flaws = _flaws(settings)
     if flaws:

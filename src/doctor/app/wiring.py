@@ -1,13 +1,15 @@
 """The one place where names in the settings become objects, and objects meet."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
+from socket import gethostname
 from typing import NamedTuple
 
 from doctor.api.doors import make_doors
 from doctor.api.southbound import App
 from doctor.app import plugins
 from doctor.app.fencing import read_fencing
+from doctor.app.maintenance import read_actions
 from doctor.app.settings import Settings
 from doctor.drivers.channels.guard import Guard, parse_endpoint_settings
 from doctor.drivers.channels.switch import SwitchChannel
@@ -21,12 +23,15 @@ from doctor.flows.ageing import AgeingFlow
 from doctor.flows.agenda import Agenda
 from doctor.flows.alarm import AlarmFlow
 from doctor.flows.cloud import CloudFlow
+from doctor.flows.coupling import couple
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow
+from doctor.flows.fence_readiness import NAME as FENCE_READINESS
 from doctor.flows.fence_readiness import FenceReadiness
 from doctor.flows.fences import Fences
 from doctor.flows.fencing_desk import FencingDesk
 from doctor.flows.grants import GrantFlow
+from doctor.flows.group import GroupFlow
 from doctor.flows.hand_map import HandMap
 from doctor.flows.heartbeat import Heartbeats
 from doctor.flows.instruction import InstructionFlow
@@ -34,7 +39,7 @@ from doctor.flows.isolation import IsolationFlow
 from doctor.flows.maintenance import MaintenanceFlow
 from doctor.flows.maintenance_desk import MaintenanceDesk
 from doctor.flows.maintenance_policy import MaintenancePolicyFlow
-from doctor.flows.maintenance_session import SessionKeeper
+from doctor.flows.maintenance_session import NamedAction, SessionKeeper
 from doctor.flows.marking import MarkingFlow
 from doctor.flows.outage import OutageFlow
 from doctor.flows.overlay import Overlay
@@ -45,6 +50,8 @@ from doctor.flows.replay import ReplayFlow
 from doctor.flows.service_levels import ServiceLevels
 from doctor.flows.silence import SilenceFlow
 from doctor.flows.situation import Situation
+from doctor.flows.sources import Sources
+from doctor.flows.standing import Standing
 from doctor.flows.subscription import SubscriptionFlow
 from doctor.flows.timelines import Timelines
 from doctor.flows.tokens import TokenFlow
@@ -53,11 +60,10 @@ from doctor.kit.clock import Clock, SystemClock
 from doctor.model.errors import Flaw, PermanentError, RejectedError
 from doctor.model.fault import ResourceState
 from doctor.model.fencing import Vantage
-from doctor.model.instruction import Instruction
 from doctor.model.marking import ForceDown
 from doctor.model.notification import Delivery, DeliveryState, StoredNotification
 from doctor.model.resource import PhysicalResource
-from doctor.model.subscription import Endpoint, Subscription
+from doctor.model.subscription import FENIX, Endpoint, EventKind, SubscribeFilter, Subscription
 from doctor.ports.channel import Channel, FixedChannel
 from doctor.ports.controller import Controller
 from doctor.ports.monitor import Monitor
@@ -82,6 +88,8 @@ class Parts(NamedTuple):
     delivery: DeliveryFlow
     timelines: Timelines
     faults: FaultFlow
+    sources: Sources
+    standing: Standing
     subscriptions: SubscriptionFlow
     acknowledgements: AcknowledgementFlow
     outages: OutageFlow
@@ -103,6 +111,7 @@ class Parts(NamedTuple):
     instructions: InstructionFlow
     recoveries: RecoveryFlow
     maintenance: MaintenanceFlow
+    actions: dict[str, NamedAction]
     monitors: list[Monitor]
     doors: App
 
@@ -123,8 +132,13 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
 
     policies = PolicyFlow(default_catalogue(), clock)
     clouds = _clouds(settings)
+    public_url = (settings.public_url or "").rstrip("/")
     situation = Situation(
-        store, policies.default(), clouds=clouds, public_url=(settings.public_url or "").rstrip("/")
+        store,
+        policies.default(),
+        clouds=clouds,
+        public_url=public_url,
+        own_url=public_url or _own_url(settings, address or settings.address),
     )
 
     def on_delivered(notification: StoredNotification, delivery: Delivery) -> None:
@@ -145,16 +159,18 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     faults = FaultFlow(situation, delivery, timelines, agenda, clock)
     monitors = _monitors(settings)
     fencing = read_fencing(settings.fencing, _own_witnesses(settings, monitors))
+    sources = Sources(situation, faults, clock, settings.promised)
+    for wish, monitor in zip(settings.monitors, monitors, strict=True):
+        sources.has(monitor.name, wish["driver"])
+    if fencing.plans:
+        sources.has(FENCE_READINESS, "fencing")
+    standing = Standing(situation, faults, sources, clock)
     fences = Fences(fencing.devices, fencing.plans, clock)
     isolation = IsolationFlow(situation, faults, fences, timelines, clock, fencing.rules)
     force_down = _force_down(settings, clouds)
     marks = MarkingFlow(
         situation, clouds, timelines, clock, force_down, isolation.lookup.can_isolate, isolation.keeps_down
     )
-    faults.on_settled(isolation.settled)
-    faults.on_settled(marks.settled)
-    faults.on_heard(isolation.heard)
-    faults.on_isolated(marks.isolated)
     overlay = Overlay(situation, faults)
     hand_map = _hand_map(situation, faults, delivery, clock) if not clouds else None
     commanded: dict[str | None, Controller] = {}
@@ -168,23 +184,17 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         timelines,
         clock,
         settings.instructions.rules,
-        public_url=(settings.public_url or "").rstrip("/"),
+        public_url=public_url,
     )
     recoveries = RecoveryFlow(situation, instructions, isolation, clock, settings.recovery.limits)
-    keeper = SessionKeeper(situation, instructions, delivery)
+    actions = read_actions(settings.maintenance.actions)
+    keeper = SessionKeeper(situation, instructions, delivery, actions)
     keeper.on_changed(marks.look_at)
+    keeper.on_changed(isolation.heard)
     limits = settings.maintenance.limits
     maintenance = MaintenanceFlow(situation, keeper, instructions, delivery, isolation, clock, limits)
-    isolation.unfinished = instructions.unfinished
-    faults.on_settled(lambda transitions: instructions.ring())
-    faults.on_isolated(lambda host: instructions.ring())
-    faults.on_settled(recoveries.settled)
-    faults.on_isolated(lambda host: recoveries.ring())
+    couple(faults, isolation, marks, instructions, recoveries)
     faults.on_settled(maintenance.settled)
-    isolation.on_moved(marks.isolated)
-    isolation.on_moved(lambda host: instructions.ring())
-    isolation.on_moved(lambda host: recoveries.ring())
-    instructions.on_kept(lambda one: marks.look_at(_left_by(one)))
     cloud = CloudFlow(situation, clouds, faults, marks, delivery, clock, overlay)
     subscriptions = SubscriptionFlow(
         situation, delivery, acknowledgements, channel, clock, settings.limits.of_subscriptions
@@ -198,9 +208,18 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     ageing = AgeingFlow(situation, clock, silences, days=settings.retention.days)
     service_levels = ServiceLevels(situation, faults, agenda, clock, settings.levels)
     fence_readiness = FenceReadiness(situation, fences, clock, every=fencing.check_every)
+
+    def groups_changed(machines: Iterable[str]) -> None:
+        instructions.ring()
+        recoveries.ring()
+        maintenance.ring()
+
     doors = make_doors(
         situation=situation,
         faults=faults,
+        sources=sources,
+        standing=standing,
+        payloads=plugins.payloads(),
         delivery=delivery,
         subscriptions=subscriptions,
         acknowledgements=acknowledgements,
@@ -222,6 +241,7 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         maintenance=MaintenanceDesk(
             situation, keeper, faults, delivery, channel, clock, maintenance.ring, limits, settings.levels
         ),
+        groups=GroupFlow(situation, faults, clock, groups_changed),
         maintenance_policies=MaintenancePolicyFlow(situation, clock, lambda machines: maintenance.ring()),
         recovery_policies=RecoveryPolicyFlow(situation, clock, recoveries.look_at),
         clock=clock,
@@ -239,6 +259,8 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         delivery=delivery,
         timelines=timelines,
         faults=faults,
+        sources=sources,
+        standing=standing,
         subscriptions=subscriptions,
         acknowledgements=acknowledgements,
         outages=outages,
@@ -261,13 +283,18 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         instructions=instructions,
         recoveries=recoveries,
         maintenance=maintenance,
+        actions=actions,
         doors=doors,
     )
 
 
-def _left_by(instruction: Instruction) -> Iterator[str]:
-    """Return the hosts that the machines of an instruction have left, or were to leave: they may be up again now."""
-    return (task.host for task in instruction.tasks if task.state.is_over and task.host is not None)
+def _own_url(settings: Settings, address: tuple[str, int]) -> str:
+    """Return where Doctor can be asked, as far as it knows that itself."""
+    host, port = address
+    if host in ("", "0.0.0.0", "::"):  # noqa: S104 - it is not listened to
+        host = gethostname()
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'https' if settings.tls else 'http'}://{shown}:{port}"
 
 
 def _hand_map(situation: Situation, faults: FaultFlow, delivery: DeliveryFlow, clock: Clock) -> HandMap:
@@ -309,9 +336,11 @@ def of_channels(channels: Sequence[FixedChannel], clock: Clock) -> Iterator[Subs
     """
     for channel in channels:
         endpoint = channel.endpoint
+        kinds = {EventKind.MAINTENANCE} if endpoint.format == FENIX else ()
         yield Subscription(
             subscription_id=f"channel-{endpoint.endpoint_id}",
             project=None,
+            filter=SubscribeFilter(event=frozenset(kinds)),
             endpoints=(endpoint,),
             created=clock.now(),
         )

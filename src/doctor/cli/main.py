@@ -34,6 +34,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "cloud": ("doctor.cli.cloud:cloud", "The clouds that keep the map, and what is marked there."),
         "capacity": ("doctor.cli.capacity:capacity", "What the zones have, and what is left of it."),
         "report": ("doctor.cli.report:report", "How available VNFs were, and which promises were not kept."),
+        "monitor": ("doctor.cli.monitor:monitor", "Who reports: how much, how late, and who is silent."),
         "vantage": (
             "doctor.cli.vantage:vantage",
             "What Doctor's own monitors see, and whether they are believed.",
@@ -50,6 +51,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "recovery": (
             "doctor.cli.recovery:recovery",
             "What is to be done to machines that fail, said beforehand.",
+        ),
+        "group": (
+            "doctor.cli.group:group",
+            "Machines that stand in for each other, and how many may be away.",
         ),
         "notification": ("doctor.cli.notification:notification", "What was told; follow it live."),
     },

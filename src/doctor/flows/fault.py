@@ -54,6 +54,7 @@ from doctor.ports.store import Change, FenceChange, Memo
 
 LET_GO = "let go of what no rule stands behind"
 
+OnReported = Callable[[Sequence["Reported"], Sequence["Accepted"]], None]
 OnSettled = Callable[[Sequence[Transition]], None]
 OnHeard = Callable[[Iterable[str]], None]
 OnIsolated = Callable[[str], None]
@@ -129,6 +130,7 @@ class FaultFlow:
         )
         self._zones = ZoneWatch(situation, self._settlement, agenda, self._zone_due)
         self.lookout = Lookout(situation, agenda, clock, self._settlement, self._judge, self._by_itself)
+        self._on_reported: list[OnReported] = []
         self._on_settled: list[OnSettled] = []
         self._on_heard: list[OnHeard] = []
         self._on_isolated: list[OnIsolated] = []
@@ -153,7 +155,7 @@ class FaultFlow:
         """Note when something is due in which zone, as it is by what is known and in force now."""
         self._zones.resume(self._clock.now())
 
-    async def accept(self, reports: Iterable[Reported]) -> list[Accepted]:
+    async def accept(self, reports: Sequence[Reported]) -> list[Accepted]:
         """Judge reports in their order, and return when all that follows from them is durable.
 
         Raises:
@@ -170,6 +172,8 @@ class FaultFlow:
             raise
         await situation.keep(step.change)
         self._tell(step)
+        for reported in self._on_reported:
+            reported(reports, accepted)
         return accepted
 
     def _take(self, report: Reported, step: Step) -> Accepted:
@@ -324,6 +328,10 @@ class FaultFlow:
         if step.heard:
             for heard in self._on_heard:
                 heard(step.heard)
+
+    def on_reported(self, reported: OnReported) -> None:
+        """Have this called with reports, and what was made of them, once that is kept and on its way."""
+        self._on_reported.append(reported)
 
     def on_settled(self, settled: OnSettled) -> None:
         """Have this called with what a step did to faults, once that is kept and on its way to those who are told."""
@@ -494,6 +502,7 @@ class FaultFlow:
             await situation.ready()
             before = situation.resources
             pool = situation.pool  # as it is before
+            situation.dress(resources)
             situation.resources = resources
             step = Step(self._clock.now())
             step.change.resource_map = document
@@ -518,6 +527,8 @@ class FaultFlow:
     async def change_map(self, delta: MapDelta) -> None:
         """Change the map where it stands, for the very next event, and put right what was told by it before [I-24]."""
         situation = self._situation
+        if situation.groups or situation.resources.given:
+            delta = situation.dressed(delta, situation.resources)
         only = concerned(situation, delta)
         doubtful = None if only is None else self._conclusions.resting_on(only)
         before = OwnersBefore(situation.resources, delta)

@@ -19,11 +19,14 @@ from msgspec.structs import replace
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.instruction import Agreed, InstructionFlow, Order
 from doctor.flows.isolation import LostOfficeError, Office
+from doctor.flows.maintenance_actions import ActionFlow
 from doctor.flows.maintenance_session import Look, SessionKeeper, everybody, in_the_name_of, key_of
+from doctor.flows.maintenance_weighing import Weighing
 from doctor.flows.placement import apart, rooms_of
 from doctor.flows.situation import HOST_MEMO, SESSION_MEMO, Situation
 from doctor.flows.step import Draft
 from doctor.kit.clock import Clock
+from doctor.maintenance.actions import Failed, Over, course, in_words
 from doctor.maintenance.guests import (
     ACTIONS,
     ACTIVE,
@@ -35,7 +38,17 @@ from doctor.maintenance.guests import (
     opened,
     waits,
 )
-from doctor.maintenance.stages import Trigger, may_begin, moved, verdict
+from doctor.maintenance.stages import (
+    NOT_BACK,
+    Trigger,
+    comes_back,
+    given_back,
+    has_stayed_away,
+    may_begin,
+    moved,
+    verdict,
+    watched,
+)
 from doctor.model.alarm import Transition
 from doctor.model.errors import RejectedError, StoreError
 from doctor.model.maintenance import (
@@ -47,11 +60,14 @@ from doctor.model.maintenance import (
     Session,
     SessionState,
 )
+from doctor.model.maintenance_action import Moment
+from doctor.model.marking import Mark, MarkKind
 from doctor.model.notification import Phase
 from doctor.model.recovery import RecoveryLimits
 from doctor.model.resource import VirtualResource
 from doctor.ports.store import Memo
-from doctor.recovery.turns import Candidate, Later, Turn, turns
+from doctor.profiler.availability import SHIPPED
+from doctor.recovery.turns import NO_ROOM, Candidate, Later, Turn, turns
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +77,7 @@ LOOK_AGAIN = 0.5
 CHUNK = 5  # hosts that are looked at in one go: faults have to be told meanwhile
 
 Due = tuple[HostWork, Guest, Sight]  # a machine that may leave
+CLOSED = Later("the host that has room for it takes none yet: its cloud has it disabled still")
 
 
 class MaintenanceFlow:
@@ -84,6 +101,8 @@ class MaintenanceFlow:
         self._clock = clock
         self._limits = limits
         self._bell = asyncio.Event()
+        self._actions = ActionFlow(situation, keeper, clock, self.ring)
+        self._weighing = Weighing(situation, keeper, limits, SHIPPED)
         instructions.on_kept(lambda one: self.ring())
         situation.on_restored(self.ring)
 
@@ -91,20 +110,28 @@ class MaintenanceFlow:
 
     def settled(self, transitions: Iterable[Transition]) -> None:
         """Look when faults may have struck a host that is being emptied, or a machine there."""
-        if self._situation.maintenance.has_work:
+        if self._has_work:
             self._bell.set()
 
     def ring(self) -> None:
         """Look at what is open: something is otherwise than it was."""
-        if self._situation.maintenance.has_work:
+        if self._has_work:
             self._bell.set()
 
+    @property
+    def _has_work(self) -> bool:
+        return self._situation.maintenance.has_work or self._actions.is_busy
+
     async def run(self) -> None:
-        """Empty hosts until cancelled."""
+        """Empty hosts, and have done there what was asked for, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            await self._keep_looking(tasks)
+
+    async def _keep_looking(self, tasks: asyncio.TaskGroup) -> None:
         until: datetime | None = self._clock.now()
         while True:
             left = SWEEP_EVERY if until is None else (until - self._clock.now()).total_seconds()
-            if not self._situation.maintenance.has_work:
+            if not self._has_work:
                 await self._bell.wait()  # a site without sessions costs nothing
             else:
                 try:
@@ -116,6 +143,7 @@ class MaintenanceFlow:
             began = self._clock.monotonic()
             try:
                 until = await self._go_on()
+                self._actions.tend(tasks)
                 await asyncio.sleep(max(GATHERS, 2 * (self._clock.monotonic() - began)))  # others work, too
             except (StoreError, LostOfficeError) as error:  # what is not kept is not done
                 log.warning("maintenance.held_up", error=str(error))
@@ -136,6 +164,10 @@ class MaintenanceFlow:
                 continue
             async with self._keeper.changing:
                 moments += await self._advance(session.session_id)
+        for work in self._situation.maintenance.watched:
+            moments += [] if work.watched_until is None else [work.watched_until]
+            async with self._keeper.changing:
+                await self._watch(work)
         for work in self._situation.maintenance.unsettled:
             async with self._keeper.changing:
                 await self._settle(work)
@@ -147,7 +179,7 @@ class MaintenanceFlow:
         now = self._clock.now()
         guests = []
         for guest in work.guests:
-            if guest.state is GuestState.MOVING:
+            if guest.state is GuestState.MOVING and not self._keeper.is_loading(work.host):
                 guest = looked_at(guest, work.host, self._keeper.sight(guest), now, self._limits)
                 if guest.state is GuestState.AGREED:  # it was not done, and is not tried again
                     guest = replace(guest, state=GuestState.STUCK)
@@ -157,6 +189,20 @@ class MaintenanceFlow:
             if after.stage is not HostStage.RETURNED:
                 await self._keeper.undo([after])
             await self._keeper.keep(Look(session, {after.host: after}, {}), Draft(now))
+
+    async def _watch(self, work: HostWork) -> None:
+        """See whether a host that was given back has come."""
+        session = self._situation.maintenance.get(work.session_id)
+        now, state = self._clock.now(), self._situation.book.state_of(work.host)
+        after = watched(work, state, self._keeper.versions(work.host), now)
+        if session is None or after == work:
+            return
+        look = Look(session, {after.host: after}, {})
+        if has_stayed_away(after, state):
+            after = replace(after, reason=after.reason or NOT_BACK)
+            look = Look(session, {after.host: after}, {Phase.NOT_BACK: everybody(after)})
+            log.error("maintenance.not_back", session_id=work.session_id, host=work.host)
+        await self._keeper.keep(look, Draft(now))
 
     # --- one look at a session ---
 
@@ -169,14 +215,17 @@ class MaintenanceFlow:
         look = Look(session, {}, defaultdict(list))
         moments: list[datetime] = []
         known = self._keeper.works(session)
-        for work in may_begin(session, known, now):
-            self._begin(look, work, now)
-        if now < session.starts and session.state is SessionState.PLANNED:
+        look = await self._begin_all(look, known, now, moments)
+        is_to_come = now < session.starts and session.state is SessionState.PLANNED
+        if is_to_come or look.session.waits_for_room:
             for work in known:  # owners hear of it as long beforehand as it is known
-                if (asked := self._with_newcomers(look, work, now)) != work:
-                    look.works[work.host] = asked
+                work = look.works.get(work.host, work)
+                if work.stage is HostStage.WAITING:
+                    asked = self._with_newcomers(look, work, now)
+                    if asked != work:
+                        look.works[work.host] = asked
         if session.state is SessionState.PLANNED and now >= session.starts:
-            look = look._replace(session=replace(session, state=SessionState.RUNNING))
+            look = look._replace(session=replace(look.session, state=SessionState.RUNNING))
         elif session.state is SessionState.PLANNED:
             moments.append(session.starts)
         due: list[Due] = []
@@ -186,12 +235,101 @@ class MaintenanceFlow:
             work = look.works.get(work.host, work)
             if work.stage is HostStage.EMPTYING:
                 await self._look_at(look, work, now, due, moments)
+            elif work.stage is HostStage.EMPTY and (look.session.actions or look.session.auto_return):
+                look = await self._work_on(look, work, now, moments)
+        look = self._go_on_after(look, known, now)
         look = self._keeper.with_outcome(look, now)
         if look.works or look.session != session:
             await self._keeper.keep(look, Draft(now))
         if session.state is not SessionState.PAUSED:
-            await self._move(session, due, now)
+            moments += await self._move(session, due, now)
         return moments
+
+    async def _begin_all(
+        self, look: Look, known: Sequence[HostWork], now: datetime, moments: list[datetime]
+    ) -> Look:
+        """Begin with the hosts whose turn it is, when what was to be done before them is done."""
+        due = may_begin(look.session, known, now)
+        if not due:
+            return look
+        if look.session.waits_for_room:
+            look = await self._with_room(look, known, now, moments)
+            if look.session.waits_for_room:
+                return look
+        look, before = self._actions.of_session(look, Moment.PRE, now)
+        if isinstance(before, Failed):
+            for work in known:
+                if work.stage is HostStage.WAITING:
+                    given_up = moved(work, Trigger.GIVE_UP, now, reason=in_words(before.run))
+                    look.works[work.host] = given_up
+                    look.said[Phase.FAILED] += everybody(given_up)
+        elif isinstance(before, Over):
+            for work in due:
+                self._begin(look, work, now)
+        return look
+
+    async def _with_room(
+        self, look: Look, known: Sequence[HostWork], now: datetime, moments: list[datetime]
+    ) -> Look:
+        """See whether there is room by now for what has to leave; owners were asked to give up some."""
+        session = look.session
+        wanted = session.scale_in
+        assert wanted is not None  # it waits for that
+        short = await self._weighing.shortage(session, now)
+        half = session.created + (wanted.until - session.created) / 2
+        if short is None:
+            log.info("maintenance.has_room", session_id=session.session_id)
+            return look._replace(session=replace(session, scale_in=replace(wanted, met=now)))
+        if now >= wanted.until:
+            why = f"there is no room: {short} are missing, and owners were asked to scale in"
+            for work in known:
+                if work.stage is HostStage.WAITING:
+                    given_up = moved(look.works.get(work.host, work), Trigger.GIVE_UP, now, reason=why)
+                    look.works[work.host] = given_up
+                    look.said[Phase.FAILED] += everybody(given_up)
+            return look
+        moments += [wanted.until, *([] if wanted.reminded else [half])]
+        if now >= half and not wanted.reminded:
+            look.said[Phase.SCALE_IN] = []
+            wanted = replace(wanted, reminded=True, vcpus=short.vcpus, memory_mb=short.memory_mb)
+            look = look._replace(session=replace(session, scale_in=wanted))
+        return look
+
+    async def _work_on(self, look: Look, work: HostWork, now: datetime, moments: list[datetime]) -> Look:
+        """Have done on an empty host what was asked for, and give it back when all of it is done and it has come back."""
+        if look.session.state is not SessionState.RUNNING:
+            return look
+        after, found = self._actions.of_host(look.session, work, now)
+        if isinstance(found, Over) and look.session.auto_return:
+            match comes_back(work, self._situation.book.state_of(work.host), self._limits.returns, now):
+                case True:
+                    await self._keeper.undo([work])
+                    versions = self._keeper.versions(work.host)
+                    after = given_back(work, Trigger.GIVE_BACK, now, versions, self._limits.returns)
+                    look.said[Phase.OVER] += everybody(after)
+                    log.info("maintenance.host_returned", session_id=work.session_id, host=work.host)
+                    moments.append(now)  # the next one may go
+                case False:
+                    after = moved(work, Trigger.GIVE_UP, now, reason=NOT_BACK)
+                    look.said[Phase.NOT_BACK] += everybody(after)
+                    why = f"{work.host}: {NOT_BACK}"
+                    look = look._replace(
+                        session=replace(look.session, state=SessionState.PAUSED, outcome=why)
+                    )
+                    log.error("maintenance.not_back", session_id=work.session_id, host=work.host)
+                case until:
+                    moments.append(until)
+        if after != work:
+            look.works[work.host] = after
+        return look
+
+    def _go_on_after(self, look: Look, known: Sequence[HostWork], now: datetime) -> Look:
+        """Have done what was to be done after all hosts."""
+        is_over = all(look.works.get(one.host, one).stage.is_over for one in known)
+        before = course(look.session.asks_for(Moment.PRE), Moment.PRE, look.session.runs)
+        if is_over and look.session.state is SessionState.RUNNING and isinstance(before, Over):
+            look, _ = self._actions.of_session(look, Moment.POST, now)
+        return look
 
     def _begin(self, look: Look, work: HostWork, now: datetime) -> None:
         """Begin to empty a host: nothing new is placed there, and owners are told and asked."""
@@ -205,7 +343,7 @@ class MaintenanceFlow:
             guests=tuple(replace(one, reply_by=reply_by) for one in work.guests),
         )
         look.works[work.host] = began
-        look.said[Phase.STARTED].append((began, None))
+        look.said[Phase.STARTED] += everybody(began)
         log.info("maintenance.host_begun", session_id=work.session_id, host=work.host)
 
     async def _look_at(
@@ -216,15 +354,20 @@ class MaintenanceFlow:
         due: list[Due],
         moments: list[datetime],
     ) -> None:
-        """See how it is with the machines of a host, and whether that is empty or never will be."""
+        """See how it is with the machines of a host, and whether that is empty or never will be.
+
+        As long as the map is what it was before this Doctor started, nothing follows from it: what has left by then may
+        look as if it were there.
+        """
+        is_known = not self._keeper.is_loading(work.host)
         work = self._with_newcomers(look, work, now)
         look.works[work.host] = work
         guests, ready = [], []
         for guest in work.guests:
-            sight = self._keeper.sight(guest, look.works)
-            if sight.facts is None and self._keeper.is_loading:
-                guests.append(guest)  # it may only not be known yet
+            if not is_known:
+                guests.append(guest)
                 continue
+            sight = self._keeper.sight(guest, look.works)
             after = looked_at(guest, work.host, sight, now, self._limits)
             if after.state is not guest.state and after.state.is_out_of_the_way:
                 look.said[Phase.MOVED].append((work, after))
@@ -238,9 +381,11 @@ class MaintenanceFlow:
             guests.append(after)
         work = replace(work, guests=tuple(guests))
         match verdict(work, self._situation.book.state_of(work.host), now):
-            case (Trigger.EMPTIED, _):
+            case (Trigger.EMPTIED, _) if is_known:
                 work = moved(work, Trigger.EMPTIED, now)
                 look.said[Phase.EMPTIED].append((work, None))
+                if look.session.auto_return:
+                    moments.append(now)  # as soon as it is kept that it was empty
                 log.info("maintenance.host_empty", session_id=work.session_id, host=work.host)
             case (Trigger.GIVE_UP, why):
                 await self._keeper.undo([work])
@@ -252,12 +397,15 @@ class MaintenanceFlow:
             case _:
                 due += [(work, *one) for one in ready]
                 moments += [] if work.deadline is None else [work.deadline]
+                moments += [] if is_known else [now + timedelta(seconds=LOOK_AGAIN)]
         look.works[work.host] = work
         if work == self._situation.maintenance.of_host(work.host):
             del look.works[work.host]  # nothing of it has to be kept
 
     def _with_newcomers(self, look: Look, work: HostWork, now: datetime) -> HostWork:
         """Take in machines on a host that were not there before, and tell their owners."""
+        if self._keeper.is_loading(work.host):
+            return work
         known = {one.resource_id for one in work.guests}
         begins = max(now, look.session.starts)
         ends = begins + look.session.timeout if work.deadline is None else work.deadline
@@ -274,10 +422,10 @@ class MaintenanceFlow:
 
     # --- machines that leave ---
 
-    async def _move(self, session: Session, due: Sequence[Due], now: datetime) -> None:
-        """Give the instructions of the machines whose turn it is."""
+    async def _move(self, session: Session, due: Sequence[Due], now: datetime) -> list[datetime]:
+        """Give the instructions of the machines whose turn it is; return when to look again at the others."""
         if not due:
-            return
+            return []
         due = sorted(due, key=lambda one: _rank(one[1], one[2]))
         turn_of = self._turns(due)
         careful = {
@@ -303,6 +451,7 @@ class MaintenanceFlow:
                 continue  # something has ended since it was looked at
             careful.add(group)
             await self._tell_to_leave(session, current, guest, turn.target, now)
+        return [now + timedelta(seconds=LOOK_AGAIN)] if CLOSED in turn_of.values() else []
 
     async def _tell_to_leave(
         self, session: Session, work: HostWork, guest: Guest, target: str | None, now: datetime
@@ -337,7 +486,10 @@ class MaintenanceFlow:
         )
 
     def _turns(self, due: Sequence[Due]) -> Mapping[str, Turn | Later]:
-        """Decide whose turn it is and where machines go: first to hosts that are not to be emptied themselves."""
+        """Decide whose turn it is and where machines go: to hosts that are not to be emptied themselves.
+
+        Only what finds no room there goes to one that is; what has to wait for others waits, rather than move twice.
+        """
         under_way = list(self._under_way())
         zones = {host.id: host.zone_id for host in self._situation.resources.hosts()}
         burden = Counter(host for _, host in under_way)
@@ -361,10 +513,22 @@ class MaintenanceFlow:
         )
         quiet = [one for one in rooms if one.host not in to_come]
         found = turns(candidates, quiet, zones, burden, limits)
-        left = [one for one in candidates if one.moves and not isinstance(found[one.machine.id], Turn)]
+        left = [one for one in candidates if found[one.machine.id] == NO_ROOM]
         if left and len(quiet) < len(rooms):
-            found = {**found, **turns(left, rooms, zones, burden, limits)}
-        return found
+            begun = {one.machine.id: one.machine.host or "" for one in candidates}
+            for name, turn in found.items():
+                if isinstance(turn, Turn):
+                    burden[turn.target or begun[name]] += 1
+            others = [one for one in rooms if one.host in to_come]
+            found = {**found, **turns(left, others, zones, burden, limits)}
+        return {
+            name: CLOSED if isinstance(turn, Turn) and self._is_closed(turn.target) else turn
+            for name, turn in found.items()
+        }
+
+    def _is_closed(self, host: str | None) -> bool:
+        """Tell whether Doctor has a host disabled in its cloud still, although it may serve again: that takes a moment."""
+        return host is not None and Mark(MarkKind.DISABLED, host) in self._situation.marks
 
     def _under_way(self) -> Iterator[tuple[VirtualResource, str]]:
         for instruction, task in self._situation.instructions.open:

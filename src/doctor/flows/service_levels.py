@@ -116,7 +116,7 @@ class ServiceLevels:
         events = [event for event, _, _ in changed]
         if events:
             await self._faults.accept(
-                Reported([event], MEASURER, msgspec.json.encode(event), now) for event in events
+                [Reported([event], MEASURER, msgspec.json.encode(event), now) for event in events]
             )
         for _, key, kept in changed:
             if kept is Kept.YES:

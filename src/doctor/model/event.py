@@ -7,6 +7,8 @@ import msgspec
 
 from doctor.model.vantage import Sight
 
+UP, DOWN = "up", "down"  # the status of what has ended, and of what stands
+
 _as_json = msgspec.json.Encoder().encode
 
 

@@ -157,7 +157,7 @@ def parse_events(body: bytes, *, source: str, zone: tzinfo = UTC) -> Parsed:
     except (msgspec.ValidationError, _Unusual):
         return _careful(body, source, zone)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _no_json(error) from None
+        raise not_json(error) from None
     return Parsed(events, list(range(len(events))), [])
 
 
@@ -241,7 +241,7 @@ def _careful(body: bytes, source: str, zone: tzinfo) -> Parsed:
     try:
         document = _anything.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _no_json(error) from None
+        raise not_json(error) from None
     places = list(_places(document))
     if not 0 < len(places) <= MAX_EVENTS:
         raise _wrong_number(len(places))
@@ -297,9 +297,9 @@ def _flaws(value: Any, pointer: str, zone: tzinfo) -> Iterator[Flaw]:
     if not value.get("type"):
         yield Flaw(f"{pointer}/type", "required")
     else:
-        yield from _name_flaws(value["type"], f"{pointer}/type")
+        yield from name_flaws(value["type"], f"{pointer}/type")
     if value.get("id") is not None and type(value["id"]) is not int:
-        yield from _name_flaws(value["id"], f"{pointer}/id")
+        yield from name_flaws(value["id"], f"{pointer}/id")
     details = value.get("details", {})
     if not isinstance(details, dict):
         yield Flaw(f"{pointer}/details", "must be an object")
@@ -333,10 +333,10 @@ def _details_flaws(details: dict[str, Any], pointer: str, depth: int) -> Iterato
         "resource_type",
     ):
         if details.get(key) is not None:
-            yield from _name_flaws(details[key], f"{pointer}/{key}")
+            yield from name_flaws(details[key], f"{pointer}/{key}")
     for key in ("monitor_event_id", "monitorEventID"):
         if details.get(key) is not None and type(details[key]) is not int:
-            yield from _name_flaws(details[key], f"{pointer}/{key}")
+            yield from name_flaws(details[key], f"{pointer}/{key}")
     severity = details.get("severity")
     if severity is not None:
         try:
@@ -363,7 +363,8 @@ def _limit_flaws(value: Any, pointer: str, depth: int) -> Iterator[Flaw]:
                 yield from _limit_flaws(inner, f"{pointer}/{_escaped(str(key))}", depth + 1)
 
 
-def _name_flaws(value: Any, pointer: str) -> Iterator[Flaw]:
+def name_flaws(value: Any, pointer: str) -> Iterator[Flaw]:
+    """Say why something cannot be the name of anything."""
     if not isinstance(value, str):
         yield Flaw(pointer, "must be text")
     elif len(value) > MAX_NAME:
@@ -385,9 +386,15 @@ def _wrong_number(number: int) -> RejectedError:
     return RejectedError(f"{number} events in one request: {MAX_EVENTS} at most", reason=Reason.TOO_LARGE)
 
 
-def _no_json(error: Exception) -> RejectedError:
+def too_deep() -> RejectedError:
+    """Return the refusal of a document that is nested too deep."""
+    return RejectedError(f"nested deeper than {MAX_DEPTH}", reason=Reason.MALFORMED)
+
+
+def not_json(error: Exception) -> RejectedError:
+    """Return the refusal of a body that could not be decoded, by what the decoder says."""
     if isinstance(error, RecursionError):
-        return RejectedError(f"nested deeper than {MAX_DEPTH}", reason=Reason.MALFORMED)
+        return too_deep()
     if isinstance(error, UnicodeDecodeError):
         return RejectedError(f"not valid UTF-8 at byte {error.start}", reason=Reason.MALFORMED)
     return RejectedError(f"the body is not valid JSON: {error}", reason=Reason.MALFORMED)

@@ -14,7 +14,7 @@ from doctor.kit.ids import stable_ids
 from doctor.model.errors import RejectedError
 from doctor.model.event import EventBatch, RawEvent
 
-_raw_event = msgspec.json.Decoder(RawEvent)
+_raw_events = msgspec.json.Decoder(RawEvent | list[RawEvent])
 
 
 def recorded_events(batch: EventBatch, *, zones: Sequence[tzinfo] = ()) -> list[Recorded]:
@@ -43,8 +43,9 @@ def _from_a_door(batch: EventBatch, zone: tzinfo) -> Sequence[RawEvent]:
 
 
 def _from_a_monitor(batch: EventBatch) -> Sequence[RawEvent]:
-    """Read what a driver of Doctor's own has seen: one event, as it is inside."""
+    """Read what is kept as it is inside: an event of a driver of Doctor's own, or what a payload of others came to."""
     try:
-        return (_raw_event.decode(batch.body),)
+        found = _raw_events.decode(batch.body)
+        return found if isinstance(found, list) else (found,)
     except (msgspec.DecodeError, RecursionError) as error:
         raise RejectedError(str(error)) from None

@@ -1,4 +1,4 @@
-"""A device that is played by a process on loopback, with a folder that it reads and writes."""
+"""Programs on loopback, each with a folder of its own; among them those that play a device."""
 
 import subprocess
 import time
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Self
 
 
-class Simulator(ABC):
-    """One device. ``commands`` in its folder has what it was told, ``log`` what it complained about."""
+class Program(ABC):
+    """One program; ``log`` in its folder has what it complained about."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -46,7 +46,7 @@ class Simulator(ABC):
             self._process = None
 
     def restart(self) -> None:
-        """Start it anew: it knows no session any more."""
+        """Start it anew: it knows nothing of before."""
         self.stop()
         self.start()
 
@@ -56,6 +56,10 @@ class Simulator(ABC):
 
     def __exit__(self, *details: object) -> None:
         self.stop()
+
+
+class Simulator(Program):
+    """One device. ``commands`` in its folder has what it was told."""
 
     @property
     @abstractmethod

@@ -1,0 +1,1 @@
+"""collectd: the notifications that its plug-in write_http pushes."""

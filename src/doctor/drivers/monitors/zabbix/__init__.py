@@ -1,0 +1,1 @@
+"""Zabbix: what its webhook pushes."""

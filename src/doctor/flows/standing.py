@@ -1,0 +1,176 @@
+"""What sources push that say again and again all that is wrong, and what of it becomes events.
+
+    readings of a payload -> what of them is news -> events, judged and kept as any -> what stands now
+
+What is known to stand is answered at once, and neither judged nor kept again. If what followed from a message could not be
+kept, all that it said counts as not said: the source sends it again. After a start the first word on anything is judged,
+also if it was known before.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import msgspec
+import structlog
+
+from doctor.flows.fault import FaultFlow, Reported
+from doctor.flows.situation import Situation
+from doctor.flows.sources import Sources
+from doctor.inspector.standing import Ledger, Stand, mark_of
+from doctor.kit.clock import Clock
+from doctor.kit.ids import stable_ids
+from doctor.model.errors import StoreError
+from doctor.model.event import DOWN, UP, RawEvent
+from doctor.ports.payload import Alive, Reading, Stated, Told
+
+log = structlog.get_logger(__name__)
+
+IS_SAID_AGAIN = timedelta(minutes=5)  # after a start, of what its source says again and again
+LOOK_EVERY = 1.0  # seconds
+
+
+class Taken(NamedTuple):
+    """What became of one reading: the id of its event ("" of a sign of life), and whether it was known before."""
+
+    event_id: str
+    is_duplicate: bool
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """What the details of a fault tell of the thing at the source that stands."""
+
+    source: str
+    monitor_id: str
+    monitor_event_id: str
+    type: str
+    hostname: str
+    expires: str | None = None
+
+
+class Standing:
+    """Knows what stands at which source. A ``kind`` is the payload by which a source speaks."""
+
+    def __init__(self, situation: Situation, faults: FaultFlow, sources: Sources, clock: Clock) -> None:
+        self._situation = situation
+        self._faults = faults
+        self._sources = sources
+        self._clock = clock
+        self._ledgers: dict[tuple[str, str], Ledger] = {}
+
+    def start(self) -> None:
+        """Take over what was open when Doctor ended, by the details of the events that said so."""
+        for record in self._situation.book:
+            fault = record.fault
+            try:
+                said = msgspec.convert(fault.details, Said)
+            except msgspec.ValidationError:
+                continue  # nobody has said it in a form of his own
+            event = RawEvent(
+                time=fault.event_time,
+                type=said.type,
+                resource=said.hostname,
+                source=said.source,
+                status=DOWN,
+                severity=fault.severity.perceived,
+                monitor_event_id=said.monitor_event_id,
+                raw_details=msgspec.json.encode(fault.details),
+            )
+            until = self._clock.now() + IS_SAID_AGAIN if said.expires else None
+            self._ledger(said.source, said.monitor_id).restore(event, until)
+
+    def at(self, kind: str) -> Iterator[Stand]:
+        """Return all that stands by what was pushed as one kind of payload."""
+        for (_, known), ledger in self._ledgers.items():
+            if known == kind:
+                yield from ledger
+
+    def count(self, source: str) -> int:
+        """Return how many things stand at a source."""
+        return sum(len(ledger) for (name, _), ledger in self._ledgers.items() if name == source)
+
+    async def take(
+        self, kind: str, told: Told, readings: Sequence[Reading], *, is_all: bool = False
+    ) -> list[Taken]:
+        """Take what a source says; ``is_all``: what else stood there has ended.
+
+        Raises:
+            StoreError: nothing was kept; the source should send again.
+        """
+        ledger = self._ledger(told.source, kind)
+        self._hear(kind, told, readings)
+        stated = [reading for reading in readings if isinstance(reading, Stated)]
+        passed = [ledger.heard(reading.event, reading.until) for reading in stated]
+        if is_all:
+            said = {mark_of(reading.event) for reading in stated}
+            gone = [ledger.heard(event) for event in ledger.missing(said, told.received)]
+            log_gone(told.source, gone)
+        else:
+            gone = []
+        news = await self._judge(ledger, told, [event for event in (*passed, *gone) if event is not None])
+        self._sources.repeats(told.source, passed.count(None))
+        ids = iter(stable_ids("event", [reading.event.identity for reading in stated]))
+        new = iter([event is not None and mark_of(event) in news for event in passed])
+        return [
+            Taken(next(ids), not next(new)) if isinstance(reading, Stated) else Taken("", False)
+            for reading in readings
+        ]
+
+    def _hear(self, kind: str, told: Told, readings: Sequence[Reading]) -> None:
+        untils = [reading.until for reading in readings if isinstance(reading, Alive) and reading.until]
+        self._sources.hears(told.source, kind, told.received, max(untils, default=None))
+
+    async def _judge(self, ledger: Ledger, told: Told, events: list[RawEvent]) -> set[bytes]:
+        """Have events judged, and return of what they were news."""
+        if not events:
+            return set()
+        try:
+            news = await self._accept(told, events)
+            # Known from before a start, and maybe ended since by hand: it is said anew, so it is there.
+            again = [
+                msgspec.structs.replace(event, time=told.received)
+                for event, new in zip(events, news, strict=True)
+                if not new and event.status != UP
+            ]
+            if again:
+                await self._accept(told, again)
+        except BaseException:
+            for event in events:
+                ledger.forget(event)
+            raise
+        return {mark_of(event) for event, new in zip(events, news, strict=True) if new}
+
+    async def _accept(self, told: Told, events: list[RawEvent]) -> list[bool]:
+        report = Reported(events, told.source, msgspec.json.encode(events), told.received)
+        (accepted,) = await self._faults.accept([report])
+        return accepted.news
+
+    def _ledger(self, source: str, kind: str) -> Ledger:
+        return self._ledgers.setdefault((source, kind), Ledger())
+
+    async def run(self) -> None:
+        """End what was not said again in time, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            for (name, _), ledger in list(self._ledgers.items()):
+                await self._expire(name, ledger, self._clock.now())
+
+    async def _expire(self, name: str, ledger: Ledger, now: datetime) -> None:
+        source = self._sources.get(name)
+        if source is None or source.last_heard is None:
+            return
+        gone = [ledger.heard(event) for event in ledger.expired(source.last_heard, now)]
+        log_gone(name, gone)
+        ended = [event for event in gone if event is not None]
+        try:
+            await self._judge(ledger, Told(name, now), ended)
+        except StoreError:
+            for event in ended:
+                ledger.restore(msgspec.structs.replace(event, status=DOWN), event.time)
+
+
+def log_gone(source: str, gone: Sequence[RawEvent | None]) -> None:
+    """Log how much has ended that a source has not said to have."""
+    if gone:
+        log.info("standing.gone", source=source, number=len(gone))
