@@ -16,19 +16,19 @@ def asked(*peers: str) -> tuple[Peers, int]:
 def test_two_have_to_miss_it() -> None:
     known, number = asked("c2", "c3", "c4")
     assert known.answered("c2", number, is_heard=False) == "c1"
-    assert known.status("c1") is Status.UNKNOWN
+    assert known.status("c1", 10.0) is Status.UNKNOWN
     known.answered("c2", number, is_heard=False)
-    assert known.status("c1") is Status.UNKNOWN, "one who says it twice is one"
+    assert known.status("c1", 10.0) is Status.UNKNOWN, "one who says it twice is one"
     known.answered("c3", number, is_heard=False)
-    assert known.status("c1") is Status.DOWN
+    assert known.status("c1", 10.0) is Status.DOWN
     known.answered("c4", number, is_heard=True)
-    assert known.status("c1") is Status.UP
+    assert known.status("c1", 10.0) is Status.UP
 
 
 def test_where_there_is_one_only_one_is_enough() -> None:
     known, number = asked("c2")
     known.answered("c2", number, is_heard=False)
-    assert known.status("c1") is Status.DOWN
+    assert known.status("c1", 10.0) is Status.DOWN
 
 
 def test_nobody_answers_who_was_not_asked() -> None:
@@ -37,7 +37,7 @@ def test_nobody_answers_who_was_not_asked() -> None:
     assert known.answered("c2", number + 1, is_heard=True) is None
     known.forget("c1")
     assert known.answered("c2", number, is_heard=True) is None
-    assert known.status("c1") is Status.UNKNOWN
+    assert known.status("c1", 10.0) is Status.UNKNOWN
     assert known.asked("c1") == frozenset()
 
 
@@ -61,6 +61,18 @@ def test_they_are_asked_anew_after_a_while_and_not_of_all_at_once() -> None:
     for number in range(AT_ONCE):
         known.begin(f"h{number}", [], 10.0, WITHIN)
     assert not known.is_due("another", 10.0)
+
+
+def test_what_they_said_holds_until_they_have_answered_anew() -> None:
+    known, number = asked("c2", "c3")
+    known.answered("c2", number, is_heard=True)
+    again = known.begin("c1", ["c2", "c3"], 15.0, WITHIN)
+    assert known.status("c1", 15.0) is Status.UP
+    known.answered("c2", again, is_heard=False)
+    assert known.status("c1", 15.1) is Status.UP
+    assert known.status("c1", 15.0 + WITHIN + ON_THE_WAY) is Status.UNKNOWN, "too few have answered"
+    known.answered("c3", again, is_heard=False)
+    assert known.status("c1", 15.1) is Status.DOWN
 
 
 def test_those_of_the_same_zone_are_asked_first() -> None:

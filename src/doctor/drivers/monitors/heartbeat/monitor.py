@@ -282,7 +282,7 @@ class Listening(Watching):
             addresses = self._addresses.get(host)
             if addresses and self._peers.is_due(host, now):
                 self._ask_peers_of(host, addresses, missed, now)
-        said = {host: self._peers.status(host) for host in missed}
+        said = {host: self._peers.status(host, now) for host in missed}
         self._verdicts.peers(said, [host for host in missed if self._peers.is_open(host, now)])
         for host in self._verdicts.silent:
             if said[host] is not Status.UNKNOWN:

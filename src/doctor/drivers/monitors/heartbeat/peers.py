@@ -18,11 +18,15 @@ ENOUGH = 2
 
 
 class Inquiry:
-    """What was asked of one host last: whom, and what they said. ``number`` marks the questions."""
+    """What was asked of one host last: whom, and what they said. ``number`` marks the questions.
 
-    __slots__ = ("asked", "at", "heard", "number", "unheard", "until")
+    ``before`` is what they said when they were asked the time before, which holds until they have answered.
+    """
 
-    def __init__(self, number: int, asked: Collection[str], at: float, until: float) -> None:
+    __slots__ = ("asked", "at", "before", "heard", "number", "unheard", "until")
+
+    def __init__(self, number: int, asked: Collection[str], at: float, until: float, before: Status) -> None:
+        self.before = before
         self.number = number
         self.asked = frozenset(asked)
         self.at = at
@@ -54,9 +58,10 @@ class Peers:
 
     def begin(self, host: str, asked: Collection[str], now: float, within: float) -> int:
         """Take note that peers are asked, who ask for so long, and return the number of the question."""
+        before = self.status(host, now)
         self.forget(host)
         number = random.getrandbits(63)
-        self._inquiries[host] = Inquiry(number, asked, now, now + within + ON_THE_WAY)
+        self._inquiries[host] = Inquiry(number, asked, now, now + within + ON_THE_WAY, before)
         self._hosts[number] = host
         return number
 
@@ -69,10 +74,13 @@ class Peers:
         (inquiry.heard if is_heard else inquiry.unheard).add(peer)
         return host
 
-    def status(self, host: str) -> Status:
-        """Return what the peers of a host say; UNKNOWN when nobody was asked, or too few have answered."""
+    def status(self, host: str, now: float) -> Status:
+        """Return what the peers of a host say; UNKNOWN when nobody was asked, or too few have answered in time."""
         inquiry = self._inquiries.get(host)
-        return Status.UNKNOWN if inquiry is None else inquiry.status
+        if inquiry is None:
+            return Status.UNKNOWN
+        is_early = inquiry.status is Status.UNKNOWN and now < inquiry.until
+        return inquiry.before if is_early else inquiry.status
 
     def asked(self, host: str) -> frozenset[str]:
         """Return who was asked about a host last."""
