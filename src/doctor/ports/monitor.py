@@ -1,7 +1,10 @@
 """What reports events by itself. Those that push use the southbound API instead."""
 
 from collections.abc import AsyncGenerator, Iterable
-from typing import Protocol
+from datetime import timedelta
+from typing import Protocol, runtime_checkable
+
+import msgspec
 
 from doctor.model.event import RawEvent
 from doctor.model.resource import PhysicalResource
@@ -17,6 +20,27 @@ class Targets(Protocol):
 
     def hosts(self) -> Iterable[PhysicalResource]:
         """Return the hosts of the resource map."""
+        ...
+
+
+class Stake(msgspec.Struct, frozen=True, kw_only=True):
+    """What depends on a host, and how it is: how closely it should be watched.
+
+    ``levels`` are the service availability levels of the machines on it, ``is_troubled`` that a fault or warning is open on it,
+    ``wish`` the shortest time within which an owner wants to have his machines looked at.
+    """
+
+    levels: frozenset[str] = frozenset()
+    is_troubled: bool = False
+    wish: timedelta | None = None
+
+
+@runtime_checkable
+class Informed(Protocol):
+    """Targets of which more is known than that they are there."""
+
+    def stake(self, host_id: str) -> Stake:
+        """Return what is at stake on a host."""
         ...
 
 
