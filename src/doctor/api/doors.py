@@ -279,7 +279,7 @@ def make_doors(
             InstructionsDoor(instructions),
             RecoveriesDoor(recoveries, recovery_policies),
             MaintenanceDoor(maintenance, maintenance_policies),
-            MonitorsDoor(sources, standing, clock),
+            MonitorsDoor(sources, standing),
             PayloadsDoor(payloads, standing, sources, clock),
             VantagesDoor(faults.lookout),
             VirtualResourcesDoor(situation),

@@ -11,7 +11,6 @@ from doctor.api.roles import OVERSEERS
 from doctor.flows.sources import Sources
 from doctor.flows.standing import Standing
 from doctor.inspector.source import Source
-from doctor.kit.clock import Clock
 from doctor.model.errors import Reason, RejectedError
 
 
@@ -52,10 +51,9 @@ class MonitorOut(msgspec.Struct, frozen=True, kw_only=True):
 class MonitorsDoor:
     """The operations on sources."""
 
-    def __init__(self, sources: Sources, standing: Standing, clock: Clock) -> None:
+    def __init__(self, sources: Sources, standing: Standing) -> None:
         self._sources = sources
         self._standing = standing
-        self._clock = clock
 
     @operation("GET", "/v1/monitors", tag="Monitors", roles=OVERSEERS)
     async def list_monitors(self, call: Call[None, PageQuery]) -> Answer[Page[MonitorOut]]:
@@ -85,7 +83,7 @@ class MonitorsDoor:
             last_event_time=source.last_event,
             lag_ms=None if source.lag is None else round(source.lag.total_seconds() * 1000, 1),
             events=source.events,
-            events_per_minute=round(source.per_minute(self._clock.monotonic()), 1),
+            events_per_minute=round(source.per_minute, 1),
             duplicates=source.duplicates,
             rejected=source.rejected + counts.get("rejected", 0),
             lost=counts.get("lost", 0),
