@@ -68,6 +68,7 @@ from doctor.flows.recovery_policy import RecoveryPolicyFlow
 from doctor.flows.replay import ReplayFlow
 from doctor.flows.silence import SilenceFlow
 from doctor.flows.situation import Situation
+from doctor.flows.source_test import SourceTest
 from doctor.flows.sources import Sources
 from doctor.flows.standing import Standing
 from doctor.flows.subscription import SubscriptionFlow
@@ -279,7 +280,7 @@ def make_doors(
             InstructionsDoor(instructions),
             RecoveriesDoor(recoveries, recovery_policies),
             MaintenanceDoor(maintenance, maintenance_policies),
-            MonitorsDoor(sources, standing),
+            MonitorsDoor(sources, standing, SourceTest(situation, faults, sources, clock)),
             PayloadsDoor(payloads, standing, sources, clock),
             VantagesDoor(faults.lookout),
             VirtualResourcesDoor(situation),

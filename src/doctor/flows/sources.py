@@ -15,7 +15,7 @@ from doctor.flows.fault import Accepted, FaultFlow, Reported
 from doctor.flows.judgement import OWN
 from doctor.flows.service_levels import MEASURER
 from doctor.flows.situation import Situation
-from doctor.inspector.source import SILENT, Source
+from doctor.inspector.source import SILENT, TEST, Source
 from doctor.kit.clock import Clock
 from doctor.model.alarm import AlarmedFault
 from doctor.model.errors import StoreError
@@ -111,8 +111,11 @@ class Sources:
             source = self._sources.get(name) or self._of(name)
             if not source.kind:
                 source.kind = EVENTS
-            said = events[-1].time if events else None
+            last = events[-1] if events else None
+            said = last.time if last else None
             source.takes(len(news), news.count(True), said, received, monotonic)
+            if last and last.type == TEST:
+                source.last_test = received
 
     # --- silence ---
 

@@ -8,6 +8,7 @@ does no more than note; what takes calculating is calculated when somebody asks,
 from datetime import datetime, timedelta
 
 SILENT = "monitor.silent"  # the type of the event
+TEST = "monitor.test"  # the type of events that are sent to see whether they arrive
 SMOOTH = 30.0  # seconds over which the rate is evened out
 
 
@@ -15,8 +16,17 @@ class Source:
     """One source. ``kind`` is by which door it comes, or by which driver."""
 
     __slots__ = (
-        *("duplicates", "events", "is_promised", "is_silent", "kind", "last_event", "last_heard", "name"),
-        *("rejected", "silent_after", "_arrived", "_heard_at", "_rate", "_sampled", "_sampled_at"),
+        *(
+            "duplicates",
+            "events",
+            "is_promised",
+            "is_silent",
+            "kind",
+            "last_event",
+            "last_heard",
+            "last_test",
+        ),
+        *("name", "rejected", "silent_after", "_arrived", "_heard_at", "_rate", "_sampled", "_sampled_at"),
     )
 
     def __init__(self, name: str, silent_after: timedelta | None = None) -> None:
@@ -26,6 +36,7 @@ class Source:
         self.is_promised = silent_after is not None  # by the settings: then no heartbeat decides
         self.last_heard: datetime | None = None
         self.last_event: datetime | None = None
+        self.last_test: datetime | None = None
         self.events = self.duplicates = self.rejected = 0
         self.is_silent = False
         self._arrived: datetime | None = None  # the last event that was news

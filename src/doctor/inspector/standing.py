@@ -72,7 +72,9 @@ class Ledger:
             return None
         self._put(stand)
         if known is not None and known.event.identity == event.identity:
-            return None
+            if known.event.severity == event.severity:
+                return None
+            event = replace(event, time=stand.said)  # it goes on, and is better or worse than before
         return replace(event, severity=_worst(self._groups.get(_group(event), {}).values(), event))
 
     def _ends(self, event: RawEvent, said: datetime) -> RawEvent | None:

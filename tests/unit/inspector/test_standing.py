@@ -70,6 +70,15 @@ def test_a_fault_is_as_bad_as_the_worst_of_its_things() -> None:
     )
 
 
+def test_what_goes_on_and_is_worse_than_before_is_said_as_of_now() -> None:
+    ledger = Ledger()
+    told(ledger, said("a", severity="minor"))
+    worse = told(ledger, said("a", severity="critical"), second=4)
+    assert worse is not None
+    assert (worse.severity, worse.time) == ("critical", NOON + 4 * SECOND)
+    assert told(ledger, said("a", severity="critical"), second=5) is None
+
+
 def test_the_end_of_what_nobody_knew_is_passed_on_once() -> None:
     ledger = Ledger()
     assert told(ledger, said("a", "up")) == said("a", "up")
