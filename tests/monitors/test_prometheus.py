@@ -38,6 +38,7 @@ def exporter() -> Iterator[Exporter]:
         yield exporter
 
 
+@pytest.mark.shows("payload alertmanager", "real", "restart")
 @pytest.mark.needs("prometheus")
 @pytest.mark.requirement("A8", "C4", "E20")
 def test_prometheus_takes_doctor_for_an_alertmanager(site: Site, exporter: Exporter, tmp_path: Path) -> None:
@@ -97,6 +98,8 @@ def test_the_webhook_of_an_alertmanager_says_the_same(site: Site, exporter: Expo
     assert [kind for kind, _ in site.door.told(subscription)] == ["fault", "fault_cleared"]
 
 
+@pytest.mark.shows("payload alertmanager", "lost")
+@pytest.mark.shows("monitor alertmanager", "real", "restart")
 @pytest.mark.needs("prometheus", "alertmanager")
 @pytest.mark.requirement("E20")
 def test_what_the_webhook_has_lost_is_found_by_asking(exporter: Exporter, tmp_path: Path) -> None:

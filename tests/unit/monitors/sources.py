@@ -39,7 +39,7 @@ class Source:
             def reply(self, body: Any) -> None:
                 said = source.raw
                 if said is None:
-                    said = json.dumps(source.answer(self.path, body, self.headers)).encode()
+                    said = json.dumps(source.answer(self.path, body, dict(self.headers.items()))).encode()
                 self.send_response(source.status)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(said)))
@@ -86,7 +86,9 @@ class AlertmanagerRig(AskedRig):
         self.monitor = self.make(self.settings)
 
     def _answer(self, path: str, body: Any, headers: Mapping[str, str]) -> Any:
-        self.asked.append((path, headers.get("authorization")))
+        self.asked.append(
+            (path, {name.lower(): value for name, value in headers.items()}.get("authorization"))
+        )
         began = time.strftime("%Y-%m-%dT%H:%M:%S.123Z", time.gmtime(BEGAN))
         return [
             {
@@ -143,7 +145,11 @@ class ZabbixRig(AskedRig):
         if body["method"] == "apiinfo.version":
             return {"result": self.version}
         bearer = self.version >= "6.4"
-        given = headers.get("authorization") if bearer else body.get("auth")
+        given = (
+            {name.lower(): value for name, value in headers.items()}.get("authorization")
+            if bearer
+            else body.get("auth")
+        )
         if given != ("Bearer secret" if bearer else "secret") or (bearer and "auth" in body):
             return {"error": {"code": -32602, "message": "Invalid params.", "data": "Not authorised."}}
         if body["method"] == "trigger.get":

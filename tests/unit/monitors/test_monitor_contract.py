@@ -59,6 +59,7 @@ class PingRig(MonitorRig):
         self.put_wrong(self.flood)
 
 
+@pytest.mark.shows("monitor ping", "contract", "lost", "flood")
 class TestPing(MonitorContract):
     @pytest.fixture
     def rig(self) -> Iterator[PingRig]:
@@ -67,6 +68,7 @@ class TestPing(MonitorContract):
         rig.close()
 
 
+@pytest.mark.shows("monitor alertmanager", "contract", "lost", "flood")
 class TestAlertmanager(AskingContract):
     @pytest.fixture
     def rig(self) -> Iterator[AlertmanagerRig]:
@@ -74,6 +76,7 @@ class TestAlertmanager(AskingContract):
             yield rig
 
 
+@pytest.mark.shows("monitor zabbix", "contract", "lost", "flood")
 class TestZabbix(AskingContract):
     @pytest.fixture(params=["6.0.14", "7.0.3"])
     def rig(self, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[ZabbixRig]:
@@ -122,6 +125,7 @@ def test_who_asks_is_missed_when_there_is_no_answer() -> None:
         assert rig.monitor.silent_after.total_seconds() == pytest.approx(3 * 0.1 + 1)
 
 
+@pytest.mark.shows("monitor alertmanager", "bad input")
 @pytest.mark.parametrize(
     ("status", "raw"),
     [
@@ -140,6 +144,7 @@ async def test_what_is_no_answer_is_the_end_of_nothing(status: int, raw: bytes) 
             await first(rig.monitor, 0.5)
 
 
+@pytest.mark.shows("monitor zabbix", "bad input")
 @pytest.mark.parametrize(
     "raw",
     [

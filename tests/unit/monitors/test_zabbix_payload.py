@@ -8,7 +8,7 @@ import pytest
 from doctor.drivers.monitors.zabbix.payload import payload
 from doctor.model.errors import RejectedError
 from doctor.ports.payload import Alive
-from tests.unit.monitors.payloads import NOW, read, the_event, understood
+from tests.unit.monitors.payloads import NOW, read, sample, the_event, understood
 
 TYPED = '[{"tag":"doctor_type","value":"compute.host.down"}]'
 
@@ -24,6 +24,15 @@ def problem(**said: Any) -> dict[str, Any]:
         "nseverity": "5",
         "tags": TYPED,
     } | said
+
+
+def test_what_was_captured_is_understood() -> None:
+    """The times are Zabbix's own, to the second, and the same for problem and heartbeat alike."""
+    begins = the_event(payload, sample("zabbix/webhook_problem.json"))
+    assert (begins.type, begins.resource, begins.severity) == ("compute.host.down", "compute-1", "critical")
+    assert begins.details["cause"] == 'the "state" of compute-1'
+    assert begins.time.microsecond == 0
+    assert read(payload, sample("zabbix/webhook_heartbeat.json")) == [Alive(NOW + timedelta(seconds=180))]
 
 
 def test_a_problem_and_its_recovery_are_one_thing() -> None:
