@@ -209,3 +209,46 @@ def test_the_example_of_the_manual(doctor: RunningDoctor, tmp_path: Path) -> Non
         if named[1] == "request":
             session_id = done.stdout.strip()
     assert "returned" in shell.run("maintenance", "status", session_id).stdout
+
+
+def test_owners_are_asked_to_make_room_by_command(door: Door, doctor: RunningDoctor, tmp_path: Path) -> None:
+    sized = {
+        **MAP,
+        "physical_resources": [{**one, "metadata": {"vcpus": 4}} for one in MAP["physical_resources"]],
+    }
+    sized["virtual_resources"] = [{**one, "vcpus": 4} for one in MAP["virtual_resources"][:-1]]
+    assert door.ask("PUT", "/v1/resource-map", sized)[0] == 200
+    status, problem = door.ask("POST", STATE, empty("compute-1"))
+    assert (status, problem["errors"][0]["detail"]) == (
+        409,
+        "vcpus: 4 would have to go elsewhere, and 0 are left there",
+    )
+    shell = Shell(doctor, tmp_path)
+    planned = shell.run("maintenance", "plan", "compute-1")
+    assert (planned.returncode, "missing room: 4 vcpus" in planned.stderr) == (1, True)
+    made = shell.run("maintenance", "request", "compute-1", "--scale-in", "--timeout", "5m")
+    assert made.returncode == 0, made.stderr
+    session_id = made.stdout.strip()
+    assert "4 vcpus, 0 MB of memory, until" in shell.run("maintenance", "status", session_id).stdout
+    red = door.token(Role.CONSUMER, "red")
+    terminate = {"action": "terminate", "virtual_resource_id": ["vm-8"]}
+    assert door.ask("POST", "/v1/instructions", terminate, token=red)[0] == 202
+    session_when(door, session_id, vm_1="asked")
+    found = session_when(door, session_id, compute_1="emptying")
+    assert found["scale_in"]["met"] is not None
+
+
+def test_who_goes_first_is_shown(door: Door, doctor: RunningDoctor, tmp_path: Path) -> None:
+    hosts = [{"id": f"compute-{n}", "zone_id": "az1", "metadata": {"vcpus": 4}} for n in (1, 2, 3)]
+    sizes = {1: 2, 2: 3, 3: 1}
+    machines = [
+        {"id": f"vm-{n}", "host": f"compute-{n}", "owner": "red", "vcpus": m} for n, m in sizes.items()
+    ]
+    small = {"physical_resources": hosts, "virtual_resources": machines}
+    assert door.ask("PUT", "/v1/resource-map", small)[0] == 200
+    shell = Shell(doctor, tmp_path)
+    shown = shell.run("maintenance", "plan", "compute-1", "compute-2", "compute-3", "--at-once", "1")
+    assert "first, so that machines move once: compute-3" in shown.stderr
+    _, found = door.ask("POST", f"{SESSIONS}/plan", empty("compute-1", "compute-2", "compute-3", at_once=1))
+    assert [one["physical_resource_id"] for one in found["hosts"]] == ["compute-3", "compute-1", "compute-2"]
+    assert (found["first"], found["missing"], found["twice"]) == (["compute-3"], None, 1)

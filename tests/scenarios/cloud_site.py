@@ -12,7 +12,7 @@ from doctor.flows.fault import FaultFlow, Reported
 from doctor.flows.marking import MarkingFlow
 from doctor.flows.overlay import Overlay
 from doctor.flows.policy import PolicyFlow
-from doctor.flows.situation import Situation
+from doctor.flows.situation import MARK_MEMO, Situation
 from doctor.flows.timelines import Timelines
 from doctor.inspector.catalogue import default_catalogue
 from doctor.model.errors import StoreError
@@ -52,16 +52,32 @@ CONTENT = MapDelta(
 
 
 class Store(MemoryStore):
-    """A store that can fail, and that is there after Doctor has died."""
+    """A store that can fail, or be slow with the next change of marks, and that is there after Doctor has died.
+
+    What is handed in first is kept first.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.is_full = False
+        self.marks_take = 0.0
+        self._turn = asyncio.Lock()
+        self._behind: list[asyncio.Task[None]] = []
 
     async def commit(self, change: Change) -> None:
         if self.is_full:
             raise StoreError("no space left on device")
-        await super().commit(change)
+        async with self._turn:
+            if self.marks_take and any(memo.kind == MARK_MEMO for memo in change.memos):
+                seconds, self.marks_take = self.marks_take, 0.0
+                await asyncio.sleep(seconds)
+            await super().commit(change)
+
+    def later(self, change: Change) -> None:
+        if self._turn.locked():
+            self._behind.append(asyncio.create_task(self.commit(change)))
+        else:
+            super().later(change)
 
 
 class Doctor:

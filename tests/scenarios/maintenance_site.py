@@ -10,7 +10,7 @@ import msgspec
 
 from doctor.flows.maintenance import MaintenanceFlow
 from doctor.flows.maintenance_desk import HostWish, MaintenanceDesk, Reply, Request
-from doctor.flows.maintenance_session import SessionKeeper
+from doctor.flows.maintenance_session import NamedAction, SessionKeeper
 from doctor.flows.situation import MAINTENANCE_POLICY_MEMO
 from doctor.model.identity import Identity, Role
 from doctor.model.maintenance import (
@@ -26,6 +26,7 @@ from doctor.model.maintenance import (
 from doctor.model.resource import VirtualResource
 from doctor.model.scope import Scope, ScopeKind
 from doctor.model.subscription import Endpoint, Subscription
+from doctor.ports.action import MaintenanceAction
 from doctor.ports.store import Change, Memo
 from doctor.profiler.availability import SHIPPED, Levels
 from tests.scenarios.isolation_site import armed
@@ -35,17 +36,25 @@ ADMIN = Identity(name="alice", role=Role.ADMIN, project=None)
 BOB = Identity(name="bob", role=Role.ADMIN, project=None)
 BLUE = Identity(name="blue-vnfm", role=Role.CONSUMER, project="blue")
 REPLY_TO = "http://oam/"
+ACTION_TIMEOUT = timedelta(seconds=60)
 
 
 class Maintained(Recovering):
     """One process of Doctor, which empties hosts."""
 
     def __init__(
-        self, world: World, limits: MaintenanceLimits | None = None, levels: Levels = SHIPPED, **more: Any
+        self,
+        world: World,
+        limits: MaintenanceLimits | None = None,
+        levels: Levels = SHIPPED,
+        actions: Mapping[str, MaintenanceAction] | None = None,
+        **more: Any,
     ) -> None:
         super().__init__(world, **more)
         limits = limits or MaintenanceLimits()
-        keeper = SessionKeeper(self.situation, self.instructions, self.delivery)
+        named = {name: NamedAction(one, ACTION_TIMEOUT) for name, one in (actions or {}).items()}
+        keeper = SessionKeeper(self.situation, self.instructions, self.delivery, named)
+        keeper.on_changed(self.isolation.heard)
         self.emptying = MaintenanceFlow(
             self.situation, keeper, self.instructions, self.delivery, self.isolation, self.clock, limits
         )

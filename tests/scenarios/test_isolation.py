@@ -643,6 +643,24 @@ async def test_what_was_cut_in_part_is_for_a_person_also_when_it_is_back() -> No
         await one.until("compute-1", S.OBSERVED)
 
 
+async def test_all_that_was_cut_is_given_back_also_what_was_tried_before() -> None:
+    """Its outlet was switched off, and contradicted; then its BMC was repaired, and did it."""
+    async with site() as one:
+        one.devices.bmc["compute-1"].mode = Mode.LOCKED
+        await one.lose()
+        await one.until("compute-1", S.CONFIRMING)
+        await one.find("compute-1", "ping")
+        await one.until("compute-1", S.NEEDS_HUMAN)
+        await one.lose("compute-1", "ping")
+        one.devices.bmc["compute-1"].mode = Mode.HONEST
+        await asyncio.sleep(20)
+        await one.desk.retry("compute-1", user="alice", reason="its BMC was repaired")
+        await one.until("compute-1", S.FENCED)
+        await one.desk.give_back("compute-1", user="alice", reason="repaired")
+        await one.until("compute-1", S.OBSERVED)
+        assert one.devices.pdu.commands == [("compute-1", OFF), ("compute-1", ON)]
+
+
 async def test_what_cannot_be_given_back_is_for_a_person() -> None:
     async with site(limits=Limits(start_up=timedelta(0), attempt=timedelta(seconds=2))) as one:
         await one.lose()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from doctor.flows.maintenance_desk import HostWish, Request
 from doctor.model.errors import RejectedError
 from doctor.model.instruction import Action
 from doctor.model.maintenance import Decider, Deed, GuestState, HostStage, SessionState
@@ -13,7 +14,7 @@ from doctor.model.resource import Constraints
 from doctor.profiler.availability import ServiceAvailabilityLevel
 from doctor.testing.scenario import host_down
 from tests.scenarios.maintenance_site import ADMIN, BLUE, BOB, machine, maintained
-from tests.scenarios.recovery_site import World
+from tests.scenarios.recovery_site import RED, World
 
 pytestmark = pytest.mark.looptime
 
@@ -470,3 +471,33 @@ async def test_what_was_being_shut_down_when_it_is_called_off_is_started_again()
         assert one.state_of("compute-1") == "normal"
         await one.until_so(lambda: one.told_to == [(A.STOP, "vm-1"), (A.START, "vm-1")])
         await one.until_so(lambda: one.machine_named("vm-1").vim_state == "active")
+
+
+async def test_sessions_at_the_same_time_are_weighed_together() -> None:
+    """What a zone and its capacity can bear is counted with what others have planned for then."""
+    async with maintained() as one:
+        later = one.clock.now() + timedelta(hours=1)
+        first = await one.request("compute-1", "compute-2", "compute-3", starts=later)
+        with pytest.raises(RejectedError) as wrong:
+            await one.request("compute-4", "compute-5", starts=later)
+        assert [flaw.detail for flaw in wrong.value.flaws] == [
+            "zone az-1: 5 of 10 hosts would serve, and 6 have to",
+            f"at the same time as session {first.session_id}, with 3 hosts",
+        ]
+        _, weighed = await one.maintenance.plan(
+            Request((HostWish("compute-4"), HostWish("compute-5")), starts=later)
+        )
+        assert len(weighed.against) == 2
+        second = await one.request("compute-4", "compute-5", starts=later + timedelta(hours=1))
+        third = await one.request("compute-6", starts=later)
+        found = one.maintenance.calendar(ADMIN)
+        assert [each.session.session_id for each in found][2:] == [second.session_id]
+        overlaps = {each.session.session_id: each.overlaps for each in found}
+        assert overlaps == {
+            first.session_id: (third.session_id,),
+            third.session_id: (first.session_id,),
+            second.session_id: (),
+        }
+        await one.until_so(lambda: one.work("compute-6").guests)  # owners are told at once
+        assert one.maintenance.calendar(BLUE) == []
+        assert len(one.maintenance.calendar(RED)) == 3

@@ -294,6 +294,25 @@ async def test_what_comes_through_after_all_when_it_is_over_is_taken_back() -> N
         assert not len(doctor.situation.book)  # nobody was told that somebody else has forced it down
 
 
+async def test_what_a_doctor_of_before_has_asked_for_is_taken_back_when_it_comes_through() -> None:
+    """He died over the request: his successor reads that nothing is marked, and it comes through after that."""
+    site = Site()
+    site.cloud.delay = 1.0
+    async with site.running() as doctor:
+        await doctor.report(host_down("compute-1"))
+        await asyncio.sleep(0.5)
+        await doctor.report(host_up("compute-1"))
+        await asyncio.sleep(0.1)
+    site.cloud.delay = 0.0
+    async with site.running() as doctor:
+        await asyncio.sleep(15)
+        assert doctor.states() == {}
+        await late(site)
+        await asyncio.sleep(5)
+        assert set(site.said().values()) <= {"up", "active"}
+        assert doctor.states() == {}
+
+
 async def test_what_comes_through_may_have_been_asked_for_when_it_was_just_over() -> None:
     site = Site()
     site.cloud.failure, site.cloud.delay = TransientError("no answer"), 2.0
@@ -430,6 +449,63 @@ async def test_a_host_with_a_fence_is_forced_down_when_it_is_isolated(
         assert site.said() == ALL
         await doctor.report(host_up("compute-1"))
         await asyncio.sleep(1)
+        assert set(site.said().values()) == {"up", "enabled", "active"}
+
+
+async def test_a_host_that_is_isolated_no_more_is_not_forced_down() -> None:
+    """[I-15] The cloud did not answer in time: when it does, the host is being given back."""
+    site = Site(fenced=frozenset({"compute-1"}))
+    async with site.running() as doctor:
+        await doctor.report(host_down("compute-1"))
+        await asyncio.sleep(1)
+        site.cloud.fail(DOWN, *[TransientError("no answer")] * 3)
+        await doctor.faults.isolation_changed("compute-1", Isolation.ISOLATED)
+        await asyncio.sleep(0.01)
+        await doctor.faults.isolation_changed("compute-1", Isolation.PENDING)
+        await asyncio.sleep(60)
+        assert DOWN not in site.said()
+        await doctor.faults.isolation_changed("compute-1", Isolation.ISOLATED)
+        await asyncio.sleep(15)
+        assert site.said()[DOWN] == "down"
+
+
+@pytest.mark.requirement("F16")
+async def test_a_host_that_has_failed_anew_is_not_taken_for_up() -> None:
+    """The cloud did not answer while it was well."""
+    site = Site()
+    async with site.running() as doctor:
+        await doctor.report(host_down("compute-1"))
+        await asyncio.sleep(0.1)
+        site.cloud.fail(DOWN, *[TransientError("no answer")] * 3)
+        await doctor.report(host_up("compute-1"))
+        await asyncio.sleep(0.01)
+        doctor.kept_down["compute-1"] = "its isolation is suspect"
+        await asyncio.sleep(60)
+        assert site.said()[DOWN] == "down"
+        doctor.kept_down.clear()
+        await asyncio.sleep(15)
+        assert site.said()[DOWN] == "up"
+
+
+async def test_a_mark_that_is_wanted_again_while_it_is_taken_back_is_not_forgotten() -> None:
+    """[I-17] Its record is being kept when the cloud has answered: a Doctor that dies over it leaves a successor who knows."""
+    site = Site()
+    async with site.running() as doctor:
+        await doctor.report(host_down("compute-1"))
+        await asyncio.sleep(0.1)
+        site.cloud.delay = 1.0
+        await doctor.report(host_up("compute-1"))
+        await asyncio.sleep(0.1)
+        site.store.marks_take = 5.0
+        await doctor.report(host_down("compute-1"))
+        await asyncio.sleep(5.6)  # it is kept, and the cloud has not been told yet
+    assert any(
+        DISABLED.resource_id in key and key.startswith(DISABLED.kind) for key in site.store._memos["mark"]
+    )
+    async with site.running() as doctor:
+        await asyncio.sleep(20)
+        await doctor.report(host_up("compute-1"))
+        await asyncio.sleep(20)
         assert set(site.said().values()) == {"up", "enabled", "active"}
 
 

@@ -155,6 +155,40 @@ async def test_the_rack_comes_back_when_all_its_hosts_are_given_back() -> None:
         assert rack(one) == [("rack-0", OFF), ("rack-0", ON)]
 
 
+async def test_a_rack_that_was_cut_off_comes_back_with_a_host_that_was_tried_again_without_it() -> None:
+    """Nobody else would know that it is off."""
+    async with stuck(limits=Limits(start_up=timedelta(0), zone_share=1.0)) as one:
+        await one.lose()
+        await one.until_so(lambda: rack(one))
+        await one.lose("compute-7", "ping")
+        await one.until("compute-1", S.NEEDS_HUMAN)
+        await one.find("compute-7", "ping")
+        one.devices.bmc["compute-1"].mode = one.devices.pdu.mode = Mode.HONEST
+        await asyncio.sleep(80)
+        await one.desk.retry("compute-1", user="alice", reason="its BMC was repaired")
+        await one.until("compute-1", S.FENCED)
+        assert one.situation.fence_book.jobs["compute-1"].level == 0
+        await one.desk.give_back("compute-1", user="alice", reason="repaired")
+        await one.until("compute-1", S.OBSERVED)
+        assert rack(one) == [("rack-0", OFF), ("rack-0", ON)]
+
+
+async def test_a_host_that_is_found_dead_while_its_rack_comes_back_is_not_isolated() -> None:
+    """[I-15] Nobody had reported it before: it would run again a moment after its machines were evacuated."""
+    async with stuck(limits=Limits(start_up=timedelta(0), zone_share=1.0)) as one:
+        await one.lose()
+        await one.until("compute-1", S.FENCED)
+        one.devices.bmc["compute-1"].mode = one.devices.pdu.mode = Mode.HONEST
+        one.devices.racks.mode, one.devices.racks.seconds = Mode.SLOW, 12.0
+        await one.desk.give_back("compute-1", user="alice", reason="repaired")
+        await one.until_so(lambda: rack(one)[-1] == ("rack-0", ON))
+        await one.lose(NEIGHBOUR)
+        await one.until(NEIGHBOUR, S.CONFIRMING)
+        await one.until(NEIGHBOUR, S.NEEDS_HUMAN)
+        assert [each.decision for each in await one.decisions()].count("confirm") == 1
+        await one.until("compute-1", S.OBSERVED)
+
+
 async def test_the_rack_stays_off_while_machines_of_its_other_hosts_are_leaving() -> None:
     async with stuck() as one:
         await one.lose()

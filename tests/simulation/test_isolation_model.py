@@ -10,7 +10,7 @@ import pytest
 
 from doctor.testing.isolation_model.bugs import BUGS
 from doctor.testing.isolation_model.search import DECEIVING, Found, search, sites
-from doctor.testing.isolation_model.world import Bmc, Site
+from doctor.testing.isolation_model.world import Bmc, Rack, Site
 
 IS_LONG = bool(os.environ.get("DOCTOR_SOAK"))
 SITES = list(sites(small=not IS_LONG))
@@ -20,7 +20,8 @@ SMALL = list(sites(small=True))
 def name_of(site: Site) -> str:
     liar = "" if site.liar is None else f", witness {site.liar} lies"
     dark = ", in the dark" if site.dark else ""
-    return f"{site.bmc.value}{', PDU' if site.pdu else ''}{liar}{dark}"
+    rack = "" if site.rack is Rack.NONE else f", rack {site.rack.value}"
+    return f"{site.bmc.value}{', PDU' if site.pdu else ''}{rack}{liar}{dark}"
 
 
 class Searches(NamedTuple):

@@ -12,7 +12,7 @@ from doctor.testing.simulation.mutants import MUTANTS
 from doctor.testing.simulation.run import hunt_all, run, run_many
 from tests.figures import Figures
 
-USUAL = 5000 if os.environ.get("DOCTOR_SOAK") else 2000 if os.environ.get("CI") else 300
+USUAL = 5000 if os.environ.get("DOCTOR_SOAK") else 1000 if os.environ.get("CI") else 300
 SEEDS = int(os.environ.get("DOCTOR_SIM_SEEDS", USUAL))
 MOST_HUNTED = 200
 ENOUGH = 2  # processes

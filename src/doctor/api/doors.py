@@ -25,6 +25,7 @@ from doctor.api.fencing import FencingDoor
 from doctor.api.identification import challenge_of, make_identify
 from doctor.api.instructions import InstructionsDoor
 from doctor.api.maintenance import MaintenanceDoor
+from doctor.api.maintenance_calendar import MaintenanceCalendarDoor
 from doctor.api.metrics import MetricsDoor
 from doctor.api.monitors import MonitorsDoor
 from doctor.api.notifications import NotificationsDoor
@@ -280,6 +281,7 @@ def make_doors(
             InstructionsDoor(instructions),
             RecoveriesDoor(recoveries, recovery_policies),
             MaintenanceDoor(maintenance, maintenance_policies),
+            MaintenanceCalendarDoor(maintenance, clock, situation.describer(None).public_url),
             MonitorsDoor(sources, standing, SourceTest(situation, faults, sources, clock)),
             PayloadsDoor(payloads, standing, sources, clock),
             VantagesDoor(faults.lookout),

@@ -12,6 +12,7 @@ from doctor.api.roles import ADMINISTRATORS, OWNERS, READERS
 from doctor.api.scoped import SCOPES, PoliciesQuery, ProjectQuery, scope_of, speaks_for
 from doctor.api.sorting import Key, Order, microseconds, sorted_page
 from doctor.api.wire.maintenance import (
+    ActionOut,
     GuestOut,
     PlanOut,
     PolicyIn,
@@ -21,6 +22,7 @@ from doctor.api.wire.maintenance import (
     SessionOut,
     StateChangeIn,
     StateChangeOut,
+    actions_out,
     guest_out,
     plan_out,
     policy_of,
@@ -123,8 +125,8 @@ class MaintenanceDoor:
     )
     async def plan_maintenance(self, call: Call[StateChangeIn, None]) -> Answer[PlanOut]:
         """Try a request to empty hosts: hosts, machines, owners, order, where machines would go, and what is against it."""
-        found, against = await self._maintenance.plan(request_of(call.body))
-        return Answer(plan_out(found, against))
+        found, weighed = await self._maintenance.plan(request_of(call.body))
+        return Answer(plan_out(found, weighed))
 
     @operation("POST", "/v1/maintenance/{session_id}/approve", tag=TAG, roles=ADMINISTRATORS)
     async def approve_maintenance(self, call: Call[None, None]) -> Answer[SessionOut]:
@@ -155,6 +157,23 @@ class MaintenanceDoor:
         """Call a session off. 409 if it is over."""
         session = await self._maintenance.abort(call.identity, call.path["session_id"], call.query.reason)
         return Answer(self._shown(session, None))
+
+    @operation(
+        "POST",
+        "/v1/maintenance/{session_id}/retry",
+        tag=TAG,
+        roles=ADMINISTRATORS,
+        answers={409: "Nothing has failed on its hosts that could be run again, or it is over."},
+    )
+    async def retry_maintenance(self, call: Call[None, None]) -> Answer[SessionOut]:
+        """Run once more the actions that have failed on hosts, and go on."""
+        session = await self._maintenance.retry(call.identity, call.path["session_id"])
+        return Answer(self._shown(session, None))
+
+    @operation("GET", "/v1/maintenance/actions", tag=TAG, roles=ADMINISTRATORS)
+    async def list_maintenance_actions(self, call: Call[None, None]) -> Answer[Page[ActionOut]]:
+        """List the actions that can be asked for, as the settings name them."""
+        return Answer(Page(items=actions_out(self._maintenance.actions), next=None))
 
     # --- all ---
 

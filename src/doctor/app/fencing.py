@@ -81,13 +81,14 @@ class Fencing(NamedTuple):
 
 def anchored(settings: FencingSettings, folder: Path) -> FencingSettings:
     """Return the settings with the names of files made to start at a folder, where they start nowhere else."""
-    devices = {name: _anchored(device, folder) for name, device in settings.devices.items()}
+    devices = {name: anchored_files(device, folder) for name, device in settings.devices.items()}
     return msgspec.structs.replace(settings, devices=devices)
 
 
-def _anchored(device: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def anchored_files(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the settings of a driver with its files made to start at a folder, where they start nowhere else."""
     found: dict[str, Any] = {}
-    for name, value in device.items():
+    for name, value in given.items():
         if name.endswith("_file") and isinstance(value, str) and value:
             found[name] = str(folder / value)
         elif name.endswith("_files") and isinstance(value, Mapping):

@@ -16,6 +16,7 @@ MONITORS = "doctor.monitors"
 CONTROLLERS = "doctor.controllers"
 CHANNELS = "doctor.channels"
 FENCES = "doctor.fences"
+MAINTENANCE_ACTIONS = "doctor.maintenance_actions"
 PAYLOADS = "doctor.payloads"  # no factories: a payload has no settings
 
 

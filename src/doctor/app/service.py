@@ -76,6 +76,8 @@ class Service:
                 if parts.grants is not None:
                     await parts.grants.close()
                 await parts.fences.close()
+                for named in parts.actions.values():
+                    await named.action.close()
                 await parts.store.close()
                 log.info("doctor.stopped")
         finally:

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 import yaml
 
-from doctor.app.fencing import FencingSettings, anchored
+from doctor.app.fencing import FencingSettings, anchored, anchored_files
 from doctor.drivers.identities.keystone import KeystoneSettings
 from doctor.flows.instruction import InstructionRules
 from doctor.flows.silence import SilenceLimits
@@ -188,7 +188,9 @@ class MaintenanceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     ``at_once``, ``per_zone`` and ``per_host`` are how many machines leave at one time in all, for one zone, for one host.
     Each is told to leave ``tries`` times, ``retry_after`` seconds apart. ``floor`` is the share of the hosts of a zone that
     has to go on serving. ``usual_timeout`` is how long emptying a host may take unless it is said (seconds),
-    ``longest_timeout`` how long at most. ``sessions`` is how many may be open.
+    ``longest_timeout`` how long at most. ``sessions`` is how many may be open. ``actions`` are what sessions can have done
+    around the work, by name: each with its ``driver``, what that wants to know, and the ``timeout`` of a run.
+    ``return_within`` is how many seconds a host may take to come back when the work on it is done.
     """
 
     at_once: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 16
@@ -200,6 +202,8 @@ class MaintenanceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     usual_timeout: Annotated[float, msgspec.Meta(gt=0, le=31_536_000)] = 1800
     longest_timeout: Annotated[float, msgspec.Meta(gt=0, le=31_536_000)] = 604_800
     sessions: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100
+    actions: dict[str, dict[str, Any]] = {}
+    return_within: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 600
 
     @property
     def limits(self) -> MaintenanceLimits:
@@ -214,6 +218,7 @@ class MaintenanceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
             usual=timedelta(seconds=self.usual_timeout),
             longest=timedelta(seconds=self.longest_timeout),
             sessions=self.sessions,
+            returns=timedelta(seconds=self.return_within),
         )
 
 
@@ -334,7 +339,13 @@ def parse_settings(document: Any, *, folder: Path = Path()) -> Settings:
         raise RejectedError(
             "the settings are wrong", flaws=[Flaw(where.rstrip("`").lstrip("."), text)]
         ) from None
-    settings = msgspec.structs.replace(settings, fencing=anchored(settings.fencing, folder))
+    actions = {name: anchored_files(one, folder) for name, one in settings.maintenance.actions.items()}
+    settings = msgspec.structs.replace(
+        settings,
+        fencing=anchored(settings.fencing, folder),
+        maintenance=msgspec.structs.replace(settings.maintenance, actions=actions),
+        monitors=[anchored_files(monitor, folder) for monitor in settings.monitors],
+    )
     flaws = _flaws(settings)
     if flaws:
         raise RejectedError("the settings are wrong", flaws=flaws)

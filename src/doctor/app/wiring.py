@@ -8,6 +8,7 @@ from doctor.api.doors import make_doors
 from doctor.api.southbound import App
 from doctor.app import plugins
 from doctor.app.fencing import read_fencing
+from doctor.app.maintenance import read_actions
 from doctor.app.settings import Settings
 from doctor.drivers.channels.guard import Guard, parse_endpoint_settings
 from doctor.drivers.channels.switch import SwitchChannel
@@ -20,6 +21,7 @@ from doctor.flows.ageing import AgeingFlow
 from doctor.flows.agenda import Agenda
 from doctor.flows.alarm import AlarmFlow
 from doctor.flows.cloud import CloudFlow
+from doctor.flows.coupling import couple
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow
 from doctor.flows.fence_readiness import NAME as FENCE_READINESS
@@ -34,7 +36,7 @@ from doctor.flows.isolation import IsolationFlow
 from doctor.flows.maintenance import MaintenanceFlow
 from doctor.flows.maintenance_desk import MaintenanceDesk
 from doctor.flows.maintenance_policy import MaintenancePolicyFlow
-from doctor.flows.maintenance_session import SessionKeeper
+from doctor.flows.maintenance_session import NamedAction, SessionKeeper
 from doctor.flows.marking import MarkingFlow
 from doctor.flows.outage import OutageFlow
 from doctor.flows.overlay import Overlay
@@ -55,7 +57,6 @@ from doctor.kit.clock import Clock, SystemClock
 from doctor.model.errors import Flaw, PermanentError, RejectedError
 from doctor.model.fault import ResourceState
 from doctor.model.fencing import Vantage
-from doctor.model.instruction import Instruction
 from doctor.model.marking import ForceDown
 from doctor.model.notification import Delivery, DeliveryState, StoredNotification
 from doctor.model.resource import PhysicalResource
@@ -68,7 +69,7 @@ from doctor.ports.store import Store
 ADMINISTRATOR = "admin"
 STORE_FILE = "doctor.db"
 EMBEDDED = "embedded"
-PING = "ping"
+IN_BAND = ("heartbeat", "ping")  # the drivers of monitors that hosts answer to themselves
 FORCE_DOWN = "force_down"  # of a controller: not for its driver, but for what Doctor does with it
 
 
@@ -107,6 +108,7 @@ class Parts(NamedTuple):
     instructions: InstructionFlow
     recoveries: RecoveryFlow
     maintenance: MaintenanceFlow
+    actions: dict[str, NamedAction]
     monitors: list[Monitor]
     doors: App
 
@@ -161,10 +163,6 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     marks = MarkingFlow(
         situation, clouds, timelines, clock, force_down, isolation.lookup.can_isolate, isolation.keeps_down
     )
-    faults.on_settled(isolation.settled)
-    faults.on_settled(marks.settled)
-    faults.on_heard(isolation.heard)
-    faults.on_isolated(marks.isolated)
     overlay = Overlay(situation, faults)
     hand_map = _hand_map(situation, faults, delivery, clock) if not clouds else None
     commanded: dict[str | None, Controller] = {}
@@ -181,20 +179,14 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         public_url=(settings.public_url or "").rstrip("/"),
     )
     recoveries = RecoveryFlow(situation, instructions, isolation, clock, settings.recovery.limits)
-    keeper = SessionKeeper(situation, instructions, delivery)
+    actions = read_actions(settings.maintenance.actions)
+    keeper = SessionKeeper(situation, instructions, delivery, actions)
     keeper.on_changed(marks.look_at)
+    keeper.on_changed(isolation.heard)
     limits = settings.maintenance.limits
     maintenance = MaintenanceFlow(situation, keeper, instructions, delivery, isolation, clock, limits)
-    isolation.unfinished = instructions.unfinished
-    faults.on_settled(lambda transitions: instructions.ring())
-    faults.on_isolated(lambda host: instructions.ring())
-    faults.on_settled(recoveries.settled)
-    faults.on_isolated(lambda host: recoveries.ring())
+    couple(faults, isolation, marks, instructions, recoveries)
     faults.on_settled(maintenance.settled)
-    isolation.on_moved(marks.isolated)
-    isolation.on_moved(lambda host: instructions.ring())
-    isolation.on_moved(lambda host: recoveries.ring())
-    instructions.on_kept(lambda one: marks.look_at(_left_by(one)))
     cloud = CloudFlow(situation, clouds, faults, marks, delivery, clock, overlay)
     subscriptions = SubscriptionFlow(
         situation, delivery, acknowledgements, channel, clock, settings.limits.of_subscriptions
@@ -276,13 +268,9 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         instructions=instructions,
         recoveries=recoveries,
         maintenance=maintenance,
+        actions=actions,
         doors=doors,
     )
-
-
-def _left_by(instruction: Instruction) -> Iterator[str]:
-    """Return the hosts that the machines of an instruction have left, or were to leave: they may be up again now."""
-    return (task.host for task in instruction.tasks if task.state.is_over and task.host is not None)
 
 
 def _hand_map(situation: Situation, faults: FaultFlow, delivery: DeliveryFlow, clock: Clock) -> HandMap:
@@ -409,11 +397,11 @@ def _force_down(settings: Settings, clouds: dict[str, Controller]) -> dict[str, 
 
 
 def _own_witnesses(settings: Settings, monitors: Sequence[Monitor]) -> dict[str, Vantage]:
-    """Return from where Doctor's own monitors see hosts: a ping is answered by the host itself."""
+    """Return from where Doctor's own monitors see hosts: it is the host itself that answers to a ping and sends heartbeats."""
     return {
         monitor.name: Vantage.IN_BAND
         for wish, monitor in zip(settings.monitors, monitors, strict=True)
-        if wish.get("driver") == PING
+        if wish.get("driver") in IN_BAND
     }
 
 

@@ -16,6 +16,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "See it all on this machine: a host fails, its owner is told.",
         ),
         "serve": ("doctor.cli.serve:serve", "Run Doctor."),
+        "agent": (
+            "doctor.cli.agent:agent",
+            "Run the agent of a host: heartbeats, links, what goes wrong there.",
+        ),
         "verify": ("doctor.cli.verify.command:verify", "Test a running Doctor: are owners told in time?"),
         "bench": ("doctor.cli.bench.command:bench", "Measure how fast this machine runs Doctor."),
     },

@@ -1,12 +1,14 @@
 """``doctor maintenance``: hosts are emptied for work on them, with the consent of those whose machines run there."""
 
 import time
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
 import click
 
 from doctor.cli.connection import connected
+from doctor.cli.maintenance_calendar import calendar
 from doctor.cli.output import (
     clean,
     json_option,
@@ -24,6 +26,7 @@ DEEDS = ("migrate", "live_migrate", "stop", "terminate", "own_action", "leave")
 BEFOREHAND = ("ask", "migrate", "live_migrate", "stop", "terminate", "leave")
 STATES = ("open", "over", "all")
 OVER = ("done", "failed", "aborted")
+MOMENTS = ("pre", "host", "post")
 LOOK_EVERY = 1.0
 
 session_argument = click.argument("session_id", metavar="SESSION")
@@ -36,6 +39,9 @@ def maintenance() -> None:
     """Empty hosts for work on them: owners are asked, machines leave, and no host stays half empty past its time."""
 
 
+maintenance.add_command(calendar)
+
+
 @maintenance.command()
 @click.argument("hosts", metavar="HOST...", nargs=-1, required=True)
 @click.option("--timeout", metavar="DURATION", help="How long emptying a host may take. [default: 30m]")
@@ -44,6 +50,21 @@ def maintenance() -> None:
 @click.option("--at-once", type=click.IntRange(min=1), help="So many hosts together, the others in turns.")
 @click.option("--reply-to", metavar="URL", help="Where the one response goes.")
 @click.option("--override", metavar="WHY", help="Against a guard; a second person has to approve.")
+@click.option(
+    "--action",
+    "actions",
+    metavar="MOMENT:NAME",
+    multiple=True,
+    help="Done around the work, by its name in the settings: pre:NAME, host:NAME, post:NAME; more in their order.",
+)
+@click.option(
+    "--auto-return/--no-auto-return",
+    default=None,
+    help="Give a host back when the actions on it are done.  [default: if there are any]",
+)
+@click.option(
+    "--scale-in", is_flag=True, help="Where there is no room, ask owners to make some, and wait for it."
+)
 @click.option("--watch", "is_watched", is_flag=True, help="Follow it to its end.")
 @json_option
 def request(
@@ -54,6 +75,9 @@ def request(
     at_once: int | None,
     reply_to: str | None,
     override: str | None,
+    actions: tuple[str, ...],
+    auto_return: bool | None,
+    scale_in: bool,
     is_watched: bool,
     as_json: bool,
 ) -> None:
@@ -67,11 +91,20 @@ def request(
       doctor maintenance request compute-1 --reason firmware --timeout 30m --watch
       doctor maintenance request compute-1 compute-2 compute-3 --at-once 1
       doctor maintenance request compute-4 --at 2027-01-05T02:00:00Z
+      doctor maintenance request compute-5 compute-6 --at-once 1 --action host:upgrade-kernel
     """
     body: dict[str, Any] = {"physical_resource_state": _states(hosts, "maintenance"), "reason": reason}
     if timeout is not None:
         body["timeout"] = duration_of(timeout).total_seconds()
-    given = {"starts_at": starts_at, "at_once": at_once, "reply_to": reply_to, "override": override}
+    given = {
+        "starts_at": starts_at,
+        "at_once": at_once,
+        "reply_to": reply_to,
+        "override": override,
+        "actions": [_action(one) for one in actions] or None,
+        "auto_return": auto_return,
+        "scale_in": scale_in or None,
+    }
     body |= {name: value for name, value in given.items() if value is not None}
     with connected() as doctor:
         made = doctor.post("/v1/physical-resources/state", body)
@@ -128,6 +161,10 @@ def show_plan(hosts: tuple[str, ...], at_once: int | None, as_json: bool) -> Non
             f"{len(found['hosts'])} hosts, {len(found['owners'])} owners, {found['moves']} moves"
             f" ({found['twice']} of them again), at least {found['seconds']:g} s of moving"
         )
+        if found.get("first"):
+            remark(f"first, so that machines move once: {', '.join(clean(one) for one in found['first'])}")
+        if missing := found.get("missing"):
+            remark(f"missing room: {_room(missing)}")
         for one in found["against"]:
             remark(f"against it: {clean(one)}")
     if found["against"]:
@@ -291,6 +328,30 @@ def _verb(name: str, summary: str, done: str) -> None:
 _verb("approve", "Agree, as a second person, to a session that a guard is against.", "approved")
 _verb("pause", "Begin nothing new; what is under way goes on, and so do the deadlines.", "paused")
 _verb("resume", "Go on with a session that was paused.", "goes on")
+_verb("retry", "Run once more the actions that have failed on hosts, and go on.", "is tried again")
+
+
+@maintenance.command("actions")
+@json_option
+def list_actions(as_json: bool) -> None:
+    """List what can be done around the work, by the names of the settings.
+
+    \b
+    Example:
+      doctor maintenance actions --json
+    """
+    with connected() as doctor:
+        found = doctor.get("/v1/maintenance/actions")["items"]
+    if as_json:
+        print_list(found)
+    elif not found:
+        remark("the settings name none: maintenance.actions")
+    else:
+        print_table(
+            ("name", "driver", "timeout"),
+            [[one.get("name"), one.get("driver"), f"{one.get('timeout', 0):g} s"] for one in found],
+            keep=("name",),
+        )
 
 
 # --- what owners say beforehand ---
@@ -417,6 +478,13 @@ def _states(hosts: tuple[str, ...], state: str) -> list[dict[str, str]]:
     return [{"physical_resource_id": host, "physical_resource_state": state} for host in hosts]
 
 
+def _action(text: str) -> dict[str, str]:
+    moment, _, name = text.partition(":")
+    if moment not in MOMENTS or not name:
+        raise click.UsageError(f"{text}: write MOMENT:NAME; moments: {', '.join(MOMENTS)}")
+    return {"moment": moment, "name": name}
+
+
 def _choice(text: str, is_refusal: bool) -> tuple[str, str]:
     machine, equals, action = text.partition("=")
     if is_refusal and not equals:
@@ -424,6 +492,16 @@ def _choice(text: str, is_refusal: bool) -> tuple[str, str]:
     if not machine or action not in DEEDS:
         raise click.UsageError(f"{text}: write MACHINE=ACTION; actions: {', '.join(DEEDS)}")
     return machine, action
+
+
+def _room(missing: dict[str, Any]) -> str:
+    return f"{missing.get('vcpus', 0)} vcpus, {missing.get('memory_mb', 0)} MB of memory"
+
+
+def _waiting(scale_in: dict[str, Any] | None) -> str | None:
+    if scale_in is None or scale_in.get("met") is not None:
+        return None
+    return f"{_room(scale_in)}, until {moment(scale_in.get('until'))}"
 
 
 def _show(found: dict[str, Any]) -> None:
@@ -436,6 +514,7 @@ def _show(found: dict[str, Any]) -> None:
             "starts": moment(found.get("starts_at")),
             "ended": moment(found.get("ended")),
             "outcome": found.get("outcome"),
+            "waits for": _waiting(found.get("scale_in")),
         }
     )
     if found.get("hosts"):
@@ -452,6 +531,21 @@ def _show(found: dict[str, Any]) -> None:
                 for one in found["hosts"]
             ],
             keep=("host", "stage"),
+        )
+    if runs := list(_runs(found)):
+        print_table(
+            ("action", "on", "state", "since", "detail"),
+            [
+                [
+                    f"{clean(one.get('moment'))}:{clean(one.get('action'))}",
+                    host,
+                    one.get("state"),
+                    moment(one.get("ended") or one.get("began")),
+                    one.get("detail"),
+                ]
+                for host, one in runs
+            ],
+            keep=("action", "on", "state"),
         )
     if found.get("machines"):
         print_table(
@@ -499,9 +593,21 @@ def _standing(found: dict[str, Any]) -> dict[str, str]:
         words[clean(one.get("physical_resource_id"))] = (
             f"{stage}, {progress} %" if stage == "emptying" else stage
         )
+    for host, one in _runs(found):
+        said = f": {clean(one['detail'])}" if one.get("detail") else ""
+        words[f"{host} {clean(one.get('action'))}".strip()] = f"{clean(one.get('state'))}{said}"
     for one in found.get("machines", ()):
         words[clean(one.get("virtual_resource_id"))] = _guest(one)
     return words
+
+
+def _runs(found: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Return the runs of a session, and of its hosts, with where they were: nowhere are those of the whole."""
+    for one in found.get("runs", ()):
+        yield "", one
+    for host in found.get("hosts", ()):
+        for one in host.get("runs", ()):
+            yield clean(host.get("physical_resource_id")), one
 
 
 def _guest(one: dict[str, Any]) -> str:

@@ -65,6 +65,13 @@ class Client:
         """Ask for something; a query value of None or an empty list is left out, a list is repeated."""
         return self._ask("GET", path, query)
 
+    def text(self, path: str, **query: Query) -> str:
+        """Ask for something that is written for people or other programs, and return it as it is."""
+        answer = self._send("GET", path, query, headers={})
+        if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
+            raise api_error(answer.status, answer.data)
+        return bytes(answer.data).decode(errors="replace")
+
     def post(self, path: str, body: Any = None) -> Any:
         """Send something new."""
         return self._ask("POST", path, body=_encoded(body), content_type="application/json")

@@ -46,6 +46,10 @@ class FenceBook:
         said[statement.reporter] = statement
         return statement
 
+    def forget(self, statement: Statement) -> None:
+        """Have it not said any more."""
+        self.statements.get(statement.host, {}).pop(statement.reporter, None)
+
     def take(
         self,
         jobs: Iterable[FenceJob] = (),

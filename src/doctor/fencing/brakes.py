@@ -244,7 +244,7 @@ def rule(scene: Scene, limits: Limits, *, only: Iterable[str] = BRAKES) -> Rulin
 
 
 # What is asked again right before the first command, and before each further level: what it has spent it may use.
-AGAIN = ("evidence", "mode", "hold", "excluded", "storm", "cause", "self check")
+AGAIN = ("evidence", "mode", "hold", "excluded", "storm", "cause", "self check", "start-up")
 
 
 def _span(time: timedelta) -> str:

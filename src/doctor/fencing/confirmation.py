@@ -51,16 +51,19 @@ def confirmation(
     fallen: Sequence[str],
     limits: Limits,
     now: datetime,
+    returning: str = "",
 ) -> Confirmation:
     """Judge a host that is CONFIRMING.
 
     ``outcome`` is what its devices read; ``life`` are the signs of life since it read off, ``fallen`` the other hosts that
-    went silent since the command.
+    went silent since the command. ``returning`` is the zone with which it may have its power back at any moment.
     """
     if life:
         return Contradicted(f"{life[0].reporter} has seen it alive after it read off")
     if fallen:
         return Contradicted(f"{', '.join(fallen)} went silent by it: it may have been the wrong machine")
+    if returning:
+        return Unconfirmed(f"{returning} is being given back, and it is in it")
     match outcome:
         case NotFenced() | Unknown():
             return Unconfirmed(f"{outcome.doubt.value}: {outcome.detail}")

@@ -137,14 +137,23 @@ def _misses(reporter: str, host: str, statements: Statements) -> bool:
     return said is not None and said.says is Says.DEAD
 
 
-def silent_since(statements: Statements, witnesses: Witnesses) -> dict[str, datetime]:
-    """Return since when which hosts are dead to any witness, whatever that is worth."""
+def silent_since(statements: Statements, witnesses: Witnesses, now: datetime) -> dict[str, datetime]:
+    """Return since when which hosts are dead to any witness, whatever that is worth.
+
+    What a device has read counts as long as it is fresh: it is read when Doctor asks, and never takes anything back.
+    """
     found: dict[str, datetime] = {}
     for host, said in statements.items():
-        times = [one.since for one in said.values() if one.says is Says.DEAD and one.reporter in witnesses]
+        times = [one.since for one in said.values() if _is_missed(one, witnesses.get(one.reporter), now)]
         if times:
             found[host] = min(times)
     return found
+
+
+def _is_missed(one: Statement, witness: Witness | None, now: datetime) -> bool:
+    if witness is None or one.says is not Says.DEAD:
+        return False
+    return not witness.device or witness.fresh_for is None or now - one.time <= witness.fresh_for
 
 
 def signs_of_life(

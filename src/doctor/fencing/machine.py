@@ -137,7 +137,7 @@ def moved(job: FenceJob, trigger: Trigger, *, epoch: int, now: datetime, **chang
     elif trigger is Trigger.RETRY:
         moved = replace(moved, level=0, since=now, words=())
     if state is S.ATTEMPT:
-        moved = replace(moved, cut=now)
+        moved = replace(moved, cut=now, tried=moved.reach)
     elif state is S.FENCED:
         moved = replace(moved, fenced=now)
     elif state is S.OBSERVED:

@@ -198,6 +198,7 @@ class FencingDesk:
             RejectedError: it is not enough, or the host is not one to vouch for; each flaw says what is missing.
             TransientError: it was not kept, or another Doctor acts.
         """
+        await self._situation.ready()
         host = self._host(name)
         job = await self._job_to_vouch_for(host)
         now = self._clock.now()
@@ -231,19 +232,24 @@ class FencingDesk:
             RejectedError: it does not wait for a person, or there is no such zone around it that could be cut off.
             TransientError: it was not kept, or another Doctor acts.
         """
+        await self._situation.ready()
         job = self._job(name)
         self._check(job, Trigger.RETRY, "does not wait to be tried again")
         early = may_return_at(job, self._isolation.limits.longest_command) - self._clock.now()
         if early > timedelta(0):
             wait = f"wait {round(early.total_seconds()) + 1} s"
             raise RejectedError(f"a command may still be on its way to it: {wait}", reason=Reason.CONFLICT)
-        around = self._isolation.lookup.zones_around(job.host)
+        lookup = self._isolation.lookup
+        around, known = lookup.zones_around(job.host), lookup.zone_of_level(job, job.reach)
         if zone and zone not in around:
             says = (
                 f"use one of: {', '.join(around)}" if around else "fencing.zones says of none around it how"
             )
             raise RejectedError("it cannot be cut off", flaws=[Flaw("/zone", says)])
-        return await self._move(job, Trigger.RETRY, reason or "tried again", user=user, widened=zone)
+        if zone and known not in ("", zone):
+            detail = f"{known} was cut off in its place already: give it back first"
+            raise RejectedError(detail, reason=Reason.CONFLICT)
+        return await self._move(job, Trigger.RETRY, reason or "tried again", user=user, widened=zone or known)
 
     async def give_back(self, name: str, *, user: str, reason: str, anyway: bool = False) -> FenceJob:
         """Have a host given back what was cut; ``anyway``: although its cloud knows of machines that others move from it.
@@ -252,6 +258,7 @@ class FencingDesk:
             RejectedError: it is not isolated, its machines are still on their way elsewhere, or the switch is on hold.
             TransientError: it was not kept, or another Doctor acts.
         """
+        await self._situation.ready()
         job = self._job(name)
         self._check(job, Trigger.RETURN, "is not isolated")
         if self.hold is not None:

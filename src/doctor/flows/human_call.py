@@ -26,16 +26,22 @@ class HumanCall:
         self._faults = faults
         self._clock = clock
 
+    def is_settled(self, job: FenceJob) -> bool:
+        """Tell whether the alarm is as it stands."""
+        return (job.state in CALLS) is self._is_open(job)
+
+    def _is_open(self, job: FenceJob) -> bool:
+        return self._situation.book.open_fault(_resource(job), FAULT_TYPE) is not None
+
     async def settle(self, job: FenceJob) -> None:
         """Bring the alarm to how it stands.
 
         Raises:
             StoreError: it was not kept.
         """
-        resource = f"isolation of {job.host}"
-        is_open = self._situation.book.open_fault(resource, FAULT_TYPE) is not None
-        if (job.state in CALLS) is is_open:
+        if self.is_settled(job):
             return
+        resource, is_open = _resource(job), self._is_open(job)
         status = "up" if is_open else "down"
         severity = Severity.CLEARED if is_open else Severity.CRITICAL
         details = {
@@ -67,3 +73,7 @@ class HumanCall:
         resource = situation.resources.physical.get(host)
         levels = situation.selector.zones
         return [] if resource is None else list(next_zones(host, resource.type, levels, situation.resources))
+
+
+def _resource(job: FenceJob) -> str:
+    return f"isolation of {job.host}"

@@ -9,9 +9,9 @@ from then on a Doctor of before can keep nothing any more [I-14].
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from datetime import timedelta
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import structlog
@@ -19,7 +19,14 @@ from msgspec.structs import replace
 
 from doctor.fencing.audit import chained
 from doctor.fencing.brakes import AGAIN, BRAKES, Ruling, rule
-from doctor.fencing.confirmation import Confirmed, Contradicted, Unconfirmed, Wait, confirmation
+from doctor.fencing.confirmation import (
+    Confirmation,
+    Confirmed,
+    Contradicted,
+    Unconfirmed,
+    Wait,
+    confirmation,
+)
 from doctor.fencing.evidence import Judgement
 from doctor.fencing.levels import is_taken, trouble_of
 from doctor.fencing.machine import (
@@ -37,7 +44,7 @@ from doctor.fencing.widening import NOT_ASKED_WITHIN, objection
 from doctor.flows.fault import FaultFlow
 from doctor.flows.fences import Fences
 from doctor.flows.human_call import HumanCall
-from doctor.flows.scene import DEVICE, FencingRules, Lookup
+from doctor.flows.scene import DEVICE, READING_FRESH_FOR, FencingRules, Lookup
 from doctor.flows.situation import Situation
 from doctor.flows.timelines import Timelines
 from doctor.kit.clock import Clock
@@ -46,7 +53,7 @@ from doctor.model.alarm import Transition
 from doctor.model.checkpoint import Checkpoint
 from doctor.model.errors import StoreError, TransientError
 from doctor.model.fence_job import FenceDecision, FenceJob, FenceState, Says, Statement
-from doctor.model.fencing import Seen, Supply, Switched
+from doctor.model.fencing import FenceOutcome, Seen, Supply, Switched
 from doctor.model.resource import Isolation, PhysicalResource
 from doctor.ports.store import Change, FenceChange
 
@@ -111,9 +118,8 @@ class IsolationFlow:
         self._touched: dict[str, None] = {}
         self._bell = asyncio.Event()
         self._bells: dict[str, asyncio.Event] = {}
-        self._deciding = asyncio.Lock()
-        self.writing = asyncio.Lock()  # a step and its decision are being kept
-        self._noted: dict[str, tuple[str, ...]] = {}
+        self.writing = asyncio.Lock()  # a step is being decided and kept, one after the other
+        self._noted: dict[str, tuple[datetime, tuple[str, ...]]] = {}
         self._looked: dict[str, float] = {}
         self._on_moved: list[OnMoved] = []
 
@@ -137,7 +143,8 @@ class IsolationFlow:
 
     def _look_at_all(self) -> None:
         active = [job.host for job in self._situation.fence_book.active]
-        self.touch((*active, *self.lookup.failed()))
+        unsettled = [job.host for job in self._jobs.values() if not self._call.is_settled(job)]
+        self.touch((*active, *unsettled, *self.lookup.failed()))
 
     @property
     def _jobs(self) -> dict[str, FenceJob]:
@@ -245,14 +252,14 @@ class IsolationFlow:
         job = self._jobs.get(host)
         failure = self.lookup.failure_of(host)
         if failure is not None and begins_anew(job, failure.fault.fault_key):
-            if self.lookup.plan_of(host) is not None:
+            if self.lookup.plan_of(host) is not None and not self.lookup.is_expected(host):
                 await self.suspect(host, failure.fault.fault_key)
                 return AT_ONCE
             return None
         if job is None:
             return None
-        await self._announce(job)
-        await self._call.settle(job)
+        if not (self._is_announced(job) and self._call.is_settled(job)):
+            job = await self._say(host)
         match job.state:
             case FenceState.SUSPECT:
                 return await self._weigh(job)
@@ -277,15 +284,16 @@ class IsolationFlow:
 
     async def suspect(self, host: str, fault_key: str) -> FenceJob:
         """Begin a new generation of a host."""
-        job = suspected(
-            host,
-            self.lookup.zone_of(host),
-            fault_key,
-            self._jobs.get(host),
-            epoch=self.office,
-            now=self._clock.now(),
-        )
-        await self._keep(job, "suspect", judgement=self.lookup.judgement(host, job.since))
+        async with self._decision():
+            job = suspected(
+                host,
+                self.lookup.zone_of(host),
+                fault_key,
+                self._jobs.get(host),
+                epoch=self.office,
+                now=self._clock.now(),
+            )
+            await self._keep(job, "suspect", judgement=self.lookup.judgement(host, job.since))
         log.info("fencing.suspected", host=host, generation=job.generation)
         return job
 
@@ -294,20 +302,23 @@ class IsolationFlow:
     async def _weigh(self, job: FenceJob) -> float | None:
         if self.lookup.failure_of(job.host) is None:
             return await self._let_go(job)
-        async with self._deciding:
+        async with self._decision():
             ruling = self.ruling(job)
             if not ruling.objections:
                 await self._authorise(job, ruling)
                 return AT_ONCE
         if any(one.brake == "evidence" for one in ruling.objections) and await self._ask_devices(job.host):
             return AT_ONCE
-        holding = {one.brake for one in ruling.objections}
         is_late = self._clock.now() - job.since >= self.limits.patience
-        if not holding & PATIENT and (ruling.is_final or is_late):
+        if not self._is_patient(ruling) and (ruling.is_final or is_late):
             await self.move(job, Trigger.GIVE_UP, ruling.reason, ruling=ruling)
             return AT_ONCE
         await self._note(job, ruling)
         return LOOK_AGAIN
+
+    def _is_patient(self, ruling: Ruling) -> bool:
+        """Tell whether what holds a host back is nothing to call a person for."""
+        return any(one.brake in PATIENT for one in ruling.objections)
 
     async def _let_go(self, job: FenceJob) -> float:
         """End a suspicion of a host that is well; one that was cut off before, in part perhaps, is for a person."""
@@ -324,26 +335,28 @@ class IsolationFlow:
         return rule(scene, self.limits, only=only)
 
     async def _authorise(self, job: FenceJob, ruling: Ruling) -> None:
-        judgement = self.lookup.judgement(job.host, self._clock.now())
-        await self.move(
+        now = self._clock.now()
+        judgement = self.lookup.judgement(job.host, now)
+        await self._move(
             job,
             Trigger.AUTHORISE,
             judgement.summary,
             ruling=ruling,
             authorises=True,
             evidence=judgement.weighed,
-            silent=silent_before(job, self.lookup.silent()),
+            silent=silent_before(job, self.lookup.silent(now)),
         )
         log.info("fencing.authorised", host=job.host, evidence=judgement.summary)
 
     async def _note(self, job: FenceJob, ruling: Ruling) -> None:
         """Keep why a host is not cut off, once for each combination of reasons."""
-        holding = tuple(one.brake for one in ruling.objections)
+        holding = (job.changed, tuple(one.brake for one in ruling.objections))
         if self._noted.get(job.host) == holding:
             return
-        after = noted(job, epoch=self.office, reason=ruling.reason)
-        word = "advise" if ruling.is_advice else "hold back"
-        await self._keep(after, word, ruling=ruling)
+        async with self._decision():
+            after = noted(job, epoch=self.office, reason=ruling.reason)
+            word = "advise" if ruling.is_advice else "hold back"
+            await self._keep(after, word, ruling=ruling)
         self._noted[job.host] = holding
         log.info("fencing.held_back", host=job.host, advice=ruling.is_advice, reason=ruling.reason)
 
@@ -361,43 +374,52 @@ class IsolationFlow:
         news = False
         for step, reading in sightings:
             # A device that nobody told which machine it is for may be behind another one.
-            if isinstance(reading, Seen) and reading.supply is Supply.OFF and step.identity is not None:
-                time = self._clock.now()
-                self._situation.fence_book.hear(
-                    Statement(
-                        host=host,
-                        reporter=f"{DEVICE}{step.device}",
-                        says=Says.DEAD,
-                        time=time,
-                        since=time,
-                        detail="reads off",
-                    )
-                )
-                news = True
+            if isinstance(reading, Seen) and step.identity is not None:
+                news = self._note_reading(host, f"{DEVICE}{step.device}", reading) or news
         return news
+
+    def _note_reading(self, host: str, reporter: str, reading: Seen) -> bool:
+        """Take a reading for the word of its device, if it says anything; what it read long ago it does not say since then."""
+        book, time = self._situation.fence_book, self._clock.now()
+        said = book.statements.get(host, {}).get(reporter)
+        is_off = reading.supply is Supply.OFF
+        if said is not None and (not is_off or time - said.time > READING_FRESH_FOR):
+            book.forget(said)
+        if is_off:
+            book.hear(
+                Statement(
+                    host=host, reporter=reporter, says=Says.DEAD, time=time, since=time, detail="reads off"
+                )
+            )
+        return is_off
 
     # --- command, read back, silence ---
 
     async def _begin(self, job: FenceJob) -> float:
         """Give the first command, if nothing has changed since it was authorised."""
-        async with self._deciding:
+        async with self._decision():
             ruling = self.ruling(job, AGAIN)
             if self.lookup.failure_of(job.host) is None:
-                await self.move(job, Trigger.WITHDRAW, "it is not down any more")
+                await self._move(job, Trigger.WITHDRAW, "it is not down any more")
                 return AT_ONCE
             if ruling.objections:
-                await self.move(job, Trigger.WITHDRAW, ruling.reason, ruling=ruling)
+                await self._move(job, Trigger.WITHDRAW, ruling.reason, ruling=ruling)
                 return LOOK_AGAIN
-        return await self._cut(*await self._attempt(job, Trigger.BEGIN, "level 1"))
+            begun = await self._attempt(job, Trigger.BEGIN, "level 1")
+        return await self._cut(*begun)
 
     async def _attempt(
         self, job: FenceJob, trigger: Trigger, reason: str, widened: str = ""
     ) -> tuple[FenceJob, Deadline]:
         """Keep that a command may go out; its time begins before that is kept [I-14]."""
         deadline = Deadline.after(self.limits.attempt.total_seconds(), self._clock)
-        return await self.move(job, trigger, reason, widened=widened or job.widened), deadline
+        return await self._move(job, trigger, reason, widened=widened or job.widened), deadline
 
     async def _cut(self, job: FenceJob, deadline: Deadline) -> float:
+        """Give the command that is on record, if what it was decided on is still so: keeping it may have taken a while."""
+        held = await self._hold_back(job, AGAIN)
+        if held is not None:
+            return held
         levels = self.lookup.levels(job)
         if job.level >= len(levels):
             return await self._next_level(job, "the settings have no such level any more")
@@ -413,31 +435,48 @@ class IsolationFlow:
 
         The command may be repeated, but only on what is evidence now: meanwhile the host may have come back.
         """
+        held = await self._hold_back(job, AGAIN)
+        if held is not None:
+            return held
+        async with self._decision():
+            ruling = self.ruling(job, AGAIN)
+            if ruling.objections:
+                return AT_ONCE
+            deadline = Deadline.after(self.limits.attempt.total_seconds(), self._clock)
+            again = noted(job, epoch=self.office, cut=self._clock.now())
+            await self._keep(again, "repeat", ruling=ruling)
+        return await self._cut(again, deadline)
+
+    async def _hold_back(self, job: FenceJob, brakes: Iterable[str]) -> float | None:
+        """See whether a command that is on record may go out; return when to look again if not, None if it may."""
         if self.lookup.failure_of(job.host) is None or self.lookup.life(job.host, job.changed):
             await self.move(job, Trigger.CONTRADICT, "it is alive, and a command may have been given")
             return AT_ONCE
-        ruling = self.ruling(job, (*AGAIN, "start-up"))
-        if ruling.objections:
-            await self._ask_devices(job.host)
-            await self._note(job, ruling)
-            return LOOK_AGAIN
-        deadline = Deadline.after(self.limits.attempt.total_seconds(), self._clock)
-        again = noted(job, epoch=self.office, cut=self._clock.now())
-        await self._keep(again, "repeat", ruling=ruling)
-        return await self._cut(again, deadline)
+        ruling = self.ruling(job, brakes)
+        if not ruling.objections:
+            return None
+        await self._ask_devices(job.host)
+        is_late = self._clock.now() - job.changed >= self.limits.patience
+        if is_late and not self._is_patient(ruling):
+            await self.move(job, Trigger.NO_LEVEL_LEFT, ruling.reason, ruling=ruling)
+            return AT_ONCE
+        await self._note(job, ruling)
+        return LOOK_AGAIN
 
     async def _next_level(self, job: FenceJob, why: str) -> float:
         """Try the next way, inside the brakes [4.4]; behind those of the host comes the zone around it, if that may be."""
         log.warning("fencing.level_failed", host=job.host, level=job.level + 1, reason=why)
         reason = f"level {job.level + 1}: {why}"
-        async with self._deciding:
+        async with self._decision():
             ruling = self.ruling(job, AGAIN)
             if job.level + 1 >= len(self.lookup.levels(job)):
-                await self.move(job, Trigger.NO_LEVEL_LEFT, reason)
+                await self._move(job, Trigger.NO_LEVEL_LEFT, reason)
                 return AT_ONCE
+            if any(one.brake == "start-up" for one in ruling.objections):
+                return LOOK_AGAIN  # who takes over hears first how it is, and confirms once more meanwhile
             trouble = ruling.reason or self._zone_stays(job)
             if trouble:
-                await self.move(job, Trigger.NO_LEVEL_LEFT, f"{reason}; then {trouble}", ruling=ruling)
+                await self._move(job, Trigger.NO_LEVEL_LEFT, f"{reason}; then {trouble}", ruling=ruling)
                 return AT_ONCE
             zone = self.lookup.zone_of_level(job, job.level + 1)
             begun = await self._attempt(job, Trigger.NEXT_LEVEL, reason, zone)
@@ -446,7 +485,9 @@ class IsolationFlow:
     def _zone_stays(self, job: FenceJob) -> str:
         """Say why the zone that the next level cuts off has to stay; nothing if it may go, or if it is the host alone."""
         zone = self.lookup.zone_of_level(job, job.level + 1)
-        return (objection(self.lookup.widening(job, zone), self.limits) or "") if zone else ""
+        return (
+            (objection(self.lookup.widening(job, zone, self._clock.now()), self.limits) or "") if zone else ""
+        )
 
     async def _confirm(self, job: FenceJob) -> float:
         """Find out whether a host that reads off is off [4.3]. No command is given, so a successor just does it again."""
@@ -456,30 +497,41 @@ class IsolationFlow:
         deadline = Deadline.after(self.limits.confirm.total_seconds(), self._clock)
         outcome = await self._fences.confirm(levels[job.level], deadline)
         while True:
-            now = self._clock.now()
-            verdict = confirmation(
-                job,
-                outcome,
-                self.lookup.judgement(job.host, now),
-                self.lookup.life(job.host, job.changed),
-                self.lookup.fallen(job),
-                self.limits,
-                now,
-            )
-            match verdict:
-                case Wait(until):
-                    await asyncio.sleep(max((until - now).total_seconds(), 0.0))
-                case Confirmed(reason):
-                    job = await self.move(job, Trigger.CONFIRM, reason)
-                    self._timelines.stamp(job.fault_key, Checkpoint.ISOLATED, job.changed)
-                    took_ms = round((job.changed - job.since).total_seconds() * 1000)
-                    log.info("host.fenced", host=job.host, took_ms=took_ms, reason=reason)
-                    return AT_ONCE
-                case Contradicted(reason):
-                    await self.move(job, Trigger.CONTRADICT, reason)
-                    return AT_ONCE
-                case Unconfirmed(reason):
-                    return await self._next_level(job, reason)
+            verdict = self._verdict(job, outcome)
+            if isinstance(verdict, Wait):
+                await asyncio.sleep(max((verdict.until - self._clock.now()).total_seconds(), 0.0))
+                continue
+            if isinstance(verdict, Unconfirmed):
+                return await self._next_level(job, verdict.reason)
+            async with self._decision():
+                match self._verdict(job, outcome):  # somebody may have seen it since
+                    case Confirmed(reason):
+                        await self._conclude(job, reason)
+                        return AT_ONCE
+                    case Contradicted(reason):
+                        await self._move(job, Trigger.CONTRADICT, reason)
+                        return AT_ONCE
+                    case Wait() | Unconfirmed():
+                        pass
+
+    def _verdict(self, job: FenceJob, outcome: FenceOutcome) -> Confirmation:
+        now = self._clock.now()
+        return confirmation(
+            job,
+            outcome,
+            self.lookup.judgement(job.host, now),
+            self.lookup.life(job.host, job.changed),
+            self.lookup.fallen(job, now),
+            self.limits,
+            now,
+            returning=self.lookup.returning(job.host),
+        )
+
+    async def _conclude(self, job: FenceJob, reason: str) -> None:
+        job = await self._move(job, Trigger.CONFIRM, reason)
+        self._timelines.stamp(job.fault_key, Checkpoint.ISOLATED, job.changed)
+        took_ms = round((job.changed - job.since).total_seconds() * 1000)
+        log.info("host.fenced", host=job.host, took_ms=took_ms, reason=reason)
 
     # --- when it did not work ---
 
@@ -488,13 +540,13 @@ class IsolationFlow:
         may_go_on = (
             job.state is FenceState.CONTRADICTED
             and job.fenced is None
-            and not self.lookup.fallen(job)
+            and not self.lookup.fallen(job, self._clock.now())
             and job.level + 1 < len(self.lookup.levels(job))
             and self.lookup.failure_of(job.host) is not None
         )
         if may_go_on:
             begun = None
-            async with self._deciding:
+            async with self._decision():
                 ruling = self.ruling(job, AGAIN)
                 if not ruling.objections and not self._zone_stays(job):
                     zone = self.lookup.zone_of_level(job, job.level + 1)
@@ -535,7 +587,7 @@ class IsolationFlow:
             if job.reason != reason:
                 await self.note(job, "wait", reason)
             return LOOK_AGAIN
-        within = self.lookup.hosts_within(self.lookup.zone_of_level(job, job.level))
+        within = self.lookup.hosts_within(self.lookup.zone_of_level(job, job.reach))
         if left := [one for host in (job.host, *sorted(within)) for one in self.unfinished(host)]:
             await self.move(job, Trigger.GIVE_UP, f"it may not come back yet: {left[0]}")
             return AT_ONCE
@@ -543,7 +595,7 @@ class IsolationFlow:
         if job.cut is not None:
             deadline = Deadline.after(self.limits.longest_command.total_seconds(), self._clock)
             job = await self.note(job, "give back", job.reason, cut=self._clock.now())
-            for level in self.lookup.levels(job)[: job.level + 1]:
+            for level in self.lookup.levels(job)[: job.reach + 1]:
                 outcomes = await self._fences.restore(level, deadline)
                 if not all(isinstance(one, Switched) for one in outcomes):
                     trouble.append(trouble_of(outcomes))
@@ -559,7 +611,7 @@ class IsolationFlow:
 
     def _still_off(self, job: FenceJob) -> list[str]:
         """Return the hosts that would run again with the zone in which a host went off, and were not given back [I-15]."""
-        zone = self.lookup.zone_of_level(job, job.level) if job.widened else ""
+        zone = self.lookup.zone_of_level(job, job.reach) if job.widened else ""
         jobs = (self._jobs.get(host) for host in sorted(self.lookup.hosts_within(zone) - {job.host}))
         return [
             one.host
@@ -597,9 +649,24 @@ class IsolationFlow:
             LostOfficeError: somebody else has moved it since, or another Doctor acts.
             StoreError: it was not kept, and must not be acted upon.
         """
+        async with self._decision():
+            return await self._move(
+                job, trigger, reason, user=user, ruling=ruling, authorises=authorises, **changes
+            )
+
+    async def _move(
+        self,
+        job: FenceJob,
+        trigger: Trigger,
+        reason: str,
+        *,
+        user: str = "",
+        ruling: Ruling | None = None,
+        authorises: bool = False,
+        **changes: Any,
+    ) -> FenceJob:
         after = moved(job, trigger, epoch=self.office, now=self._clock.now(), **{"reason": reason, **changes})
         await self._keep(after, trigger.value, user=user, ruling=ruling, authorises=authorises)
-        self._noted.pop(job.host, None)
         for moved_on in self._on_moved:
             moved_on(job.host)
         return after
@@ -613,9 +680,20 @@ class IsolationFlow:
             LostOfficeError: somebody else has moved it since, or another Doctor acts.
             StoreError: it was not kept.
         """
-        after = noted(job, epoch=self.office, reason=reason, **changes)
-        await self._keep(after, decision, user=user)
+        async with self._decision():
+            after = noted(job, epoch=self.office, reason=reason, **changes)
+            await self._keep(after, decision, user=user)
         return after
+
+    @asynccontextmanager
+    async def _decision(self) -> AsyncIterator[None]:
+        """Let nobody else decide or keep a step while one is decided and kept, by what is known then.
+
+        A step of unknown outcome may be kept: what comes next follows on that.
+        """
+        async with self.writing:
+            await self._situation.ready()
+            yield
 
     async def _keep(
         self,
@@ -627,45 +705,44 @@ class IsolationFlow:
         judgement: Judgement | None = None,
         authorises: bool = False,
     ) -> None:
-        """Keep a step with the decision behind it, and tell what it changes, in one transaction."""
-        async with self.writing:
-            book = self._situation.fence_book
-            known = book.jobs.get(job.host)
-            if job.revision != (1 if known is None else known.revision + 1):
-                raise LostOfficeError(f"{job.host} was moved on meanwhile")
-            weighed = judgement or self.lookup.judgement(job.host, self._clock.now())
-            decided = chained(
-                FenceDecision(
-                    host=job.host,
-                    generation=job.generation,
-                    revision=job.revision,
-                    time=self._clock.now(),
-                    decision=decision,
-                    state=job.state,
-                    reason=job.reason,
-                    user=user,
-                    evidence=weighed.weighed,
-                    checks=() if ruling is None else ruling.checks,
-                    epoch=job.epoch,
-                ),
-                book.digest,
-            )
-            change = FenceChange(
-                epoch=self.office,
-                authorised=book.authorised if authorises else None,
-                jobs=(job,),
-                decisions=(decided,),
-            )
-            isolation = isolation_of(job)
-            if isolation is not None and isolation is not self._told(job.host):
-                await self._faults.isolation_changed(job.host, isolation, fencing=change)
-            else:
-                await self._situation.keep(Change(fencing=change))
-            self._situation.fence_book.take(change.jobs, change.decisions, authorised=authorises)
+        """Keep a step with the decision behind it, and tell what it changes, in one transaction, within a `_decision`."""
+        book = self._situation.fence_book
+        known = book.jobs.get(job.host)
+        if job.revision != (1 if known is None else known.revision + 1):
+            raise LostOfficeError(f"{job.host} was moved on meanwhile")
+        weighed = judgement or self.lookup.judgement(job.host, self._clock.now())
+        decided = chained(
+            FenceDecision(
+                host=job.host,
+                generation=job.generation,
+                revision=job.revision,
+                time=self._clock.now(),
+                decision=decision,
+                state=job.state,
+                reason=job.reason,
+                user=user,
+                evidence=weighed.weighed,
+                checks=() if ruling is None else ruling.checks,
+                epoch=job.epoch,
+            ),
+            book.digest,
+        )
+        change = FenceChange(
+            epoch=self.office,
+            authorised=book.authorised if authorises else None,
+            jobs=(job,),
+            decisions=(decided,),
+        )
+        isolation = isolation_of(job)
+        if isolation is not None and isolation is not self._told(job.host):
+            await self._faults.isolation_changed(job.host, isolation, fencing=change)
+        else:
+            await self._situation.keep(Change(fencing=change))
+        self._situation.fence_book.take(change.jobs, change.decisions, authorised=authorises)
 
     async def note_setting(self, change: Change, decision: FenceDecision) -> None:
         """Keep what a person has set, with the decision behind it."""
-        async with self.writing:
+        async with self._decision():
             decided = chained(
                 replace(decision, epoch=self.office, time=self._clock.now()),
                 self._situation.fence_book.digest,
@@ -680,9 +757,18 @@ class IsolationFlow:
             return None
         return self._situation.isolations.get(host)
 
-    async def _announce(self, job: FenceJob) -> None:
-        """Tell how it stands, if something else was told: the host may have failed anew since it was isolated."""
+    def _is_announced(self, job: FenceJob) -> bool:
+        """Tell whether what was told is how it stands: the host may have failed anew since it was isolated."""
         isolation = isolation_of(job)
         is_out = self._situation.book.state_of(job.host).is_out
-        if isolation is not None and is_out and self._situation.isolations.get(job.host) is not isolation:
-            await self._faults.isolation_changed(job.host, isolation)
+        return isolation is None or not is_out or self._situation.isolations.get(job.host) is isolation
+
+    async def _say(self, host: str) -> FenceJob:
+        """Tell how it stands, call a person or end the call; return the job by which that was done."""
+        async with self._decision():
+            job = self._jobs[host]
+            isolation = isolation_of(job)
+            if isolation is not None and not self._is_announced(job):
+                await self._faults.isolation_changed(host, isolation)
+            await self._call.settle(job)
+            return job

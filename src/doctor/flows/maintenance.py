@@ -19,11 +19,14 @@ from msgspec.structs import replace
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.instruction import Agreed, InstructionFlow, Order
 from doctor.flows.isolation import LostOfficeError, Office
+from doctor.flows.maintenance_actions import ActionFlow
 from doctor.flows.maintenance_session import Look, SessionKeeper, everybody, in_the_name_of, key_of
+from doctor.flows.maintenance_weighing import Weighing
 from doctor.flows.placement import apart, rooms_of
 from doctor.flows.situation import HOST_MEMO, SESSION_MEMO, Situation
 from doctor.flows.step import Draft
 from doctor.kit.clock import Clock
+from doctor.maintenance.actions import Failed, Over, course, in_words
 from doctor.maintenance.guests import (
     ACTIONS,
     ACTIVE,
@@ -35,7 +38,17 @@ from doctor.maintenance.guests import (
     opened,
     waits,
 )
-from doctor.maintenance.stages import Trigger, may_begin, moved, verdict
+from doctor.maintenance.stages import (
+    NOT_BACK,
+    Trigger,
+    comes_back,
+    given_back,
+    has_stayed_away,
+    may_begin,
+    moved,
+    verdict,
+    watched,
+)
 from doctor.model.alarm import Transition
 from doctor.model.errors import RejectedError, StoreError
 from doctor.model.maintenance import (
@@ -47,10 +60,12 @@ from doctor.model.maintenance import (
     Session,
     SessionState,
 )
+from doctor.model.maintenance_action import Moment
 from doctor.model.notification import Phase
 from doctor.model.recovery import RecoveryLimits
 from doctor.model.resource import VirtualResource
 from doctor.ports.store import Memo
+from doctor.profiler.availability import SHIPPED
 from doctor.recovery.turns import Candidate, Later, Turn, turns
 
 log = structlog.get_logger(__name__)
@@ -84,6 +99,8 @@ class MaintenanceFlow:
         self._clock = clock
         self._limits = limits
         self._bell = asyncio.Event()
+        self._actions = ActionFlow(situation, keeper, clock, self.ring)
+        self._weighing = Weighing(situation, keeper, limits, SHIPPED)
         instructions.on_kept(lambda one: self.ring())
         situation.on_restored(self.ring)
 
@@ -91,20 +108,28 @@ class MaintenanceFlow:
 
     def settled(self, transitions: Iterable[Transition]) -> None:
         """Look when faults may have struck a host that is being emptied, or a machine there."""
-        if self._situation.maintenance.has_work:
+        if self._has_work:
             self._bell.set()
 
     def ring(self) -> None:
         """Look at what is open: something is otherwise than it was."""
-        if self._situation.maintenance.has_work:
+        if self._has_work:
             self._bell.set()
 
+    @property
+    def _has_work(self) -> bool:
+        return self._situation.maintenance.has_work or self._actions.is_busy
+
     async def run(self) -> None:
-        """Empty hosts until cancelled."""
+        """Empty hosts, and have done there what was asked for, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            await self._keep_looking(tasks)
+
+    async def _keep_looking(self, tasks: asyncio.TaskGroup) -> None:
         until: datetime | None = self._clock.now()
         while True:
             left = SWEEP_EVERY if until is None else (until - self._clock.now()).total_seconds()
-            if not self._situation.maintenance.has_work:
+            if not self._has_work:
                 await self._bell.wait()  # a site without sessions costs nothing
             else:
                 try:
@@ -116,6 +141,7 @@ class MaintenanceFlow:
             began = self._clock.monotonic()
             try:
                 until = await self._go_on()
+                self._actions.tend(tasks)
                 await asyncio.sleep(max(GATHERS, 2 * (self._clock.monotonic() - began)))  # others work, too
             except (StoreError, LostOfficeError) as error:  # what is not kept is not done
                 log.warning("maintenance.held_up", error=str(error))
@@ -136,6 +162,10 @@ class MaintenanceFlow:
                 continue
             async with self._keeper.changing:
                 moments += await self._advance(session.session_id)
+        for work in self._situation.maintenance.watched:
+            moments += [] if work.watched_until is None else [work.watched_until]
+            async with self._keeper.changing:
+                await self._watch(work)
         for work in self._situation.maintenance.unsettled:
             async with self._keeper.changing:
                 await self._settle(work)
@@ -158,6 +188,20 @@ class MaintenanceFlow:
                 await self._keeper.undo([after])
             await self._keeper.keep(Look(session, {after.host: after}, {}), Draft(now))
 
+    async def _watch(self, work: HostWork) -> None:
+        """See whether a host that was given back has come."""
+        session = self._situation.maintenance.get(work.session_id)
+        now, state = self._clock.now(), self._situation.book.state_of(work.host)
+        after = watched(work, state, self._keeper.versions(work.host), now)
+        if session is None or after == work:
+            return
+        look = Look(session, {after.host: after}, {})
+        if has_stayed_away(after, state):
+            after = replace(after, reason=after.reason or NOT_BACK)
+            look = Look(session, {after.host: after}, {Phase.NOT_BACK: everybody(after)})
+            log.error("maintenance.not_back", session_id=work.session_id, host=work.host)
+        await self._keeper.keep(look, Draft(now))
+
     # --- one look at a session ---
 
     async def _advance(self, session_id: str) -> list[datetime]:
@@ -169,14 +213,17 @@ class MaintenanceFlow:
         look = Look(session, {}, defaultdict(list))
         moments: list[datetime] = []
         known = self._keeper.works(session)
-        for work in may_begin(session, known, now):
-            self._begin(look, work, now)
-        if now < session.starts and session.state is SessionState.PLANNED:
+        look = await self._begin_all(look, known, now, moments)
+        is_to_come = now < session.starts and session.state is SessionState.PLANNED
+        if is_to_come or look.session.waits_for_room:
             for work in known:  # owners hear of it as long beforehand as it is known
-                if (asked := self._with_newcomers(look, work, now)) != work:
-                    look.works[work.host] = asked
+                work = look.works.get(work.host, work)
+                if work.stage is HostStage.WAITING:
+                    asked = self._with_newcomers(look, work, now)
+                    if asked != work:
+                        look.works[work.host] = asked
         if session.state is SessionState.PLANNED and now >= session.starts:
-            look = look._replace(session=replace(session, state=SessionState.RUNNING))
+            look = look._replace(session=replace(look.session, state=SessionState.RUNNING))
         elif session.state is SessionState.PLANNED:
             moments.append(session.starts)
         due: list[Due] = []
@@ -186,12 +233,100 @@ class MaintenanceFlow:
             work = look.works.get(work.host, work)
             if work.stage is HostStage.EMPTYING:
                 await self._look_at(look, work, now, due, moments)
+            elif work.stage is HostStage.EMPTY and look.session.actions:
+                look = await self._work_on(look, work, now, moments)
+        look = self._go_on_after(look, known, now)
         look = self._keeper.with_outcome(look, now)
         if look.works or look.session != session:
             await self._keeper.keep(look, Draft(now))
         if session.state is not SessionState.PAUSED:
             await self._move(session, due, now)
         return moments
+
+    async def _begin_all(
+        self, look: Look, known: Sequence[HostWork], now: datetime, moments: list[datetime]
+    ) -> Look:
+        """Begin with the hosts whose turn it is, when what was to be done before them is done."""
+        due = may_begin(look.session, known, now)
+        if not due:
+            return look
+        if look.session.waits_for_room:
+            look = await self._with_room(look, known, now, moments)
+            if look.session.waits_for_room:
+                return look
+        look, before = self._actions.of_session(look, Moment.PRE, now)
+        if isinstance(before, Failed):
+            for work in known:
+                if work.stage is HostStage.WAITING:
+                    given_up = moved(work, Trigger.GIVE_UP, now, reason=in_words(before.run))
+                    look.works[work.host] = given_up
+                    look.said[Phase.FAILED] += everybody(given_up)
+        elif isinstance(before, Over):
+            for work in due:
+                self._begin(look, work, now)
+        return look
+
+    async def _with_room(
+        self, look: Look, known: Sequence[HostWork], now: datetime, moments: list[datetime]
+    ) -> Look:
+        """See whether there is room by now for what has to leave; owners were asked to give up some."""
+        session = look.session
+        wanted = session.scale_in
+        assert wanted is not None  # it waits for that
+        short = await self._weighing.shortage(session, now)
+        half = session.created + (wanted.until - session.created) / 2
+        if short is None:
+            log.info("maintenance.has_room", session_id=session.session_id)
+            return look._replace(session=replace(session, scale_in=replace(wanted, met=now)))
+        if now >= wanted.until:
+            why = f"there is no room: {short} are missing, and owners were asked to scale in"
+            for work in known:
+                if work.stage is HostStage.WAITING:
+                    given_up = moved(look.works.get(work.host, work), Trigger.GIVE_UP, now, reason=why)
+                    look.works[work.host] = given_up
+                    look.said[Phase.FAILED] += everybody(given_up)
+            return look
+        moments += [wanted.until, *([] if wanted.reminded else [half])]
+        if now >= half and not wanted.reminded:
+            look.said[Phase.SCALE_IN] = []
+            wanted = replace(wanted, reminded=True, vcpus=short.vcpus, memory_mb=short.memory_mb)
+            look = look._replace(session=replace(session, scale_in=wanted))
+        return look
+
+    async def _work_on(self, look: Look, work: HostWork, now: datetime, moments: list[datetime]) -> Look:
+        """Have done on an empty host what was asked for, and give it back when all of it is done and it has come back."""
+        if look.session.state is not SessionState.RUNNING:
+            return look
+        after, found = self._actions.of_host(look.session, work, now)
+        if isinstance(found, Over) and look.session.auto_return:
+            match comes_back(work, self._situation.book.state_of(work.host), self._limits.returns, now):
+                case True:
+                    await self._keeper.undo([work])
+                    versions = self._keeper.versions(work.host)
+                    after = given_back(work, Trigger.GIVE_BACK, now, versions, self._limits.returns)
+                    look.said[Phase.OVER] += everybody(after)
+                    log.info("maintenance.host_returned", session_id=work.session_id, host=work.host)
+                case False:
+                    after = moved(work, Trigger.GIVE_UP, now, reason=NOT_BACK)
+                    look.said[Phase.NOT_BACK] += everybody(after)
+                    why = f"{work.host}: {NOT_BACK}"
+                    look = look._replace(
+                        session=replace(look.session, state=SessionState.PAUSED, outcome=why)
+                    )
+                    log.error("maintenance.not_back", session_id=work.session_id, host=work.host)
+                case until:
+                    moments.append(until)
+        if after != work:
+            look.works[work.host] = after
+        return look
+
+    def _go_on_after(self, look: Look, known: Sequence[HostWork], now: datetime) -> Look:
+        """Have done what was to be done after all hosts."""
+        is_over = all(look.works.get(one.host, one).stage.is_over for one in known)
+        before = course(look.session.asks_for(Moment.PRE), Moment.PRE, look.session.runs)
+        if is_over and look.session.state is SessionState.RUNNING and isinstance(before, Over):
+            look, _ = self._actions.of_session(look, Moment.POST, now)
+        return look
 
     def _begin(self, look: Look, work: HostWork, now: datetime) -> None:
         """Begin to empty a host: nothing new is placed there, and owners are told and asked."""

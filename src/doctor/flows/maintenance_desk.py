@@ -3,9 +3,9 @@
 What is asked for is checked, against guards too, and kept before it is answered; `doctor.flows.maintenance` does it.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,22 +14,23 @@ from msgspec.structs import replace
 
 from doctor.flows.delivery import DeliveryFlow
 from doctor.flows.fault import FaultFlow, Reported
-from doctor.flows.maintenance_session import Look, SessionKeeper, everybody
-from doctor.flows.placement import rooms_of
+from doctor.flows.maintenance_actions import called_off, names_of, without_runs
+from doctor.flows.maintenance_session import Look, NamedAction, Said, SessionKeeper, everybody
+from doctor.flows.maintenance_weighing import Weighed, Weighing
 from doctor.flows.situation import Situation
 from doctor.flows.step import Draft
 from doctor.kit.clock import Clock
 from doctor.kit.ids import stable_id
-from doctor.maintenance.guard import Load, Standing, objections
+from doctor.maintenance.actions import begun, running
+from doctor.maintenance.calendar import Entry, entries
 from doctor.maintenance.guests import (
     allowed,
     decided,
 )
-from doctor.maintenance.plan import Guests, Plan, plan
-from doctor.maintenance.stages import Trigger, moved
+from doctor.maintenance.plan import Plan
+from doctor.maintenance.stages import Trigger, given_back
 from doctor.model.errors import Flaw, Reason, RejectedError
 from doctor.model.event import RawEvent
-from doctor.model.fault import ResourceState
 from doctor.model.identity import Identity
 from doctor.model.maintenance import (
     Decider,
@@ -40,15 +41,16 @@ from doctor.model.maintenance import (
     HostWork,
     MaintenanceLimits,
     Override,
+    ScaleIn,
     Session,
     SessionState,
 )
+from doctor.model.maintenance_action import ActionWish, Moment, RunState
 from doctor.model.notification import Phase
-from doctor.model.resource import HOST, PhysicalResource, VirtualResource, Vnf, vnf_of
+from doctor.model.resource import HOST, PhysicalResource
 from doctor.model.subscription import Endpoint, EventKind, SubscribeFilter, Subscription
 from doctor.ports.channel import Channel
-from doctor.profiler.availability import SHIPPED, Levels, strictest
-from doctor.recovery.turns import Room
+from doctor.profiler.availability import SHIPPED, Levels
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +69,9 @@ class Request(NamedTuple):
     """What the Administrator asks for: StateChangeRequest [D 5.5.2].
 
     ``starts`` None is now. ``at_once`` is how many hosts are away together, None: all. ``override`` is why it is to be done
-    although a guard is against it; a second person has to agree.
+    although a guard is against it; a second person has to agree. ``actions`` are done around the work; with ``auto_return``
+    a host is given back when those on it are done (None: if there are any). ``scale_in`` is to ask owners to make room where
+    there is none.
     """
 
     hosts: tuple[HostWish, ...]
@@ -77,6 +81,15 @@ class Request(NamedTuple):
     starts: datetime | None = None
     at_once: int | None = None
     override: str | None = None
+    actions: tuple[ActionWish, ...] = ()
+    auto_return: bool | None = None
+    scale_in: bool = False
+
+    @property
+    def returns(self) -> bool:
+        """Tell whether hosts are given back when what was to be done on them is done."""
+        has_any = any(one.moment is Moment.HOST for one in self.actions)
+        return has_any if self.auto_return is None else self.auto_return
 
 
 class Reply(NamedTuple):
@@ -109,7 +122,7 @@ class MaintenanceDesk:
         self._clock = clock
         self._ring = ring
         self.limits = limits
-        self._levels = levels
+        self._weighing = Weighing(situation, keeper, limits, levels)
 
     # --- what there is ---
 
@@ -136,6 +149,20 @@ class MaintenanceDesk:
         """Tell whether something may still come of a session."""
         return self._situation.maintenance.is_open(session)
 
+    def calendar(self, identity: Identity) -> list[Entry]:
+        """Return the sessions that somebody may see, in the order in which they begin, and which of them meet."""
+        physical = self._situation.resources.physical
+
+        def zone_of(host: str) -> str | None:
+            return physical[host].zone_id if host in physical else None
+
+        return entries(self.all(identity), zone_of, self._keeper.timeout_of, self._clock.now())
+
+    @property
+    def actions(self) -> Mapping[str, NamedAction]:
+        """Return the actions that can be asked for."""
+        return self._keeper.actions
+
     def _concerns(self, identity: Identity, session: Session) -> bool:
         return identity.scope is None or any(
             guest.owner == identity.scope for work in self._keeper.works(session) for guest in work.guests
@@ -151,33 +178,21 @@ class MaintenanceDesk:
             StoreError: it was not kept, and nothing is done.
         """
         now = self._clock.now()
-        starts = max(request.starts or now, now)
-        timeout = request.timeout or self.limits.usual
         async with self._keeper.changing:
             await self._situation.ready()
             hosts = self._hosts(request, now)
-            against = self._objections(hosts, request.at_once)
+            weighed = await self._weigh(identity.name, hosts, request, now)
+            against = weighed.against
             if against and request.override is None:
-                detail = f"{'; '.join(against)}. Empty fewer at once, or say why it has to be (override)"
+                way = "" if weighed.short is None else ", ask owners to make room (scale_in)"
+                detail = f"{'; '.join(against)}. Empty fewer at once{way}, or say why it has to be (override)"
                 flaws = [Flaw("/physical_resource_state", one) for one in against]
                 raise RejectedError(detail, reason=Reason.CONFLICT, flaws=flaws)
-            is_waived = request.override is not None and bool(against)
-            session = Session(
-                session_id=stable_id("maintenance", identity.name, now.isoformat(), *hosts),
-                user=identity.name,
-                reason=request.reason,
-                hosts=tuple(hosts),
-                created=now,
-                starts=starts,
-                timeout=timeout,
-                at_once=request.at_once,
-                reply_to=request.reply_to,
-                state=SessionState.PROPOSED if is_waived else SessionState.PLANNED,
-                outcome="; ".join(against) if is_waived else "",
-                override=Override(reason=request.override or "", users=(identity.name,))
-                if is_waived
-                else None,
-            )
+            session = self._session(identity.name, weighed.hosts, request, now, against)
+            if request.scale_in and weighed.short is not None:
+                until = session.starts + session.timeout
+                wanted = ScaleIn(vcpus=weighed.short.vcpus, memory_mb=weighed.short.memory_mb, until=until)
+                session = replace(session, scale_in=wanted)
             works = {
                 one.host: HostWork(session_id=session.session_id, host=one.host, metadata=dict(one.metadata))
                 for one in (wish._replace(host=self._situation.id_of(wish.host)) for wish in request.hosts)
@@ -185,7 +200,8 @@ class MaintenanceDesk:
             draft = Draft(now)
             if request.reply_to is not None:
                 draft.change.subscriptions.append(self._answering(session))
-            await self._keeper.keep(Look(session, works, {}), draft)
+            asked: Said = {Phase.SCALE_IN: []} if session.waits_for_room and not against else {}
+            await self._keeper.keep(Look(session, works, asked), draft)
             for one in draft.change.subscriptions:
                 self._situation.subscriptions.put(one)
                 self._delivery.follow(one)
@@ -223,6 +239,7 @@ class MaintenanceDesk:
             flaws.append(Flaw("/starts_at", f"is over: it is {now.isoformat()}"))
         if request.at_once is not None and request.at_once < 1:
             flaws.append(Flaw("/at_once", "is one host at least"))
+        flaws += self._flaws_of_actions(request)
         if request.reply_to is not None:
             refusal = self._channel.check(Endpoint(endpoint_id="", url=request.reply_to))
             flaws += [] if refusal is None else [Flaw("/reply_to", refusal)]
@@ -233,60 +250,62 @@ class MaintenanceDesk:
             raise RejectedError(detail, reason=Reason.TOO_MANY)
         return found
 
-    def _objections(self, hosts: Mapping[str, PhysicalResource], at_once: int | None) -> list[str]:
-        situation = self._situation
-        loads = []
-        for host in hosts.values():
-            machines = [(one, self._said_for(one)) for one in self._keeper.machines_on(host.id)]
-            loads.append(Load(host, machines))
-        rooms = [one for one in rooms_of(situation, ()) if one.host not in hosts]
-        all_hosts = list(situation.resources.hosts())
-        serving = {one.host for one in rooms} | hosts.keys()
-        return objections(
-            loads,
-            rooms,
-            Counter(one.zone_id for one in all_hosts if one.id in serving),
-            Counter(one.zone_id for one in all_hosts),
-            self._standings(loads),
-            at_once,
-            self.limits,
+    def _flaws_of_actions(self, request: Request) -> Iterator[Flaw]:
+        known = self._keeper.actions
+        for index, wish in enumerate(request.actions):
+            if wish.name not in known:
+                close = get_close_matches(wish.name, known, 1)
+                hint = f"did you mean {close[0]!r}?" if close else names_of(known)
+                yield Flaw(f"/actions/{index}/name", f"there is no action {wish.name!r}: {hint}")
+            elif wish in request.actions[:index]:
+                yield Flaw(f"/actions/{index}", f"{wish.moment}:{wish.name} is there twice")
+        if request.returns and not any(one.moment is Moment.HOST for one in request.actions):
+            yield Flaw("/auto_return", "nothing is to be done on the hosts: they would be given back at once")
+
+    def _session(
+        self,
+        user: str,
+        hosts: Iterable[str],
+        request: Request,
+        now: datetime,
+        against: Sequence[str] = (),
+    ) -> Session:
+        """Return the session that a request makes; ``against`` is what a guard says, which is waived."""
+        names = tuple(hosts)
+        return Session(
+            session_id=stable_id("maintenance", user, now.isoformat(), *sorted(names)),
+            user=user,
+            reason=request.reason,
+            hosts=names,
+            created=now,
+            starts=max(request.starts or now, now),
+            timeout=request.timeout or self.limits.usual,
+            at_once=request.at_once,
+            reply_to=request.reply_to,
+            state=SessionState.PROPOSED if against else SessionState.PLANNED,
+            outcome="; ".join(against),
+            override=Override(reason=request.override or "", users=(user,)) if against else None,
+            actions=request.actions,
+            auto_return=request.returns,
         )
 
-    def _standings(self, loads: Iterable[Load]) -> dict[Vnf, Standing]:
-        book, found = self._situation.book, {}
-        asked_for = {machine.id: vnf_of(machine) for load in loads for machine, _ in load.machines}
-        for vnf in set(asked_for.values()):
-            members = self._situation.resources.machines_of(vnf)
-            others = [one for one in members if one.id not in asked_for]
-            out = sum(book.state_of(one.id) is not ResourceState.NORMAL for one in others)
-            level = strictest([str(one.sal) for one in members if one.sal is not None], self._levels)
-            share = None if level is None or level not in self._levels else self._levels[level].impact
-            found[vnf] = Standing(len(members), out, share)
-        return found
-
-    async def plan(self, request: Request) -> tuple[Plan, list[str]]:
-        """Return what a request would come to, and what a guard would say against it; nothing is done.
+    async def plan(self, request: Request) -> tuple[Plan, Weighed]:
+        """Return what a request would come to, and what was weighed: what a guard would say, and who goes first.
 
         Raises:
             RejectedError: hosts that are unknown, out, or in another session; a time that is wrong.
         """
         await self._situation.ready()
-        hosts = self._hosts(request, self._clock.now())
-        rooms = {one.host: one for one in rooms_of(self._situation, ())}
-        to_be_emptied = []
-        for name in hosts:
-            machines = [(one, self._said_for(one)) for one in self._keeper.machines_on(name)]
-            left = rooms.get(name) or Room(name, None, 0, 0)
-            taken_vcpus, taken_memory_mb = self._situation.resources.taken_on(name)
-            room = left._replace(vcpus=left.vcpus + taken_vcpus, memory_mb=left.memory_mb + taken_memory_mb)
-            to_be_emptied.append(Guests(room, machines))
-        others = [one for one in rooms.values() if one.host not in hosts]
-        against = self._objections(hosts, request.at_once)
-        return plan(to_be_emptied, others, request.at_once, self.limits), against
+        now = self._clock.now()
+        hosts = self._hosts(request, now)
+        weighed = await self._weigh("", hosts, request, now)
+        return await self._weighing.plan(weighed, request.at_once), weighed
 
-    def _said_for(self, machine: VirtualResource) -> Deed:
-        policy = self._situation.maintenance_policies.of(machine)
-        return Deed.ASK if policy is None else policy.action
+    async def _weigh(
+        self, user: str, hosts: Mapping[str, PhysicalResource], request: Request, now: datetime
+    ) -> Weighed:
+        asked_for = self._session(user, hosts, request, now)
+        return await self._weighing.weigh(asked_for, hosts.values(), now, asks_for_room=request.scale_in)
 
     def _answering(self, session: Session) -> Subscription:
         """Return what the one response goes out by: it hears of nothing else."""
@@ -319,7 +338,8 @@ class MaintenanceDesk:
                 outcome="",
                 override=replace(session.override, users=users),
             )
-            await self._keeper.keep(Look(agreed, {}, {}), Draft(self._clock.now()))
+            asked: Said = {Phase.SCALE_IN: []} if agreed.waits_for_room else {}
+            await self._keeper.keep(Look(agreed, {}, asked), Draft(self._clock.now()))
         log.info("maintenance.approved", session_id=session_id, users=users, against=session.outcome)
         self._ring()
         return agreed
@@ -336,7 +356,9 @@ class MaintenanceDesk:
             possible = (SessionState.PLANNED, SessionState.RUNNING) if is_paused else (SessionState.PAUSED,)
             if session.state not in possible:
                 raise RejectedError(f"it is {session.state}", reason=Reason.CONFLICT)
-            after = replace(session, state=SessionState.PAUSED if is_paused else SessionState.PLANNED)
+            after = replace(
+                session, state=SessionState.PAUSED if is_paused else SessionState.PLANNED, outcome=""
+            )
             await self._keeper.keep(Look(after, {}, {}), Draft(self._clock.now()))
         log.info("maintenance.paused" if is_paused else "maintenance.resumed", session_id=session_id)
         self._ring()
@@ -344,6 +366,8 @@ class MaintenanceDesk:
 
     async def abort(self, identity: Identity, session_id: str, reason: str = "") -> Session:
         """Call a session off: its hosts serve as before, and what was shut down is started again.
+
+        A host on which an action has begun that has not come to a good end stays in maintenance, until a person gives it back.
 
         Raises:
             RejectedError: there is no such session, or it is over.
@@ -356,9 +380,17 @@ class MaintenanceDesk:
             now = self._clock.now()
             why = f"called off by {identity.name}" + (f": {reason}" if reason else "")
             works = [one for one in self._keeper.works(session) if not one.stage.is_over]
+            stay = [one for one in works if one.is_unfinished]
+            works = [one for one in works if not one.is_unfinished]
+            if session.state.is_over and not works:
+                names = ", ".join(one.host for one in stay)
+                detail = f"it is over; give back what was not finished when you have seen to it: {names}"
+                raise RejectedError(detail, reason=Reason.CONFLICT)
             await self._keeper.undo(works)
-            after = {one.host: moved(one, Trigger.ABORT, now, reason=why) for one in works}
+            after = {one.host: self._given_back(one, Trigger.ABORT, now, why) for one in works}
             said = {Phase.CANCELLED: [pair for one in after.values() for pair in everybody(one)]}
+            after |= {one.host: one for one in called_off(stay, why, now)}
+            session = without_runs(session, why, now)
             look = self._keeper.with_outcome(Look(session, after, said), now)
             if not look.session.state.is_over:
                 ended = replace(look.session, state=SessionState.ABORTED, outcome=why, ended=now)
@@ -380,9 +412,12 @@ class MaintenanceDesk:
             found, flaws = [], []
             for index, name in enumerate(hosts):
                 work = self._situation.maintenance.of_host(self._situation.id_of(name))
+                pointer = f"/physical_resource_state/{index}/physical_resource_id"
                 if work is None:
-                    pointer = f"/physical_resource_state/{index}/physical_resource_id"
                     flaws.append(Flaw(pointer, "is in no session of maintenance"))
+                elif (run := running(work.runs)) is not None:
+                    detail = f"action {run.name} runs on it: wait for its end, or call the session off"
+                    flaws.append(Flaw(pointer, detail))
                 else:
                     found.append(work)
             if flaws:
@@ -393,7 +428,7 @@ class MaintenanceDesk:
                 is_done = work.stage is HostStage.EMPTY
                 trigger = Trigger.GIVE_BACK if is_done else Trigger.ABORT
                 why = "" if is_done else f"called off by {identity.name}"
-                after = moved(work, trigger, now, reason=why, after=self._keeper.versions(work.host))
+                after = self._given_back(work, trigger, now, why)
                 session = self._situation.maintenance.get(work.session_id)
                 assert session is not None  # a host is in a session
                 phase = Phase.OVER if is_done else Phase.CANCELLED
@@ -405,6 +440,38 @@ class MaintenanceDesk:
         log.info("maintenance.given_back", hosts=[one.host for one in done], user=identity.name)
         self._ring()
         return done
+
+    def _given_back(self, work: HostWork, trigger: Trigger, now: datetime, why: str) -> HostWork:
+        return given_back(work, trigger, now, self._keeper.versions(work.host), self.limits.returns, why)
+
+    async def retry(self, identity: Identity, session_id: str) -> Session:
+        """Run once more what has failed on hosts, and go on with their session.
+
+        Raises:
+            RejectedError: there is no such session, it is over, or nothing has failed that could be run again.
+        """
+        async with self._keeper.changing:
+            await self._situation.ready()
+            session = self.get(identity, session_id)
+            now = self._clock.now()
+            works = {}
+            for work in self._keeper.works(session):
+                last = work.runs[-1] if work.runs else None
+                if work.stage is HostStage.EMPTY and last is not None and last.state is RunState.FAILED:
+                    timeout = self._keeper.timeout_of(last.name)
+                    again = begun(session_id, work.host, last.moment, last.name, work.runs, now, timeout)
+                    works[work.host] = replace(work, runs=(*work.runs, again))
+            if session.state.is_over or not works:
+                why = (
+                    f"it is {session.state}" if session.state.is_over else "no action has failed on its hosts"
+                )
+                raise RejectedError(why, reason=Reason.CONFLICT)
+            if session.state is SessionState.PAUSED:
+                session = replace(session, state=SessionState.PLANNED, outcome="")
+            await self._keeper.keep(Look(session, works, {}), Draft(now))
+        log.info("maintenance.retried", session_id=session_id, hosts=list(works), user=identity.name)
+        self._ring()
+        return session
 
     async def take_back(self, identity: Identity, hosts: Sequence[str]) -> list[str]:
         """Have hosts in their usual state: given back after the work, or not down any more because a person says so.

@@ -25,11 +25,13 @@ from doctor.maintenance.guests import (
     Sight,
     allowed,
 )
+from doctor.maintenance.room import Load
 from doctor.maintenance.stages import outcome
 from doctor.model.errors import RejectedError
 from doctor.model.identity import Identity, Role
 from doctor.model.instruction import Action
 from doctor.model.maintenance import (
+    Deed,
     Guest,
     GuestState,
     HostStage,
@@ -38,20 +40,32 @@ from doctor.model.maintenance import (
     SessionState,
     Versions,
 )
+from doctor.model.maintenance_action import USUAL_TIMEOUT
 from doctor.model.map_news import Phase as MapPhase
 from doctor.model.notification import Phase
-from doctor.model.resource import VIRTUAL_MACHINE, VirtualResource
+from doctor.model.resource import VIRTUAL_MACHINE, PhysicalResource, VirtualResource
+from doctor.model.subscription import EventKind
 from doctor.notifier.maintenance import (
     administrators_told,
     owners_told,
     write_maintenance,
     write_response,
 )
+from doctor.ports.action import MaintenanceAction
 from doctor.ports.store import Memo
+from doctor.recovery.turns import Room
 
 log = structlog.get_logger(__name__)
 
 START = 0  # the number of the instruction that starts again what was shut down
+
+
+class NamedAction(NamedTuple):
+    """An action of the settings, and how long a run of it may take."""
+
+    action: MaintenanceAction
+    timeout: timedelta = USUAL_TIMEOUT
+
 
 Said = dict[Phase, list[tuple[HostWork, Guest | None]]]  # without a machine: of the host itself
 OnChanged = Callable[[Iterable[str]], None]
@@ -66,9 +80,16 @@ class Look(NamedTuple):
 
 
 class SessionKeeper:
-    """Knows how it is with the machines of sessions, and keeps what becomes of them."""
+    """Knows how it is with the machines of sessions, and keeps what becomes of them. ``actions`` are those of the settings."""
 
-    def __init__(self, situation: Situation, instructions: InstructionFlow, delivery: DeliveryFlow) -> None:
+    def __init__(
+        self,
+        situation: Situation,
+        instructions: InstructionFlow,
+        delivery: DeliveryFlow,
+        actions: Mapping[str, NamedAction] | None = None,
+    ) -> None:
+        self.actions = actions or {}
         self._situation = situation
         self._instructions = instructions
         self._delivery = delivery
@@ -85,11 +106,27 @@ class SessionKeeper:
         """Return the hosts of a session."""
         return self._situation.maintenance.works(session.session_id)
 
+    def timeout_of(self, action: str) -> timedelta:
+        """Return how long a run of an action may take."""
+        named = self.actions.get(action)
+        return USUAL_TIMEOUT if named is None else named.timeout
+
     def machines_on(self, host: str) -> Iterator[VirtualResource]:
         """Return the virtual machines on a host."""
         resources = self._situation.resources
         machines = (resources.virtual[one] for one in resources.machines_on(host))
         return (one for one in machines if one.type == VIRTUAL_MACHINE)
+
+    def load(self, host: PhysicalResource, rooms: Mapping[str, Room]) -> Load:
+        """Return what has to leave a host, by what owners have said of their machines, or say beforehand."""
+        work = self._situation.maintenance.of_host(host.id)
+        machines = []
+        for machine in self.machines_on(host.id):
+            guest = None if work is None else work.guest(machine.id)
+            policy = self._situation.maintenance_policies.of(machine)
+            usual = Deed.ASK if policy is None else policy.action
+            machines.append((machine, usual if guest is None or guest.deed is None else guest.deed))
+        return Load(host, machines, rooms.get(host.id))
 
     @property
     def is_loading(self) -> bool:
@@ -215,6 +252,8 @@ class SessionKeeper:
             draft.change.memos.append(_memo(HOST_MEMO, key_of(work), work))
         zones = situation.pool.settle(look.works, situation.book.state_of, changed_by=session.session_id)
         tell_capacity(situation, zones, draft)
+        if Phase.SCALE_IN in look.said:
+            self._ask_for_room(session, draft)
         for phase, said in look.said.items():
             self._tell_owners(session, phase, said, draft)
             self._tell_administrators(session, phase, said, draft)
@@ -255,6 +294,25 @@ class SessionKeeper:
                     allowed=possible,
                 )
                 tell(self._situation, subscription, notice, draft)
+
+    def _ask_for_room(self, session: Session, draft: Draft) -> None:
+        """Ask all owners who run anything to give up some of it."""
+        owners = {
+            one.owner for one in self._situation.resources.virtual.values() if one.type == VIRTUAL_MACHINE
+        }
+        for owner in sorted(owners):
+            for subscription in self._situation.subscriptions.of(owner):
+                if subscription.filter.asks_for(EventKind.MAINTENANCE, owner):
+                    notice = partial(
+                        write_maintenance,
+                        subscription,
+                        session,
+                        Phase.SCALE_IN,
+                        self._situation.describer(owner),
+                        now=draft.now,
+                        occasion=draft.now.isoformat(),
+                    )
+                    tell(self._situation, subscription, notice, draft)
 
     def _tell_administrators(
         self, session: Session, phase: Phase, said: Sequence[tuple[HostWork, Guest | None]], draft: Draft

@@ -93,6 +93,7 @@ class MarkingFlow:
         self._jobs: dict[str, asyncio.PriorityQueue[tuple[Place, Mark]]] = {
             name: asyncio.PriorityQueue() for name in controllers
         }
+        self._being_kept: set[Mark] = set()
         self._queued: set[Mark] = set()
         self._at_work: set[Mark] = set()
         self._behind: defaultdict[str, list[tuple[Place, Mark]]] = defaultdict(list)
@@ -144,8 +145,11 @@ class MarkingFlow:
         """Look at everything anew: after a start, when a map is complete, when the store was read again."""
         if not self._controllers:
             return
+        now = self._clock.now()
         for mark, record in self._situation.marks.items():
             if record.state in (MarkState.MARKING, MarkState.UNMARKING):
+                if mark not in self._queued | self._at_work | self._retries.keys():
+                    self._unanswered[mark] = now  # a Doctor of before may have asked, and have died over it
                 self._put(mark, record)
         self.look_at(self._situation.book.troubled())
         self.look_at(mark.resource_id for mark in self._situation.marks)
@@ -189,7 +193,11 @@ class MarkingFlow:
             news += self._planned(resource_id, now)
         if not news:
             return
-        await situation.keep(Change(memos=[_memo(one.mark, one) for one in news]))
+        self._being_kept = {one.mark for one in news}
+        try:
+            await situation.keep(Change(memos=[_memo(one.mark, one) for one in news]))
+        finally:
+            self._being_kept = set()
         for record in news:
             known = situation.marks.get(record.mark)
             situation.marks[record.mark] = record
@@ -205,17 +213,7 @@ class MarkingFlow:
         if resource is None and any(one.phase is Phase.LOADING for one in situation.clouds.values()):
             self._waiting.add(resource_id)  # it may only not be known yet
             return []
-        kinds: tuple[MarkKind, ...] = ()
-        state = ResourceState.NORMAL
-        if resource is not None and resource.cloud is not None and resource.cloud in self._controllers:
-            force_down = self._force_down[resource.cloud]
-            state = situation.book.state_of(resource_id)
-            isolation = situation.isolations.get(resource_id)
-            if isolation is None:
-                is_fenced = isinstance(resource, PhysicalResource) and self._can_isolate(resource)
-                isolation = Isolation.PENDING if is_fenced else Isolation.NOT_REQUIRED
-            is_planned = resource_id in situation.maintenance.away
-            kinds = wanted(resource, state, isolation, force_down, is_planned=is_planned)
+        kinds, state = self._wanted(resource)
         news = []
         for kind in MarkKind:
             mark = Mark(kind, resource_id)
@@ -259,6 +257,18 @@ class MarkingFlow:
                         log.info("mark.left", mark=mark.kind, resource_id=resource_id, reason=reason)
                     self.left[mark] = reason
         return news
+
+    def _wanted(self, resource: Resource | None) -> tuple[tuple[MarkKind, ...], ResourceState]:
+        """Return how a resource should be marked now, and the state that it is in."""
+        if resource is None or resource.cloud is None or resource.cloud not in self._controllers:
+            return (), ResourceState.NORMAL
+        situation = self._situation
+        state, isolation = situation.book.state_of(resource.id), situation.isolations.get(resource.id)
+        if isolation is None:
+            is_fenced = isinstance(resource, PhysicalResource) and self._can_isolate(resource)
+            isolation = Isolation.PENDING if is_fenced else Isolation.NOT_REQUIRED
+        force_down, is_planned = self._force_down[resource.cloud], resource.id in situation.maintenance.away
+        return wanted(resource, state, isolation, force_down, is_planned=is_planned), state
 
     def _came_late(self, mark: Mark, resource: Resource | None) -> MarkRecord | None:
         """Return the mark that Doctor has taken back, if the cloud has set it only now, as it was asked to before."""
@@ -338,6 +348,9 @@ class MarkingFlow:
             else:
                 step = marking(record, await controller.read(mark))
             if isinstance(step, Write):
+                if self._is_premature(record):
+                    self._try_again(mark, LONGEST_DELAY)
+                    return
                 try:
                     await controller.write(mark, step.standing)
                 except TransientError:
@@ -351,11 +364,21 @@ class MarkingFlow:
             is_heard = record.attempts == 0 and self._is_heard(mark)
             standing = Standing(MARKED[mark.kind]) if is_heard else await controller.read(mark)
             match unmarking(record, standing):
+                case Write() if self._is_premature(record):
+                    self._try_again(mark, LONGEST_DELAY)
                 case Write(standing):
                     await controller.write(mark, standing)
                     self._forget(mark)
                 case Leave(reason):
                     self._forget(mark, reason)
+
+    def _is_premature(self, record: MarkRecord) -> bool:
+        """Tell whether what was decided of a host would be wrong by now: it may have failed anew, or be isolated no more [I-15]."""
+        kind, resource_id = record.mark
+        if record.state is MarkState.UNMARKING:
+            return kind in OF_HOST and bool(self._keeps_down(resource_id))
+        resource = self._situation.resources.get(resource_id)
+        return kind is MarkKind.FORCED_DOWN and resource is not None and kind not in self._wanted(resource)[0]
 
     def _is_heard(self, mark: Mark) -> bool:
         """Tell whether the map, which is listened to, has a mark as it was set: then the cloud need not be asked.
@@ -391,7 +414,7 @@ class MarkingFlow:
         """Have nothing more to do with a mark: it was taken back, or it is somebody else's by now."""
         situation = self._situation
         record = situation.marks.get(mark)
-        if record is None:
+        if record is None or mark in self._being_kept:  # what is decided of it anew is to be done
             return
         if not reason and record.state is MarkState.MARKING:
             self._put(mark, record)  # it is wanted again

@@ -113,7 +113,7 @@ class Lookup:
     def is_cut_off_with(self, job: FenceJob, host: str) -> bool:
         """Tell whether a host went off, or is going off, with the zone that is cut off in place of the host of a job."""
         is_going = job.state in (FenceState.ATTEMPT, FenceState.CONFIRMING, FenceState.FENCED)
-        zone = self.zone_of_level(job, job.level) if job.widened and is_going else ""
+        zone = self.zone_of_level(job, job.reach) if job.widened and is_going else ""
         return bool(zone) and host in self.hosts_within(zone)
 
     def went_with_a_zone(self, host: str) -> bool:
@@ -121,14 +121,22 @@ class Lookup:
         jobs = self._situation.fence_book.active
         return any(job.host != host and self.is_cut_off_with(job, host) for job in jobs)
 
-    def widening(self, job: FenceJob, zone: str) -> Widening:
+    def returning(self, host: str) -> str:
+        """Return the zone that is being given back around a host, in which another one was cut off; nothing if none is."""
+        for job in self._situation.fence_book.active:
+            zone = self.zone_of_level(job, job.reach) if job.widened else ""
+            if job.state is FenceState.UNFENCING and job.host != host and host in self.hosts_within(zone):
+                return zone
+        return ""
+
+    def widening(self, job: FenceJob, zone: str, now: datetime) -> Widening:
         """Return what it means to cut a zone off in place of a host."""
         situation = self._situation
         book, state_of = situation.fence_book, situation.book.state_of
         hosts = self.hosts_within(zone)
         zones = sorted({self.zone_of(host) for host in hosts})
         off = [one for one in book.active if one.host != job.host and self.is_cut_off_with(one, one.host)]
-        silent = self.silent()
+        silent = self.silent(now)
         left = {}
         for name in zones:
             all_ = self.hosts_of(name)
@@ -176,6 +184,11 @@ class Lookup:
             found, key=lambda one: (one.fault.resource_id != host, one.fault.raised_time), default=None
         )
 
+    def is_expected(self, host: str) -> bool:
+        """Tell whether a host is down because somebody works on it: then there is nothing to prove, and nobody is called."""
+        failure = self.failure_of(host)
+        return failure is not None and self._situation.maintenance.expects(host, failure.fault.raised_time)
+
     def judgement(self, host: str, now: datetime, *, ever: bool = False) -> Judgement:
         """Weigh what was said of a host since it was given back, or ever."""
         hosts = [one.id for one in self._situation.resources.hosts()]
@@ -191,15 +204,15 @@ class Lookup:
         """Return who has seen a host alive since a moment."""
         return list(signs_of_life(host, self._situation.fence_book.statements, self.witnesses, since))
 
-    def silent(self) -> dict[str, datetime]:
+    def silent(self, now: datetime) -> dict[str, datetime]:
         """Return which hosts a witness takes for dead, and since when."""
-        return silent_since(self._situation.fence_book.statements, self.witnesses)
+        return silent_since(self._situation.fence_book.statements, self.witnesses, now)
 
-    def fallen(self, job: FenceJob) -> list[str]:
+    def fallen(self, job: FenceJob, now: datetime) -> list[str]:
         """Return the other hosts that went silent since the command [I-16]."""
         known = {job.host, *job.silent}
-        known |= self.hosts_within(self.zone_of_level(job, job.level))
-        return sorted(host for host in self.silent() if host not in known)
+        known |= self.hosts_within(self.zone_of_level(job, job.reach))
+        return sorted(host for host in self.silent(now) if host not in known)
 
     def scene(self, job: FenceJob, now: datetime, up_for: timedelta) -> Scene:
         """Return all that the brakes look at."""
@@ -218,7 +231,7 @@ class Lookup:
             hosts=hosts,
             zone_hosts=zone_hosts,
             out=frozenset(host for host in hosts if book.state_of(host) is not ResourceState.NORMAL),
-            silent=self.silent(),
+            silent=self.silent(now),
             domains=self._domains(job.host) or {job.zone: zone_hosts},
             cause=self._cause(job.host),
             spent=jobs.spent,
@@ -241,7 +254,9 @@ class Lookup:
         book = self._situation.book
         record = self.failure_of(host)
         if record is not None and self._situation.is_planned(record):
-            return "planned work: a silence of the Administrator covered it when it began"
+            return (
+                "planned work: it was worked on when it began, or a silence of the Administrator covered it"
+            )
         if record is not None and record.fault.resource_id != host:
             return f"{record.fault.fault_type} on {record.fault.resource_id}"
         root = None if record is None else book.root_cause(record.fault)
@@ -277,6 +292,8 @@ class Lookup:
             return f"fencing.exclude names it: {self._excluded[name]}"
         if self._situation.maintenance.state_of(host) is not MaintenanceState.ENABLED:
             return "it is in maintenance"
+        if self.is_expected(host):
+            return "it has just been given back from maintenance, and may still be on its way"
         states = {record.alarms[host].resource_state for record in self._situation.book.on(host)}
         return "it is in maintenance" if ResourceState.MAINTENANCE in states else None
 

@@ -162,7 +162,12 @@ class Situation:
         return known[2]
 
     def is_planned(self, record: AlarmedFault) -> bool:
-        """Tell whether the Administrator had silenced a fault when it began; what an owner silences is his affair."""
+        """Tell whether a fault belongs to work on its host, or the Administrator had silenced it when it began.
+
+        What an owner silences is his affair.
+        """
+        if self.maintenance.expects(record.fault.resource_id, record.fault.raised_time):
+            return True
         if not self.silences:
             return False
         began = record.fault.raised_time

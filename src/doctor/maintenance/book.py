@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
+from datetime import datetime
 
 from doctor.model.maintenance import GuestState, HostStage, HostWork, Session
 from doctor.model.resource import MaintenanceState
@@ -16,6 +17,8 @@ class MaintenanceBook:
         self._open: dict[str, str] = {}
         self._away: Counter[str] = Counter()
         self._unsettled: dict[tuple[str, str], None] = {}
+        self._going: set[str] = set()
+        self._watched: dict[str, HostWork] = {}
         for session in sessions:
             self.put(session)
         for work in works:
@@ -35,6 +38,10 @@ class MaintenanceBook:
         """Take over a session as it is now."""
         self._sessions[session.session_id] = session
         self._works.setdefault(session.session_id, {})
+        if session.state.is_over:
+            self._going.discard(session.session_id)
+        else:
+            self._going.add(session.session_id)
 
     def put_host(self, work: HostWork) -> None:
         """Take over one host of a session as it is now."""
@@ -46,10 +53,13 @@ class MaintenanceBook:
             self._open[work.host] = work.session_id
         elif any(one.state is GuestState.MOVING for one in work.guests):
             self._unsettled[work.session_id, work.host] = None
+        if work.watched_until is not None:
+            self._watched[work.host] = work
 
     def forget(self, session_id: str) -> None:
         """Have no such session any more."""
         self._sessions.pop(session_id, None)
+        self._going.discard(session_id)
         for work in self._works.pop(session_id, {}).values():
             self._leave(work)
 
@@ -57,6 +67,8 @@ class MaintenanceBook:
         if work is None:
             return
         self._unsettled.pop((work.session_id, work.host), None)
+        if (watched := self._watched.get(work.host)) is not None and watched.session_id == work.session_id:
+            del self._watched[work.host]
         for one in _away(work):
             self._away[one] -= 1
             if not self._away[one]:
@@ -98,7 +110,24 @@ class MaintenanceBook:
     @property
     def has_work(self) -> bool:
         """Tell whether there is anything to look at."""
-        return bool(self._open or self._unsettled)
+        return bool(self._open or self._unsettled or self._going or self._watched)
+
+    @property
+    def watched(self) -> list[HostWork]:
+        """Return the hosts that were given back, and may still be on their way."""
+        return list(self._watched.values())
+
+    def expects(self, host: str, since: datetime) -> bool:
+        """Tell whether it is no wonder that a host has been silent since a time: it was being worked on then, and that goes
+        on, or it has just been given back and may still be on its way.
+        """
+        work = self.of_host(host)
+        if work is not None and work.stage is HostStage.EMPTY:
+            return work.emptied is not None and since >= work.emptied
+        watched = self._watched.get(host)
+        if watched is None or watched.emptied is None or watched.ended is None or watched.back is not None:
+            return False
+        return watched.emptied <= since <= watched.ended
 
     @property
     def hosts(self) -> Mapping[str, str]:

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import ceil
 from typing import NamedTuple
 
+from doctor.maintenance.room import Load, needs
 from doctor.model.maintenance import Deed, MaintenanceLimits
-from doctor.model.resource import PhysicalResource, VirtualResource, Vnf, vnf_of
+from doctor.model.resource import Vnf, vnf_of
 from doctor.recovery.turns import Room
 
 
@@ -20,13 +21,6 @@ class Standing(NamedTuple):
     share: float | None = None
 
 
-class Load(NamedTuple):
-    """A host that is to be emptied, with its machines and what their owners have said beforehand."""
-
-    host: PhysicalResource
-    machines: Sequence[tuple[VirtualResource, Deed]]
-
-
 def objections(
     loads: Sequence[Load],
     rooms: Iterable[Room],
@@ -35,16 +29,18 @@ def objections(
     vnfs: Mapping[Vnf, Standing],
     at_once: int | None,
     limits: MaintenanceLimits,
+    *,
+    asks_for_room: bool = False,
 ) -> list[str]:
     """Return what speaks against emptying these hosts, ``at_once`` of them together (None: all).
 
     ``rooms`` are the other hosts that serve; ``serving`` and ``total`` count the hosts of each zone, those that are to be
-    emptied too. ``vnfs`` has those of the machines on these hosts.
+    emptied too. ``vnfs`` has those of the machines on these hosts. With ``asks_for_room`` owners are asked to make room.
     """
     together = len(loads) if at_once is None else min(at_once, len(loads))
     return [
         *_of_zones(loads, serving, total, together, limits),
-        *_of_capacity(loads, rooms, together, is_rolling=at_once is not None),
+        *([] if asks_for_room else _of_capacity(loads, rooms, at_once)),
         *_of_vnfs(loads, together, vnfs),
     ]
 
@@ -65,23 +61,10 @@ def _of_zones(
             yield f"{name}: {left} of {all_} hosts would serve, and {needed} have to"
 
 
-def _of_capacity(
-    loads: Sequence[Load], rooms: Iterable[Room], together: int, *, is_rolling: bool
-) -> Iterable[str]:
-    """Hold what has to go elsewhere against what is left; where hosts go in turns, the largest go together."""
-    left = list(rooms)
-    moving = [
-        [machine for machine, deed in load.machines if deed not in (Deed.STOP, Deed.TERMINATE)]
-        for load in loads
-    ]
-    for word in ("vcpus", "memory_mb"):
-        needed = sorted(
-            (sum(getattr(one, word) or 0 for one in machines) for machines in moving), reverse=True
-        )
-        free = sum(getattr(room, word) for room in left)
-        most = sum(needed[:together] if is_rolling else needed)
-        if most > free:
-            yield f"{word}: {most} would have to go elsewhere, and {free:g} are left there"
+def _of_capacity(loads: Sequence[Load], rooms: Iterable[Room], at_once: int | None) -> Iterable[str]:
+    for need in needs(loads, rooms, at_once):
+        if need.missing:
+            yield f"{need.what}: {need.needed} would have to go elsewhere, and {need.free:g} are left there"
 
 
 def _of_vnfs(loads: Sequence[Load], together: int, vnfs: Mapping[Vnf, Standing]) -> Iterable[str]:

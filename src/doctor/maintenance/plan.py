@@ -29,6 +29,11 @@ class Guess(NamedTuple):
     target: str | None = None
     risk: str = ""
 
+    @property
+    def stays(self) -> bool:
+        """Tell whether the machine is on its host when that serves again, as far as it has not gone elsewhere."""
+        return self.deed not in (Deed.TERMINATE, Deed.OWN_ACTION)
+
 
 class HostPlan(NamedTuple):
     """A host of a plan: in which turn it would go, and for how long its machines leave at least."""
@@ -81,10 +86,7 @@ class _Planner:
         order = list(self._hosts)
         for one in order:
             taken = [machine for machine, _ in one.machines]
-            self._waiting[one.room.host] = one.room._replace(
-                vcpus=one.room.vcpus - sum(machine.vcpus or 0 for machine in taken),
-                memory_mb=one.room.memory_mb - sum(machine.memory_mb or 0 for machine in taken),
-            )
+            self._waiting[one.room.host] = _without(one.room, taken)
         planned: list[HostPlan] = []
         total = timedelta(0)
         for turn, start in enumerate(range(0, len(order), at_once), 1):
@@ -93,8 +95,9 @@ class _Planner:
                 del self._waiting[one.room.host]
             quiet, waiting = _Heap(self._left), _Heap(self._waiting)
             done = [self._empty(one.room.host, turn, quiet, waiting) for one in batch]
-            for one in batch:  # they serve again when the next go
-                self._left[one.room.host] = one.room
+            for one, plan_of in zip(batch, done, strict=True):  # they serve again when the next go
+                stay = [guess.machine for guess in plan_of.machines if guess.target is None and guess.stays]
+                self._left[one.room.host] = _without(one.room, stay)
             total += max((one.takes for one in done), default=timedelta(0))
             planned += done
         return Plan(tuple(planned), total, self._moves, self._twice)
@@ -166,6 +169,14 @@ class _Heap:
         for entry in passed:
             heapq.heappush(self._heap, entry)
         return found
+
+
+def _without(room: Room, machines: Iterable[VirtualResource]) -> Room:
+    taken = list(machines)
+    return room._replace(
+        vcpus=room.vcpus - sum(machine.vcpus or 0 for machine in taken),
+        memory_mb=room.memory_mb - sum(machine.memory_mb or 0 for machine in taken),
+    )
 
 
 def _apart(machine: VirtualResource) -> Group | None:

@@ -71,7 +71,8 @@ class FenceJob(msgspec.Struct, frozen=True, kw_only=True):
     have gone out, ``changed`` when the present state began. ``fences`` are the times of all commands to begin of the
     last day, of earlier generations too. ``silent`` are the hosts that were silent when it was authorised. ``widened`` is the
     zone around it that may be cut off in its place: its levels come behind those of the host. ``returned`` is when the host was
-    given back last, in whichever generation.
+    given back last, in whichever generation. ``tried`` is the highest level of which a command may have gone out in this one:
+    who tries again begins with the first.
     """
 
     host: str
@@ -93,6 +94,12 @@ class FenceJob(msgspec.Struct, frozen=True, kw_only=True):
     words: tuple[Word, ...] = ()
     widened: str = ""
     returned: datetime | None = None
+    tried: int = 0
+
+    @property
+    def reach(self) -> int:
+        """Return the last level of which something may have been cut."""
+        return max(self.level, self.tried)
 
 
 class ZoneMode(StrEnum):

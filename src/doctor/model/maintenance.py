@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from doctor.model.maintenance_action import ActionWish, Moment, Run, RunState
 from doctor.model.resource import MaintenanceState
 from doctor.model.scope import Scope
 
@@ -103,7 +104,7 @@ class HostStage(StrEnum):
     EMPTYING = "emptying"
     EMPTY = "empty"  # it may be worked on
     RETURNED = "returned"  # the work is done, and it serves again
-    FAILED = "failed"  # it could not be emptied, and serves as before
+    FAILED = "failed"  # it could not be emptied, and serves as before; or it has not come back from the work
     ABORTED = "aborted"  # somebody has called it off, and it serves as before
 
     @property
@@ -135,7 +136,8 @@ class HostWork(msgspec.Struct, frozen=True, kw_only=True):
 
     ``began`` is when it began to be emptied, ``deadline`` until when that has to be done, ``emptied`` when it was,
     ``ended`` when the session had done with it. ``reason`` is why it failed or was called off. ``before`` and ``after`` are
-    its versions around the work.
+    its versions around the work. ``runs`` are the actions that were done on it, in their order. Until ``watched_until`` it
+    may take its time to come back; ``back`` is when it did.
     """
 
     session_id: str
@@ -150,6 +152,14 @@ class HostWork(msgspec.Struct, frozen=True, kw_only=True):
     guests: tuple[Guest, ...] = ()
     before: Versions | None = None
     after: Versions | None = None
+    runs: tuple[Run, ...] = ()
+    watched_until: datetime | None = None
+    back: datetime | None = None
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Tell whether an action has begun on the host that has not come to a good end."""
+        return bool(self.runs) and self.runs[-1].state is not RunState.SUCCEEDED
 
     @property
     def progress(self) -> int:
@@ -194,11 +204,23 @@ class Override(msgspec.Struct, frozen=True, kw_only=True):
     users: tuple[str, ...]
 
 
+class ScaleIn(msgspec.Struct, frozen=True, kw_only=True):
+    """What owners were asked to give up so that there is room, and until when; ``met`` is when there was."""
+
+    vcpus: int
+    memory_mb: int
+    until: datetime
+    reminded: bool = False
+    met: datetime | None = None
+
+
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """One request of the Administrator to empty hosts: StateChangeRequest [D 5.5.2].
 
     ``timeout`` is how long emptying one host may take. ``at_once`` is how many hosts are away together, None: all.
-    ``reply_to`` is where the one response goes. ``answered`` is when that was written.
+    ``reply_to`` is where the one response goes. ``answered`` is when that was written. ``actions`` are done around the work,
+    in their order; ``runs`` are those of them that are done once. With ``auto_return`` a host is given back when its actions
+    are done. ``scale_in`` is what owners have to give up first.
     """
 
     session_id: str
@@ -215,6 +237,19 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     ended: datetime | None = None
     answered: datetime | None = None
     override: Override | None = None
+    actions: tuple[ActionWish, ...] = ()
+    auto_return: bool = False
+    runs: tuple[Run, ...] = ()
+    scale_in: ScaleIn | None = None
+
+    @property
+    def waits_for_room(self) -> bool:
+        """Tell whether owners have to give up something before the first host can be emptied."""
+        return self.scale_in is not None and self.scale_in.met is None
+
+    def asks_for(self, moment: Moment) -> tuple[str, ...]:
+        """Return the names of the actions of a moment, in their order."""
+        return tuple(one.name for one in self.actions if one.moment is moment)
 
 
 class MaintenanceLimits(NamedTuple):
@@ -222,7 +257,8 @@ class MaintenanceLimits(NamedTuple):
 
     ``at_once``, ``per_host`` and ``per_zone`` are how many machines are moved at one time. ``tries`` is how often it is
     tried for one machine, ``retry_after`` how long is waited in between. ``floor`` is the part of a zone's hosts that
-    has to go on serving. ``usual`` and ``longest`` are time-outs; ``sessions`` is how many may be open.
+    has to go on serving. ``usual`` and ``longest`` are time-outs; ``sessions`` is how many may be open. ``returns`` is how
+    long a host may take to come back when the work on it is done.
     """
 
     at_once: int = 16
@@ -234,3 +270,4 @@ class MaintenanceLimits(NamedTuple):
     usual: timedelta = timedelta(minutes=30)
     longest: timedelta = timedelta(days=7)
     sessions: int = 100
+    returns: timedelta = timedelta(minutes=10)

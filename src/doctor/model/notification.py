@@ -115,11 +115,14 @@ class Phase(StrEnum):
     """What a notification of maintenance says."""
 
     PLANNED = "planned"  # it is to be, and owners are asked
+    SCALE_IN = "scale_in"  # there is no room for what has to leave: owners are asked to give up some
     REMINDER = "reminder"  # he who was asked has not answered
     STARTED = "started"  # hosts are being emptied now
     MOVED = "moved"  # it is done with machines: they are away, or off
     EMPTIED = "emptied"  # hosts can be worked on
+    ACTION_FAILED = "action_failed"  # what was to be done on a host was not
     FAILED = "failed"  # hosts could not be emptied
+    NOT_BACK = "not_back"  # hosts have not come back from the work on them
     CANCELLED = "cancelled"
     OVER = "over"  # hosts serve again
     RESULT = "result"  # of the session
@@ -136,10 +139,18 @@ class MachineMaintenance(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
 
 
+class WantedRoom(msgspec.Struct, frozen=True, kw_only=True):
+    """How much room is missing in all; who gives up how much is between owners and their Administrator."""
+
+    vcpus: int
+    memory_mb: int
+
+
 class MaintenanceInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is told of a session [D 5.5.1, 5.5.2]. ``result`` and ``outcome`` are for the Administrator, in its end.
 
-    ``allowed_actions`` are those that are open for every machine told of that is still to be decided on.
+    ``allowed_actions`` are those that are open for every machine told of that is still to be decided on. ``scale_in`` is how
+    much room is missing, by `reply_by`.
     """
 
     session_id: str
@@ -153,6 +164,7 @@ class MaintenanceInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     machines: tuple[MachineMaintenance, ...] = ()
     result: str = ""
     outcome: str = ""
+    scale_in: WantedRoom | None = None
 
 
 class VimInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from doctor.model.notification import (
     NotificationType,
     Phase,
     PhysicalResourceInfo,
+    WantedRoom,
 )
 from doctor.model.resource import HOST, VIRTUAL_MACHINE
 from doctor.model.subscription import EventKind, Subscription
@@ -120,7 +121,9 @@ def _info(
     common = [
         deed for deed in Deed if open_ and all(deed in allowed.get(one.resource_id, ()) for one in open_)
     ]
-    asked = [one.reply_by for one in guests if one.state is GuestState.ASKED and one.reply_by is not None]
+    wanted = session.scale_in if phase is Phase.SCALE_IN else None
+    asked = [] if wanted is None else [wanted.until]
+    asked += [one.reply_by for one in guests if one.state is GuestState.ASKED and one.reply_by is not None]
     deadlines = [one.deadline for one in works if one.deadline is not None]
     return MaintenanceInfo(
         session_id=session.session_id,
@@ -144,4 +147,5 @@ def _info(
         ),
         result="" if is_owner or phase is not Phase.RESULT else session.state,
         outcome="" if is_owner else session.outcome,
+        scale_in=None if wanted is None else WantedRoom(vcpus=wanted.vcpus, memory_mb=wanted.memory_mb),
     )

@@ -19,7 +19,7 @@ from doctor.kit.ids import stable_id
 from doctor.model.alarm import Alarm, AlarmedFault
 from doctor.model.alarm_book import AlarmBook
 from doctor.model.fault import Fault, Prediction, ResourceState, Severity
-from doctor.model.maintenance import HostWork
+from doctor.model.maintenance import HostStage, HostWork
 from doctor.model.notification import (
     FaultInfo,
     HostMaintenance,
@@ -261,10 +261,17 @@ class Describer:
             state = self.book.state_of(host)
             zone_id = resource.zone_id if resource else None
             isolation = self.isolation_of(host)
+            if isolation is not Isolation.NOT_REQUIRED and self._is_worked_on(host):
+                isolation, state = Isolation.NOT_REQUIRED, ResourceState.MAINTENANCE
             status = HostStatus.DOWN if self._is_forced_down(host) else host_status(state, isolation)
             outlook = Outlook(zone_id, status, isolation)
             self._outlooks[host] = outlook
         return outlook
+
+    def _is_worked_on(self, host: str) -> bool:
+        """Tell whether a host is in maintenance: that it is silent then is no wonder, and nobody cuts it off."""
+        work = self._work_on(host)
+        return work is not None and work.stage is HostStage.EMPTY
 
     def _is_forced_down(self, host: str) -> bool:
         """Tell whether somebody has vouched in the cloud that a host is down; that is not Doctor's own proof."""

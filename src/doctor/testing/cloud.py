@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -117,9 +118,13 @@ class FakeCloud:
         is_end = bool(done) and done[-1] == (command.action, Stage.HALTED)
         done.append((command.action, Stage.RUNNING))
         if self.takes:
-            asyncio.get_running_loop().call_later(self.takes, self._end, command, is_end)
+            self._later(self.takes, self._end, command, is_end)
         else:
             self._end(command, is_end)
+
+    def _later(self, seconds: float, action: Callable[..., None], *parts: Any) -> None:
+        """Do something after a while."""
+        asyncio.get_running_loop().call_later(seconds, action, *parts)
 
     def _end(self, command: Command, is_end: bool) -> None:
         stage = Stage.SUCCEEDED

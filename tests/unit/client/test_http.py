@@ -219,3 +219,11 @@ def test_nothing_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("urllib3.util.connection.create_connection", fail)
     with Client("http://192.0.2.1") as client, pytest.raises(Unreachable, match=r"nothing within 5 s"):
         client.get("/v1/alarms")
+
+
+def test_what_is_no_json_is_text(doctor: FakeDoctor, client: Client) -> None:
+    doctor.answers("GET", "/v1/calendar.ics", Answer(body={"BEGIN": "VCALENDAR"}))
+    assert "VCALENDAR" in client.text("/v1/calendar.ics", since="now")
+    doctor.answers("GET", "/v1/nothing", problem(404, "there is no such thing"))
+    with pytest.raises(ApiError, match="no such thing"):
+        client.text("/v1/nothing")

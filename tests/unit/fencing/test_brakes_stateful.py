@@ -118,7 +118,7 @@ class Site(RuleBasedStateMachine):
     def _scene(self, host: str) -> Scene:
         zone = ZONES[host]
         rack = frozenset(one for one, name in RACKS.items() if name == RACKS[host])
-        silent = silent_since(self.book.statements, WITNESSES)
+        silent = silent_since(self.book.statements, WITNESSES, self.now)
         return Scene(
             host=host,
             zone=zone,

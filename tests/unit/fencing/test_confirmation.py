@@ -46,6 +46,11 @@ def test_it_has_to_be_silent_for_long_enough() -> None:
     assert found(now=START + timedelta(seconds=1.9)) == Wait(THEN)
 
 
+def test_a_host_whose_zone_is_being_given_back_is_not_off() -> None:
+    """[I-15] It may have its power back before anybody reads that."""
+    assert found(returning="rack-0") == Unconfirmed("rack-0 is being given back, and it is in it")
+
+
 @pytest.mark.requirement("B22")
 @pytest.mark.parametrize(
     "outcome",

@@ -126,8 +126,16 @@ def test_since_when_hosts_are_silent() -> None:
             said("c3", "ping", Says.ALIVE),
         ),
         WITNESSES,
+        START,
     )
     assert found == {"c1": START - 9 * SECOND}
+
+
+def test_what_a_device_read_long_ago_says_nothing_of_now() -> None:
+    """It is asked now and then, and nobody asks it again once the host has its power back."""
+    device = {"bmc": Witness(Vantage.OUT_OF_BAND, 10 * SECOND, device=True)}
+    fresh, old = said("c1", "bmc", ago=9), said("c2", "bmc", ago=11)
+    assert list(silent_since(statements(fresh, old), device, START)) == ["c1"]
 
 
 def test_signs_of_life_since_a_moment() -> None:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from doctor.maintenance.book import MaintenanceBook
-from doctor.maintenance.guard import Load, Standing, objections
+from doctor.maintenance.guard import Standing, objections
+from doctor.maintenance.room import Load
 from doctor.maintenance.stages import (
     TRANSITIONS,
     Trigger,

@@ -1,5 +1,6 @@
 """The shapes of maintenance: what the Administrator asks for, what owners answer and have said beforehand."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -7,6 +8,8 @@ import msgspec
 
 from doctor.api.wire.duration import Duration, duration_in
 from doctor.flows.maintenance_desk import HostWish, Reply, Request
+from doctor.flows.maintenance_session import NamedAction
+from doctor.flows.maintenance_weighing import Weighed
 from doctor.kit.times import in_utc
 from doctor.maintenance.plan import Plan
 from doctor.model.errors import Flaw, RejectedError
@@ -18,9 +21,12 @@ from doctor.model.maintenance import (
     HostStage,
     HostWork,
     MaintenancePolicy,
+    ScaleIn,
     Session,
     SessionState,
 )
+from doctor.model.maintenance_action import ActionWish, Moment, Run, RunState
+from doctor.model.notification import WantedRoom
 from doctor.model.resource import MaintenanceState
 from doctor.model.scope import Scope
 
@@ -37,12 +43,23 @@ class HostStateIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     metadata: dict[str, Any] = {}
 
 
+class ActionIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An action of the settings that is done around the work: `pre` once before the first host is emptied, `host` on each
+    host when it is empty, `post` once after the last.
+    """
+
+    moment: Moment
+    name: Name
+
+
 class StateChangeIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """StateChangeRequest [D 5.5.2]: hosts that are to be emptied, that serve again, or that are down. One state for all.
 
     ``timeout`` is how long emptying a host may take. The one StateChangeResponse is POSTed to ``reply_to``. With
     ``at_once`` so many hosts are away together, and the next goes when one was given back. ``override`` is why it has to be
-    although a guard is against it: a second person has to agree.
+    although a guard is against it: a second person has to agree. ``actions`` are done one after the other; with
+    ``auto_return`` a host serves again as soon as those on it are done, which is usual where there are any. With ``scale_in``
+    owners are asked to make room where there is none, and hosts go when there is.
     """
 
     physical_resource_state: Annotated[list[HostStateIn], msgspec.Meta(min_length=1, max_length=MOST_HOSTS)]
@@ -52,6 +69,9 @@ class StateChangeIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     starts_at: datetime | None = None
     at_once: Annotated[int, msgspec.Meta(ge=1)] | None = None
     override: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)] | None = None
+    actions: Annotated[list[ActionIn], msgspec.Meta(max_length=100)] = []
+    auto_return: bool | None = None
+    scale_in: bool = False
 
 
 class StateChangeOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +115,8 @@ class PlannedHost(msgspec.Struct, frozen=True, kw_only=True):
 class PlanOut(msgspec.Struct, frozen=True, kw_only=True):
     """What a request would come to. ``against`` is what guards would say, ``seconds`` how long it takes at least, without
     the work and without waiting for answers; ``moves`` counts machines that go elsewhere, ``twice`` those that move again.
+    ``first`` are the hosts that go before the others so that the machines of those have where to go, and move once;
+    ``missing`` is the room that owners would have to make, null if there is enough.
     """
 
     hosts: tuple[PlannedHost, ...]
@@ -103,6 +125,8 @@ class PlanOut(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     moves: int
     twice: int
+    first: tuple[str, ...]
+    missing: WantedRoom | None
 
 
 class GuestOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +140,28 @@ class GuestOut(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     reply_by: datetime | None
     instructions: tuple[str, ...]
+
+
+class RunOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A run of an action; ``number`` counts those of one action, and ``detail`` is what it said in the end."""
+
+    run_id: str
+    moment: Moment
+    action: str
+    number: int
+    state: RunState
+    began: datetime
+    deadline: datetime
+    ended: datetime | None
+    detail: str | None
+
+
+class ActionOut(msgspec.Struct, frozen=True, kw_only=True):
+    """An action of the settings; ``timeout`` in seconds."""
+
+    name: str
+    driver: str
+    timeout: float
 
 
 class HostWorkOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +178,7 @@ class HostWorkOut(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     metadata: dict[str, Any]
     update_status: str | None
+    runs: tuple[RunOut, ...]
 
 
 class SessionOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +195,10 @@ class SessionOut(msgspec.Struct, frozen=True, kw_only=True):
     at_once: int | None
     ended: datetime | None
     override: dict[str, Any] | None
+    actions: tuple[ActionWish, ...]
+    auto_return: bool
+    runs: tuple[RunOut, ...]
+    scale_in: ScaleIn | None
     hosts: tuple[HostWorkOut, ...]
     machines: tuple[GuestOut, ...]
 
@@ -220,6 +271,9 @@ def request_of(given: StateChangeIn) -> Request:
         starts=None if given.starts_at is None else in_utc(given.starts_at),
         at_once=given.at_once,
         override=given.override,
+        actions=tuple(ActionWish(one.moment, one.name) for one in given.actions),
+        auto_return=given.auto_return,
+        scale_in=given.scale_in,
     )
 
 
@@ -267,7 +321,7 @@ def policy_out(policy: MaintenancePolicy, machines: int) -> PolicyOut:
     )
 
 
-def plan_out(found: Plan, against: list[str]) -> PlanOut:
+def plan_out(found: Plan, weighed: Weighed) -> PlanOut:
     """Return a plan as it is shown."""
     hosts = tuple(
         PlannedHost(
@@ -289,11 +343,15 @@ def plan_out(found: Plan, against: list[str]) -> PlanOut:
     )
     return PlanOut(
         hosts=hosts,
-        against=tuple(against),
+        against=tuple(weighed.against),
         owners=tuple(sorted({each.project_id for one in hosts for each in one.machines})),
         seconds=found.takes.total_seconds(),
         moves=found.moves,
         twice=found.twice,
+        first=weighed.first,
+        missing=None
+        if weighed.short is None
+        else WantedRoom(vcpus=weighed.short.vcpus, memory_mb=weighed.short.memory_mb),
     )
 
 
@@ -328,6 +386,10 @@ def session_out(session: Session, works: list[HostWork], viewer: str | None) -> 
         override=None
         if session.override is None or not everything
         else msgspec.to_builtins(session.override),
+        actions=session.actions if everything else (),
+        auto_return=session.auto_return,
+        runs=_runs_out(session.runs) if everything else (),
+        scale_in=session.scale_in,
         hosts=tuple(_host_out(one) for one in works) if everything else (),
         machines=tuple(
             guest_out(guest, viewer)
@@ -371,7 +433,33 @@ def _host_out(work: HostWork) -> HostWorkOut:
         reason=work.reason or None,
         metadata=work.metadata,
         update_status=_difference(work),
+        runs=_runs_out(work.runs),
     )
+
+
+def _runs_out(runs: tuple[Run, ...]) -> tuple[RunOut, ...]:
+    return tuple(
+        RunOut(
+            run_id=one.run_id,
+            moment=one.moment,
+            action=one.name,
+            number=one.number,
+            state=one.state,
+            began=one.began,
+            deadline=one.deadline,
+            ended=one.ended,
+            detail=one.detail or None,
+        )
+        for one in runs
+    )
+
+
+def actions_out(actions: Mapping[str, NamedAction]) -> list[ActionOut]:
+    """Return the actions of the settings as they are shown."""
+    return [
+        ActionOut(name=name, driver=one.action.kind, timeout=one.timeout.total_seconds())
+        for name, one in sorted(actions.items())
+    ]
 
 
 def _difference(work: HostWork) -> str | None:

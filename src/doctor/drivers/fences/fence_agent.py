@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from doctor.drivers.fences import program
 from doctor.drivers.fences.switching import SwitchingFence
+from doctor.kit import program
 from doctor.kit.clock import Clock
 from doctor.kit.deadline import Deadline
 from doctor.kit.options import convert

@@ -23,6 +23,7 @@ from doctor.fencing.machine import (
     silent_before,
     suspected,
 )
+from doctor.fencing.widening import Widening, objection
 from doctor.model.fence_job import FenceJob, FenceState, Says, Statement
 from doctor.model.fencing import Doubt, Fenced, FenceOutcome, NotFenced, Seen, Supply, Unknown, Vantage
 from doctor.testing.isolation_model.bugs import SOUND, Bugs
@@ -31,6 +32,10 @@ from doctor.testing.isolation_model.world import (
     Doctor,
     Evacuation,
     Job,
+    Known,
+    Life,
+    Mate,
+    Rack,
     Said,
     Site,
     Step,
@@ -41,8 +46,8 @@ from doctor.testing.isolation_model.world import (
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 JUST, LONG_AGO = NOW - timedelta(seconds=0.5), NOW - timedelta(minutes=5)
-HOST, NEIGHBOUR = "host", "neighbour"
-HOSTS = frozenset((HOST, NEIGHBOUR, "third", "fourth", "fifth"))
+HOST, NEIGHBOUR, MATE = "host", "neighbour", "mate"
+HOSTS = frozenset((HOST, NEIGHBOUR, MATE, "fourth", "fifth"))
 REPORTERS = ("ping", "peers")
 WITNESSES = {"ping": Witness(Vantage.IN_BAND, None), "peers": Witness(Vantage.PEER, None)}
 SEEN_OFF = Seen(Supply.OFF, NOW)
@@ -133,7 +138,7 @@ def ruling(
         zone_hosts=HOSTS,
         out=frozenset((HOST,)),
         silent=silent,
-        domains={"rack": frozenset((HOST, "third"))},
+        domains={"rack": frozenset((HOST, MATE))},
         spent=[Spent(HOST, "zone", LONG_AGO)] * fences,
         levels=1,
     )
@@ -150,7 +155,6 @@ class Actor:
         self._site = site
         self._bugs = bugs
         self._limits = Limits(vantages=1 if bugs.one_sensor else 2, floor=0.5)
-        self._levels = 2 if site.pdu else 1
 
     def steps(self, world: World) -> Iterator[Step]:
         """Return what the Doctors, people and the evacuation may do next."""
@@ -167,6 +171,8 @@ class Actor:
                 yield from self._decided(world, index, doctor)
         yield from self._wishes(world)
         yield from self._evacuates(world)
+        if self._site.rack is not Rack.NONE:
+            yield from self._mate(world)
 
     def essence(self, world: World) -> World:
         """Return a world that differs in nothing that matters: which Doctor is which, and one that can do nothing any more.
@@ -274,10 +280,20 @@ class Actor:
 
     def _next_level(self, world: World, index: int, doctor: Doctor, job: Job) -> Iterator[Step]:
         is_dead = world.fault and not self._asked(world, job, AGAIN).objections
-        if job.level + 1 < self._levels and (is_dead or self._bugs.cuts_on):
+        if self._has_next(job) and (is_dead or self._bugs.cuts_on):
             yield from self._attempts(world, index, doctor, Trigger.NEXT_LEVEL)
         else:
             yield from self._moves(world, index, doctor, Trigger.NO_LEVEL_LEFT)
+
+    def _has_next(self, job: Job) -> bool:
+        """Tell whether there is a level behind this one that may be tried; that of the rack is weighed as a whole."""
+        if job.level + 1 < self._site.own_levels:
+            return True
+        if job.level + 1 >= self._site.levels:
+            return False
+        excluded = {MATE: "it is never to be cut off"} if self._site.rack is Rack.STAYS else {}
+        weighed = Widening(zone="rack", excluded=excluded, left={"zone": (3, 5)})
+        return self._bugs.widens_unasked or objection(weighed, self._limits) is None
 
     def _confirms(self, world: World, index: int, doctor: Doctor, job: Job) -> Iterator[Step]:
         reading = reads_off(self._site, world, job.level)
@@ -309,9 +325,7 @@ class Actor:
 
     def _escalates(self, world: World, index: int, doctor: Doctor, job: Job) -> Iterator[Step]:
         fallen = world.neighbour_silent and not job.neighbour_silent
-        may_go_on = (
-            job.state is S.CONTRADICTED and not job.fenced and not fallen and job.level + 1 < self._levels
-        )
+        may_go_on = job.state is S.CONTRADICTED and not job.fenced and not fallen and self._has_next(job)
         if may_go_on and world.fault and not self._asked(world, job, AGAIN).objections:
             yield from self._attempts(world, index, doctor, Trigger.NEXT_LEVEL)
         elif not may_go_on or job.aged:
@@ -323,6 +337,8 @@ class Actor:
             yield from self._moves(world, index, doctor, trigger)
             return
         if not self._bugs.returns_at_once and may_return_at(full(job), self._limits.longest_command) > NOW:
+            return
+        if job.level >= self._site.own_levels and self._is_mate_off(world):
             return
         if self._unfinished(world):
             yield from self._moves(world, index, doctor, Trigger.GIVE_UP)
@@ -358,7 +374,38 @@ class Actor:
     def _unfinished(self, world: World) -> bool:
         if self._bugs.on_before_reconciliation:
             return False
-        return world.evacuation in (Evacuation.OPEN, Evacuation.DONE)
+        moving = (Evacuation.OPEN, Evacuation.DONE)
+        return world.evacuation in moving or world.mate.evacuation in moving
+
+    def _is_mate_off(self, world: World) -> bool:
+        """Tell whether the mate has to be given back before the rack may be."""
+        if self._bugs.rack_on_before_its_hosts:
+            return False
+        return world.mate.known in (Known.SUSPECTED, Known.ISOLATED)
+
+    def _mate(self, world: World) -> Iterator[Step]:
+        """Do with the mate what is done with any host that fell silent: here only what the rack has to do with it."""
+        mate, job = world.mate, world.job
+
+        def after(name: str, mate: Mate) -> Step:
+            return name, world._replace(mate=mate)
+
+        is_coming_back = job is not None and job.state is S.UNFENCING and job.level >= self._site.own_levels
+        is_proven = not is_coming_back or self._bugs.isolated_while_coming_back
+        if mate.life is Life.OFF and mate.known is Known.NOTHING:
+            yield after("the mate is suspected", mate._replace(known=Known.SUSPECTED))
+        if mate.life is Life.OFF and mate.known is Known.SUSPECTED and is_proven:
+            yield after("the mate counts as isolated", mate._replace(known=Known.ISOLATED))
+        if mate.life is Life.RUNNING and mate.known is Known.SUSPECTED:
+            yield after("the mate is seen", mate._replace(known=Known.NOTHING))
+        if mate.known is Known.ISOLATED and mate.evacuation is Evacuation.NONE:
+            yield after("an evacuation from the mate is asked for", mate._replace(evacuation=Evacuation.OPEN))
+        if mate.known is Known.ISOLATED and mate.evacuation is Evacuation.OPEN:
+            yield after("the copy of the mate's machine starts", mate._replace(evacuation=Evacuation.DONE))
+        if mate.evacuation is Evacuation.DONE and mate.life is Life.OFF:
+            yield after("the evacuation from the mate is closed", mate._replace(evacuation=Evacuation.CLOSED))
+        if mate.known is Known.ISOLATED and mate.evacuation not in (Evacuation.OPEN, Evacuation.DONE):
+            yield after("the mate is given back", mate._replace(known=Known.GIVEN_BACK))
 
     def _evacuates(self, world: World) -> Iterator[Step]:
         gate = world.job is not None and (

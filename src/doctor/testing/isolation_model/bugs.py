@@ -22,6 +22,9 @@ class Bugs:
     repeats_blindly: bool = False
     forgets_the_fallen: bool = False
     cuts_on: bool = False
+    widens_unasked: bool = False
+    rack_on_before_its_hosts: bool = False
+    isolated_while_coming_back: bool = False
 
 
 SOUND = Bugs()

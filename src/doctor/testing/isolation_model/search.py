@@ -11,6 +11,7 @@ from doctor.testing.isolation_model.world import (
     Bmc,
     Evacuation,
     Life,
+    Rack,
     Site,
     World,
     happenings,
@@ -42,8 +43,10 @@ def sites(*, small: bool = False) -> Iterator[Site]:
     offices, wishes = (2, 1) if small else (3, 2)
     for liar in (None, 0, 1):
         for pdu, bmc in product((True, False), Bmc):
-            yield Site(bmc, pdu, liar, late=bmc not in DECEIVING, offices=offices, wishes=wishes)
+            yield Site(bmc, pdu, liar=liar, late=bmc not in DECEIVING, offices=offices, wishes=wishes)
     yield Site(dark=True, offices=offices, wishes=wishes)
+    for rack, bmc in product((Rack.GOES, Rack.STAYS), (Bmc.STUCK, Bmc.DEAF, Bmc.LYING)):
+        yield Site(bmc, False, rack, late=bmc not in DECEIVING, offices=offices, wishes=wishes)
 
 
 def search(site: Site, bugs: Bugs = SOUND) -> Found:
@@ -107,6 +110,8 @@ def breach(site: Site, before: World, after: World) -> str | None:
             continue
         if given.on and given.fresh and before.evacuation in (Evacuation.OPEN, Evacuation.DONE):
             return "I-15: power came back before the evacuation was closed"
+        if before.mate.life is Life.RUNNING and after.mate.life is Life.OFF and site.rack is not Rack.GOES:
+            return "I-12: a rack was cut off in place of a host, and must not be"
         did = (
             before.host is not after.host
             or before.slow is not after.slow

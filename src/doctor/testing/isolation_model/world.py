@@ -45,6 +45,31 @@ class Evacuation(Enum):
     CLOSED = "closed"  # and the host knows that the machine has gone
 
 
+class Rack(Enum):
+    """Whether the rack around the host has a device that cuts it off whole, and what the operator has said of that."""
+
+    NONE = "none"
+    GOES = "goes"  # in place of the host, when nothing of its own isolates it
+    STAYS = "stays"  # a host in it must never be cut off
+
+
+class Known(Enum):
+    """What Doctor knows of the mate, the other host of the rack: by a job of its own."""
+
+    NOTHING = "nothing"
+    SUSPECTED = "suspected"
+    ISOLATED = "isolated"
+    GIVEN_BACK = "given back"
+
+
+class Mate(NamedTuple):
+    """The mate: a host that is well until the rack goes, with a machine that may be evacuated from it as any other's."""
+
+    life: Life = Life.RUNNING
+    known: Known = Known.NOTHING
+    evacuation: Evacuation = Evacuation.NONE
+
+
 class Site(NamedTuple):
     """What stays as it is: the devices, which witness says that the host is dead whatever is true, and how much happens.
 
@@ -54,12 +79,23 @@ class Site(NamedTuple):
 
     bmc: Bmc = Bmc.HONEST
     pdu: bool = True
+    rack: Rack = Rack.NONE
     liar: int | None = None
     dark: bool = False
     late: bool = False
     offices: int = 3
     generations: int = 2
     wishes: int = 2
+
+    @property
+    def own_levels(self) -> int:
+        """Return how many levels the host has of its own; behind them is that of the rack."""
+        return 2 if self.pdu else 1
+
+    @property
+    def levels(self) -> int:
+        """Return how many levels there are in all."""
+        return self.own_levels + (self.rack is not Rack.NONE)
 
 
 class Job(NamedTuple):
@@ -106,6 +142,7 @@ class World(NamedTuple):
 
     host: Life = Life.RUNNING
     neighbour: Life = Life.RUNNING
+    mate: Mate = Mate()
     ever_frozen: bool = False
     claims_off: bool = False
     slow: bool = False
@@ -124,13 +161,14 @@ Step = tuple[str, World]
 
 
 def runs_twice(world: World) -> bool:
-    """Tell whether the machine runs on both hosts [I-15]: the host starts what it had, unless it knows better."""
+    """Tell whether a machine runs on two hosts [I-15]: a host starts what it had, unless it knows better."""
+    on_mate = world.mate.life is Life.RUNNING and world.mate.evacuation is Evacuation.DONE
     on_host = world.host is Life.RUNNING and world.evacuation is not Evacuation.CLOSED
     on_neighbour = world.neighbour is Life.RUNNING and world.evacuation in (
         Evacuation.DONE,
         Evacuation.CLOSED,
     )
-    return on_host and on_neighbour
+    return world.neighbour is Life.RUNNING and (on_mate or (on_host and on_neighbour))
 
 
 def happenings(site: Site, world: World) -> Iterator[Step]:
@@ -202,7 +240,10 @@ def given(site: Site, world: World, command: Command) -> tuple[World, bool]:
     """Carry out a command; say whether the device reads as it should then. It may be too late for it."""
     if not command.fresh:
         return world, False
-    if command.level == 1:  # the PDU is honest
+    if command.level >= site.own_levels:  # what cuts the rack off is honest
+        mate = world.mate._replace(life=Life.RUNNING if command.on else Life.OFF)
+        return _switched(world, command.on)._replace(mate=mate), True
+    if command.level == 1:  # and so is the PDU
         return _switched(world, command.on), True
     match site.bmc:
         case Bmc.HONEST:
@@ -227,7 +268,7 @@ def _switched(world: World, on: bool) -> World:
 
 def reads_off(site: Site, world: World, level: int) -> bool | None:
     """Return whether the device of a level reads that the host is off, None if it does not say."""
-    if level == 1:
+    if level >= 1:
         return world.host is Life.OFF
     match site.bmc:
         case Bmc.DEAF | Bmc.WRONG:

@@ -33,7 +33,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--start", type=int, default=0, help="the first seed (0)")
     parser.add_argument("--replay", type=int, metavar="SEED", help="run one seed and tell what happened")
     parser.add_argument("--mutants", action="store_true", help="hunt the planted bugs")
-    parser.add_argument("--mutant", choices=list(MUTANTS), help="with --replay: plant this bug")
+    parser.add_argument(
+        "--mutant",
+        choices=list(MUTANTS),
+        metavar="BUG",
+        help="with --replay: plant this bug (--mutants lists them)",
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (all processors)")
     parser.add_argument("--json", action="store_true", help="for programs")
     return parser
@@ -91,9 +96,7 @@ def hunt(most: int, start: int, workers: int, *, as_json: bool) -> int:
     hunts: list[Hunt] = []
     for one in hunt_all(most, workers=workers, start=start):
         hunts.append(one)
-        found = (
-            f"found by seed {start + one.seeds - 1} ({one.seeds})" if one.broken else f"NOT FOUND in {most}"
-        )
+        found = f"found by seed {one.seed} ({one.seeds})" if one.broken else f"NOT FOUND in {most}"
         _say(f"{one.mutant:<34} {found:<28} {one.broken or ''}"[:160])
     missed = [one.mutant for one in hunts if one.broken is None]
     if as_json:

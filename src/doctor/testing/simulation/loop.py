@@ -1,7 +1,8 @@
 """An event loop without a world: time jumps, what is ready goes on in an order made by chance, and a process can die.
 
-A process that dies is frozen: nothing of it goes on, no ``finally`` and no ``except`` either, as in a power cut. What
-belongs to it is known by the context of each callback, so that the world around it goes on.
+A process that dies is frozen: nothing of it goes on, no ``finally`` and no ``except`` either, as in a power cut. One that
+pauses goes on later where it was, and the time has passed without it. What belongs to it is known by the context of each
+callback, so that the world around it goes on.
 """
 
 import asyncio
@@ -22,13 +23,20 @@ class StuckError(Exception):
 
 
 class Process:
-    """What can die: all that was started in its `context`."""
+    """What can die or pause: all that was started in its `context`. ``frozen`` is what would have gone on meanwhile."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.is_alive = True
+        self.is_paused = False
+        self.frozen: list[events.Handle] = []
         self._context = copy_context()
         self._context.run(PROCESS.set, self)
+
+    @property
+    def goes_on(self) -> bool:
+        """Tell whether what is ready in it goes on now."""
+        return self.is_alive and not self.is_paused
 
     @property
     def context(self) -> Context:
@@ -60,7 +68,6 @@ class SimLoop(base_events.BaseEventLoop):
         self._selector = _Jump(self)
         self._ready: deque[events.Handle] = _Ready(self, shuffle)
         self.defects: list[dict[str, Any]] = []
-        self.frozen: list[events.Handle] = []
         self.set_exception_handler(lambda _loop, context: self.defects.append(context))
 
     def time(self) -> float:
@@ -79,12 +86,17 @@ class SimLoop(base_events.BaseEventLoop):
         """Let something happen in the world, also if the process that began it dies before."""
         self.call_later(delay, callback, *args, context=self.world.copy())
 
+    def wake(self, process: Process) -> None:
+        """Let a process go on that has paused; one that died meanwhile stays dead."""
+        process.is_paused = False
+        self._ready.extend(process.frozen)
+        process.frozen.clear()
+
     def thaw(self, processes: Iterable[Process]) -> None:
         """Let what is dead go on after all, so that it can be cancelled and tidied away; nothing counts any more."""
         for process in processes:
             process.is_alive = True
-        self._ready.extend(self.frozen)
-        self.frozen.clear()
+            self.wake(process)
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., Any], *args: Any
@@ -142,9 +154,9 @@ class _Ready(deque[events.Handle]):
         if handle.cancelled():
             return handle
         process = handle._context.get(PROCESS)  # type: ignore[attr-defined]
-        if process is None or process.is_alive:
+        if process is None or process.goes_on:
             return handle
-        loop.frozen.append(handle)
+        process.frozen.append(handle)
         return self._nothing
 
 

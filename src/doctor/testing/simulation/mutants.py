@@ -40,19 +40,20 @@ Plant = Callable[[Patch], None]
 
 
 class Mutant(NamedTuple):
-    """A planted bug: what it is, and how it is planted."""
+    """A planted bug: what it is, how it is planted, and whether it can show itself only where there is power."""
 
     says: str
     plant: Plant
+    needs_power: bool = False
 
 
 MUTANTS: dict[str, Mutant] = {}
 
 
-def mutant(plant: Plant) -> Plant:
+def mutant(plant: Plant, *, needs_power: bool = False) -> Plant:
     """Register a planted bug by the name of its function."""
     assert plant.__doc__ is not None
-    MUTANTS[plant.__name__.replace("_", "-")] = Mutant(plant.__doc__, plant)
+    MUTANTS[plant.__name__.replace("_", "-")] = Mutant(plant.__doc__, plant, needs_power)
     return plant
 
 

@@ -99,6 +99,21 @@ def some_nfvi(rng: random.Random) -> Nfvi:
     return Nfvi(racks, switches, {host: rng.choice(ZONES) for host in hosts}, machines)
 
 
+def hall_nfvi(rng: random.Random) -> Nfvi:
+    """Return an infrastructure that is large enough for some of it to be cut off: six to nine hosts in racks of two or three."""
+    hosts = [f"{PHYSICAL}host-{number}" for number in range(rng.randint(6, 9))]
+    size = rng.choice([2, 3])
+    racks = {
+        f"{PHYSICAL}rack-{number}": tuple(hosts[start : start + size])
+        for number, start in enumerate(range(0, len(hosts), size))
+    }
+    names = [f"{PHYSICAL}switch-{number}" for number in range(rng.choice([0, 2]))]
+    switches = {name: tuple(hosts) for name in names}
+    zones = ZONES[: rng.choice([1, 2])]
+    machines = {_new_machine(rng): rng.choice(hosts) for _ in range(rng.randint(8, 14))}
+    return Nfvi(racks, switches, {host: zones[n % len(zones)] for n, host in enumerate(hosts)}, machines)
+
+
 def _new_machine(rng: random.Random) -> str:
     return f"vm-{rng.choice(OWNERS)}-{rng.getrandbits(32):08x}"
 
@@ -124,6 +139,7 @@ faults:
   - {{name: switch-down, when: {{type: network.switch.down}}}}
   - {{name: rack-down, when: {{type: compute.power.failure}}, severity: critical, state: down, fault_type: rack down}}
   - {{name: instance-down, when: {{type: compute.instance.down}}}}
+  - {{name: fencing-needs-human, when: {{type: fencing.needs_human}}}}
 propagate:
   - {{from: host, kind: hosts, state: down, to_state: error, severity: same}}
   - {{from: host, kind: hosts, state: error, to_state: error, severity: same}}

@@ -235,9 +235,15 @@ def compare(subscription: Subscription, known: Mapping[Any, Told], owed: Mapping
 
 def settings(situation: Situation, store: MemoryStore) -> Iterator[str]:
     """[I-22] The map and the policy in force are those that are kept, also after a commit of unknown outcome."""
-    document, policies = store._resource_map, store._policies
+    document = store._resource_map
     if document is not None and situation.resources.virtual != map_of(document).virtual:
         yield "I-22: another resource map is in force than is kept"
+    yield from policy_in_force(situation, store)
+
+
+def policy_in_force(situation: Situation, store: MemoryStore) -> Iterator[str]:
+    """[I-22] The policy in force is the one that is kept."""
+    policies = store._policies
     if policies and situation.selector.policy.description not in policies[max(policies)].text:
         yield "I-22: another failure policy is in force than is kept"
 

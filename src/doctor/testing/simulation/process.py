@@ -1,7 +1,7 @@
 """One Doctor from its start to its death, wired and started as the service does it."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from doctor.flows.acknowledgement import AcknowledgementFlow
@@ -16,6 +16,7 @@ from doctor.flows.timelines import Timelines
 from doctor.inspector.catalogue import default_catalogue
 from doctor.kit.clock import Clock
 from doctor.model.notification import Delivery, StoredNotification
+from doctor.model.resource_map import ResourceMap
 from doctor.ports.channel import Channel
 from doctor.ports.store import Store
 from doctor.testing.simulation.loop import Process, SimLoop
@@ -33,13 +34,21 @@ class NoAnswerError(Exception):
 class Doctor:
     """The flows of one process. What was asked of it and is not answered when it dies never will be."""
 
-    def __init__(self, name: str, loop: SimLoop, store: Store, channel: Channel, clock: Clock) -> None:
+    def __init__(
+        self,
+        name: str,
+        loop: SimLoop,
+        store: Store,
+        channel: Channel,
+        clock: Clock,
+        clouds: Iterable[str] = (),
+    ) -> None:
         self.process = Process(name)
         self.tasks: list[asyncio.Task[Any]] = []
         self.open_requests: dict[asyncio.Future[Any], None] = {}
         self._loop = loop
         self.policies = PolicyFlow(default_catalogue(), clock)
-        self.situation = Situation(store, self.policies.default())
+        self.situation = Situation(store, self.policies.default(), clouds=clouds)
         self.timelines = Timelines(store)
         self.delivery = DeliveryFlow(
             store, channel, clock, self._on_delivered, heartbeat_of=Heartbeats(self.situation, clock).of
@@ -55,7 +64,7 @@ class Doctor:
         """Take over what the store has."""
         snapshot = await self.situation.load()
         if snapshot.resource_map is not None:
-            self.situation.resources = map_of(snapshot.resource_map)
+            self.situation.resources = self._read(snapshot.resource_map)
         await self.policies.start(self.situation, None)
         for subscription in self.situation.subscriptions:
             self.delivery.follow(subscription)
@@ -65,12 +74,23 @@ class Doctor:
         """Start, and run until it dies."""
         await self.start()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.delivery.run())
-            tasks.create_task(self.situation.stay_ready())
-            tasks.create_task(self.agenda.run())
-            tasks.create_task(self.acknowledgements.run())
-            tasks.create_task(self._flush())
+            for work in self.works():
+                tasks.create_task(work)
             on_started()
+
+    def works(self) -> list[Coroutine[Any, Any, None]]:
+        """Return what runs side by side."""
+        return [
+            self.delivery.run(),
+            self.situation.stay_ready(),
+            self.agenda.run(),
+            self.acknowledgements.run(),
+            self._flush(),
+        ]
+
+    def _read(self, document: bytes) -> ResourceMap:
+        """Return the map from before."""
+        return map_of(document)
 
     async def _flush(self) -> None:
         while True:

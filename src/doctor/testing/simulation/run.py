@@ -5,12 +5,16 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from itertools import count, islice
 from multiprocessing import get_context
 from typing import NamedTuple
 
 from doctor.testing.simulation.environment import controlled
 from doctor.testing.simulation.loop import SimLoop, StuckError
-from doctor.testing.simulation.mutants import MUTANTS
+from doctor.testing.simulation.power_mutants import MUTANTS
+from doctor.testing.simulation.power_verdict import judge_power
+from doctor.testing.simulation.powered_world import PoweredWorld, has_power
+from doctor.testing.simulation.referee import Figures
 from doctor.testing.simulation.trace import Line
 from doctor.testing.simulation.verdict import judge
 from doctor.testing.simulation.world import World, tidy
@@ -30,6 +34,7 @@ class Outcome(NamedTuple):
     received: int
     crashes: int
     store_failures: int
+    power: Figures = Figures()
 
 
 def run(
@@ -41,12 +46,17 @@ def run(
             MUTANTS[mutant].plant(patch)
         chance = random.Random(f"{seed}/order")
         loop = SimLoop(chance, shuffle=chance.choice([0.0, 0.2, 1.0]))
-        world = World(seed, loop)
+        world = PoweredWorld(seed, loop) if has_power(seed) else World(seed, loop)
         broken: list[str] = []
+        figures = Figures()
 
         def check(moment: str) -> None:
+            nonlocal figures
             if not broken:
                 found = dict.fromkeys(judge(world, moment))
+                if isinstance(world, PoweredWorld):
+                    sentences, figures = judge_power(world, moment)
+                    found |= dict.fromkeys(sentences)
                 broken.extend(f"{moment}: {sentence}" for sentence in list(found)[:MOST_SENTENCES])
 
         with tidy(world):
@@ -54,6 +64,10 @@ def run(
                 loop.run_until_complete(world.play(check))
             except StuckError as error:
                 broken.append(f"stuck: {error}")
+            except RuntimeError:
+                if world.stuck is None:
+                    raise
+                broken.append(f"stuck: {world.stuck}")
             broken += [f"defect: {_defect(context)}" for context in loop.defects[:3]]
             outcome = Outcome(
                 seed=seed,
@@ -65,6 +79,7 @@ def run(
                 received=sum(len(rows) for rows in world.channel.ledger.received.values()),
                 crashes=world.books.crashes,
                 store_failures=world.store.failures,
+                power=figures,
             )
             if on_trace is not None:
                 on_trace(world.trace.lines)
@@ -95,22 +110,25 @@ def _settle() -> None:
 
 
 class Hunt(NamedTuple):
-    """How a planted bug was hunted: ``seeds`` that were needed, and what gave it away; None if nothing did."""
+    """How a planted bug was hunted: ``seeds`` that were run, the one that found it, and what gave it away; None if nothing did."""
 
     mutant: str
     seeds: int
+    seed: int | None
     broken: str | None
     seconds: float
 
 
 def hunt(mutant: str, most: int, start: int = 0) -> Hunt:
-    """Run seeds until one finds a planted bug."""
+    """Run so many seeds until one finds a planted bug; of those without power none if it cannot show itself there."""
     begun = time.perf_counter()
-    for number in range(most):
-        outcome = run(start + number, mutant)
+    needs_power = MUTANTS[mutant].needs_power
+    seeds = (seed for seed in count(start) if not needs_power or has_power(seed))
+    for number, seed in enumerate(islice(seeds, most), 1):
+        outcome = run(seed, mutant)
         if outcome.broken:
-            return Hunt(mutant, number + 1, outcome.broken[0], time.perf_counter() - begun)
-    return Hunt(mutant, most, None, time.perf_counter() - begun)
+            return Hunt(mutant, number, seed, outcome.broken[0], time.perf_counter() - begun)
+    return Hunt(mutant, most, None, None, time.perf_counter() - begun)
 
 
 def hunt_all(most: int, *, workers: int, start: int = 0) -> Iterator[Hunt]:

@@ -7,7 +7,7 @@ and what was only handed in is lost. ``later`` is what its port says: written wi
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from doctor.drivers.stores.memory import MemoryStore
@@ -47,6 +47,7 @@ class SimStore(MemoryStore):
         self.weather = weather
         self.journal: list[tuple[int, EventBatch]] = []
         self.maps: list[tuple[int, bytes]] = []
+        self.on_kept: Callable[[int, Change], None] = lambda tick, change: None
         self.failures = 0
         self.refused: list[str] = []
         self._is_behind = False
@@ -142,6 +143,7 @@ class SimStore(MemoryStore):
         self.journal += [(tick, batch) for batch in change.batches]
         if change.resource_map is not None:
             self.maps.append((tick, change.resource_map))
+        self.on_kept(tick, change)
         return None
 
     async def load(self, *, recent_events: int) -> Snapshot:
@@ -184,4 +186,6 @@ def _summary(change: Change) -> str:
         )
         if rows
     ]
+    if change.fencing is not None:
+        parts += [f"{one.host} is {one.state}" for one in change.fencing.jobs]
     return ", ".join(parts) + (" map" if change.resource_map is not None else "")

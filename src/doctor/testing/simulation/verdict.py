@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,9 +15,9 @@ from doctor.testing.simulation import oracles
 from doctor.testing.simulation.nfvi import Nfvi, owner_of
 from doctor.testing.simulation.oracles import Kept, Told
 from doctor.testing.simulation.second import FAULT_TYPES, Effect, OpenFaults, Said, Subject, reach
-from doctor.testing.simulation.world import NEVER, Changing, World
+from doctor.testing.simulation.world import NEVER, World, in_force_between
 
-T = TypeVar("T")
+REPORTED = frozenset(FAULT_TYPES.values())  # the faults that monitors report; others are Doctor's own word
 
 
 class Raised(NamedTuple):
@@ -74,14 +74,16 @@ def replay(world: World) -> tuple[list[Raised], OpenFaults]:
     begun = {push.body: push.begun for push in reversed(world.books.pushes)}
     second = OpenFaults()
     raised: list[Raised] = []
-    maps = iter([*world.store.maps, (NEVER, b"")])
-    loaded, document = next(maps)
+    maps = iter([*world.maps_kept, (NEVER, [])])
+    loaded, machines = next(maps)
     for tick, batch in [*world.store.journal, (NEVER, None)]:
         while loaded < tick:
-            second.load(_machines(document))
-            loaded, document = next(maps)
+            second.load(machines)
+            loaded, machines = next(maps)
         if batch is None:
             break
+        if batch.body not in begun:
+            continue  # Doctor's own word
         ids = batch.event_ids.hex()
         for index, said in enumerate(msgspec.json.decode(batch.body, type=list[Said])):
             if second.take(said) == "raised":
@@ -91,22 +93,13 @@ def replay(world: World) -> tuple[list[Raised], OpenFaults]:
     return raised, second
 
 
-def _machines(document: bytes) -> list[str]:
-    return [machine["id"] for machine in msgspec.json.decode(document)["virtual_resources"]]
-
-
 def _reached(world: World, kept: Kept, second: OpenFaults) -> Iterator[str]:
     """[I-24] Every open fault has its alarms on what it reaches by the map in force, whichever map it was raised by."""
-    machines = {}
-    if world.store.maps:
-        _, document = world.store.maps[-1]
-        told = msgspec.json.decode(document)["virtual_resources"]
-        machines = {machine["id"]: machine["host"] for machine in told}
-    nfvi = replace(world.nfvi, machines=machines)
+    nfvi = replace(world.nfvi, machines=world.machines)
     kinds = {fault_type: kind for kind, fault_type in FAULT_TYPES.items()}
     for record in kept.faults:
         fault = record.fault
-        if fault.is_open:
+        if fault.is_open and fault.fault_type in kinds:
             subject = fault.resource_id, kinds[fault.fault_type]
             wanted = reach(subject, second.open, nfvi, fault.severity.perceived)
             found = {
@@ -130,7 +123,9 @@ def _accepted(world: World) -> Iterator[str]:
 def _open(second: OpenFaults, kept: Kept) -> Iterator[str]:
     """[I-3] What is open is what the accepted events say, once."""
     opened = Counter(
-        (record.fault.resource_id, record.fault.fault_type) for record in kept.faults if record.fault.is_open
+        (record.fault.resource_id, record.fault.fault_type)
+        for record in kept.faults
+        if record.fault.is_open and record.fault.fault_type in REPORTED
     )
     wanted = Counter((resource, FAULT_TYPES[kind]) for resource, kind in second.open)
     for subject in wanted - opened:
@@ -143,6 +138,8 @@ def _tellings(world: World, kept: Kept, raised: list[Raised]) -> Iterator[str]:
     """[I-1, I-3] Every fault was raised once, and each subscription that held was told whom it hit."""
     by_event: dict[str, AlarmedFault] = {}
     for record in kept.faults:
+        if record.fault.fault_type not in REPORTED:
+            continue
         event_id = record.fault.raised_by.replace("-", "")
         if event_id in by_event:
             yield f"I-3: one event raised two faults: {record.fault.resource_id} {record.fault.fault_type}"
@@ -177,21 +174,13 @@ def _missed(world: World, subscription: Subscription, one: Raised, heard: set[st
     if not oracles.fits(subscription, FAULT_TYPES[one.said.type]):
         return
     wanted: set[str] | None = None
-    for nfvi in _candidates(world, one):
-        for disks in oracles.in_force_at(_history(world.books.disks), one.start, one.end):
+    for nfvi in world.maps_between(one.start, one.end):
+        for disks in in_force_between(world.books.disks, one.start, one.end):
             effects = reach(subject, one.open_subjects, nfvi, disks)
             mine = set(_share(subscription, effects, nfvi))
             wanted = mine if wanted is None else wanted & mine
     for resource in sorted((wanted or set()) - heard):
         yield f"I-1: {_name(subscription)} was not told that {one.said.type} on {subject[0]} hit {resource}"
-
-
-def _candidates(world: World, one: Raised) -> list[Nfvi]:
-    return oracles.in_force_at(_history(world.books.maps), one.start, one.end)
-
-
-def _history(entries: Iterable[Changing[T]]) -> list[tuple[int, int, T]]:
-    return [(entry.begun, entry.accepted, entry.value) for entry in entries]
 
 
 def _share(subscription: Subscription, effects: dict[str, Effect], nfvi: Nfvi) -> Iterator[str]:
@@ -222,12 +211,9 @@ def _final_state(world: World, kept: Kept, second: OpenFaults) -> Iterator[str]:
             if resource in set(_share(subscription, {resource: effect}, nfvi))
         }
         by_alarm = oracles.known_after(kept.notifications.get(subscription_id, ()))
-        if (
-            Counter(by_alarm.values()) != Counter(owed.values())
-            and subscription.clear
-            and subscription.change
-        ):
-            yield from _differences(subscription, Counter(by_alarm.values()), Counter(owed.values()))
+        known = Counter(told for told in by_alarm.values() if told.fault_type in REPORTED)
+        if known != Counter(owed.values()) and subscription.clear and subscription.change:
+            yield from _differences(subscription, known, Counter(owed.values()))
 
 
 def _differences(subscription: Subscription, known: "Counter[Told]", owed: "Counter[Told]") -> Iterator[str]:
@@ -265,7 +251,7 @@ def _settings(world: World) -> Iterator[str]:
     if world.doctor is None:
         yield "I-7: Doctor is not running, although nothing is in the way"
         return
-    yield from oracles.settings(world.doctor.situation, world.store)
+    yield from world.wrong_settings(world.doctor.situation)
 
 
 def _name(subscription: Subscription) -> str:

@@ -7,7 +7,7 @@ all calms down, everybody gets what is still owed, and the books are compared.
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -16,6 +16,7 @@ import msgspec
 
 from doctor.flows.fault import Accepted, Reported
 from doctor.flows.resource_map import replace_map
+from doctor.flows.situation import Situation
 from doctor.flows.subscription import EndpointWish
 from doctor.model.errors import DoctorError
 from doctor.model.event import RawEvent
@@ -33,6 +34,7 @@ from doctor.testing.simulation.second import FAULT_TYPES, Said
 from doctor.testing.simulation.store import SimStore, Weather
 from doctor.testing.simulation.trace import Trace
 
+MONITOR = "monitor"
 PATIENCE = 10.0
 TO_FINISH = 600.0
 TO_DELIVER = 100.0
@@ -70,6 +72,7 @@ class Push:
     body: bytes
     raw: tuple[RawEvent, ...]
     begun: int
+    reporter: str
     accepted: int = NEVER
 
 
@@ -89,6 +92,7 @@ class Books:
 
 
 FAULTS = frozenset({EventKind.FAULT})
+KINDS = ["all", "all", "all", "severe", "one type", "no clear", "no change", "silent"]
 
 
 class World:
@@ -113,6 +117,7 @@ class World:
             slow=rng.choice([0.0, 0.1, 0.4]),
         )
         self.length = rng.choice([10.0, 20.0, 30.0])
+        self.paces = [0.02, 0.3, 1.0]  # seconds between two reports of a monitor
         self.is_stormy = rng.random() < 0.1
         self.nfvi = some_nfvi(self.chance("nfvi"))
         self.store = SimStore(self.chance("store"), self.trace, weather)
@@ -121,6 +126,7 @@ class World:
         self.doctor: Doctor | None = None
         self.doctors: list[Doctor] = []
         self.is_calm = False
+        self.stuck: StuckError | None = None
         self._chance = self.chance("world")
         self._died: asyncio.Event = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -130,16 +136,20 @@ class World:
         return random.Random(f"{self.seed}/{name}")
 
     def _is_kept(self, notification: StoredNotification) -> bool:
-        self._may_crash()
+        self.may_crash()
         return self.store._by_id.get(notification.notification_id) == notification
 
     # --- Doctor lives and dies ---
+
+    def make_doctor(self, name: str) -> Doctor:
+        """Make another process of Doctor."""
+        return Doctor(name, self.loop, self.store, self.channel, self.clock)
 
     async def supervise(self) -> None:
         """Start Doctor, and again whenever it died."""
         while True:
             name = f"doctor-{len(self.doctors)}"
-            doctor = Doctor(name, self.loop, self.store, self.channel, self.clock)
+            doctor = self.make_doctor(name)
             self.doctors.append(doctor)
             self._died.clear()
             self.trace.note(name, "starts")
@@ -184,7 +194,7 @@ class World:
             for lane in lanes.values():
                 self.books.most_in_lane = max(self.books.most_in_lane, len(lane._waiting))
 
-    def _may_crash(self) -> None:
+    def may_crash(self) -> None:
         """Perhaps die just after what happens now, among all that is ready."""
         if not self.is_calm and self._chance.random() < self.crash_in_step:
             self.loop.call_soon(self.crash, context=self.loop.world.copy())
@@ -221,7 +231,7 @@ class World:
             raise NoAnswerError("connection refused")
         is_lost = not self.is_calm and self._chance.random() < self.answers_lost
         answer = doctor.ask(work, self._chance.choice([0.0, 0.0005, 0.005]), answer_is_lost=is_lost)
-        self._may_crash()
+        self.may_crash()
         patience = PATIENCE if self.is_calm else self._chance.choice([0.5, 3.0, PATIENCE])
         try:
             async with asyncio.timeout(patience):
@@ -229,8 +239,10 @@ class World:
         except TimeoutError:
             raise NoAnswerError("timeout") from None
 
-    async def insist(self, who: str, what: str, work: Work) -> Any:
-        """Ask until it is answered with success."""
+    async def insist(
+        self, who: str, what: str, work: Work, *, refusals: tuple[type[Exception], ...] = ()
+    ) -> Any:
+        """Ask until it is answered with success; ``refusals`` are answers too, and raised."""
         pause = 0.1
         until = self.loop.time() + TO_FINISH
         while True:
@@ -239,6 +251,8 @@ class World:
             try:
                 answer = await self.ask(work)
             except (NoAnswerError, DoctorError) as error:
+                if isinstance(error, refusals):
+                    raise
                 self.trace.note(who, f"{what}: no success", f"{type(error).__name__}: {error}")
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 5.0)
@@ -247,15 +261,15 @@ class World:
 
     # --- monitors ---
 
-    def write(self, who: str, *events: Said) -> Push:
-        """Write a report."""
+    def write(self, who: str, *events: Said, reporter: str = MONITOR, source: str = "") -> Push:
+        """Write a report; ``reporter`` is who it really is, ``source`` whom he names if that is somebody else."""
         now = self.clock.now()
         raw = tuple(
             RawEvent(
                 time=now,
                 type=said.type,
                 resource=said.resource,
-                source=who,
+                source=source or who,
                 status=said.status,
                 monitor_event_id=said.number,
                 raw_details=msgspec.json.encode({"hostname": said.resource, "status": said.status}),
@@ -263,13 +277,14 @@ class World:
             for said in events
         )
         sentence = ", ".join(f"{said.resource} {said.type} {said.status}" for said in events)
-        push = Push(events, msgspec.json.encode(events), raw, self.trace.note(who, "reports", sentence))
+        tick = self.trace.note(who, "reports", sentence)
+        push = Push(events, msgspec.json.encode(events), raw, tick, reporter)
         self.books.pushes.append(push)
         return push
 
-    async def push(self, who: str, *events: Said) -> Push:
+    async def push(self, who: str, *events: Said, reporter: str = MONITOR, source: str = "") -> Push:
         """Report, and repeat it until it is accepted."""
-        push = self.write(who, *events)
+        push = self.write(who, *events, reporter=reporter, source=source)
         await self.send(who, push)
         return push
 
@@ -280,7 +295,9 @@ class World:
         push.accepted = min(push.accepted, tick)
 
     async def _accept(self, doctor: Doctor, push: Push) -> Accepted:
-        (accepted,) = await doctor.faults.accept([Reported(push.raw, "monitor", push.body, self.clock.now())])
+        (accepted,) = await doctor.faults.accept(
+            [Reported(push.raw, push.reporter, push.body, self.clock.now())]
+        )
         return accepted
 
     async def monitor(self, who: str) -> None:
@@ -290,7 +307,7 @@ class World:
         is_down = dict.fromkeys(subjects, False)
         pushed: list[Push] = []
         number = 0
-        pace = rng.choice([0.02, 0.3, 1.0])
+        pace = rng.choice(self.paces)
         while not self.is_calm:
             await asyncio.sleep(rng.expovariate(1 / pace))
             if pushed and rng.random() < 0.15:
@@ -414,7 +431,25 @@ class World:
         """Compare what is in force with what is kept, at a moment when nobody changes it."""
         situation = None if self.doctor is None else self.doctor.situation
         if situation is not None and situation.is_ready and not situation.setting.locked():
-            self.books.wrong += oracles.settings(situation, self.store)
+            self.books.wrong += self.wrong_settings(situation)
+
+    def wrong_settings(self, situation: Situation) -> Iterable[str]:
+        """Say which settings in force are not those that are kept."""
+        return oracles.settings(situation, self.store)
+
+    @property
+    def machines(self) -> dict[str, str]:
+        """Return all machines with their hosts, as they are by the map that is kept."""
+        return dict(_machines(self.store.maps[-1][1])) if self.store.maps else {}
+
+    def maps_between(self, start: int, end: int) -> list[Nfvi]:
+        """Return the maps that may have been in force between two ticks."""
+        return in_force_between(self.books.maps, start, end)
+
+    @property
+    def maps_kept(self) -> list[tuple[int, list[str]]]:
+        """Return the machines of each map that was kept, with the tick at which it was."""
+        return [(tick, [one for one, _ in _machines(document)]) for tick, document in self.store.maps]
 
     # --- consumers ---
 
@@ -435,8 +470,10 @@ class World:
                 return
             await self._leave(who, identity, held)
 
-    async def _subscribe(self, who: str, rng: random.Random, identity: Identity, endpoints: int) -> Held:
-        kind = rng.choice(["all", "all", "all", "severe", "one type", "no clear", "no change", "silent"])
+    async def _subscribe(
+        self, who: str, rng: random.Random, identity: Identity, endpoints: int, kind: str = ""
+    ) -> Held:
+        kind = kind or rng.choice(KINDS)
         asked = SubscribeFilter(event=FAULTS)
         if kind == "severe":
             asked = SubscribeFilter(event=FAULTS, min_severity=Severity.MAJOR)
@@ -502,17 +539,12 @@ class World:
         """Live through the bad week, then a quiet day; ``check`` is called when the books should be right."""
         self._names: dict[str, str] = {}
         supervisor = self._background(self.supervise())
-        await self.load_map(self.nfvi)
-        await self.apply_policy("warning")
-        rng = self.chance("cast")
+        await self.set_up()
         self.channel.badness = self.badness
-        actors = [self._act(f"monitor-{number}", self.monitor) for number in range(rng.randint(1, 4))]
-        actors += [self._act(f"vnfm-{number}", self.consumer) for number in range(rng.randint(1, 4))]
-        actors.append(asyncio.create_task(self.consumer("vnfm-loyal", stays=True)))
-        actors.append(asyncio.create_task(self.operator()))
+        actors = self.cast()
         crashes = self._background(self.crashes())
         await asyncio.sleep(self.length)
-        self._calm_down()
+        self.calm_down()
         await self._finish(actors)
         crashes.cancel()
         await asyncio.sleep(TO_DELIVER)
@@ -523,22 +555,41 @@ class World:
         await self._quiet_day(check)
         supervisor.cancel()
 
+    async def set_up(self) -> None:
+        """Load what Doctor has to know in the beginning."""
+        await self.load_map(self.nfvi)
+        await self.apply_policy("warning")
+
+    def cast(self) -> "list[asyncio.Task[None]]":
+        """Let everybody begin who has a part in the bad week, and ends it by himself when it is calm."""
+        rng = self.chance("cast")
+        actors = [self._act(f"monitor-{number}", self.monitor) for number in range(rng.randint(1, 4))]
+        actors += [self._act(f"vnfm-{number}", self.consumer) for number in range(rng.randint(1, 4))]
+        actors.append(asyncio.create_task(self.consumer("vnfm-loyal", stays=True)))
+        actors.append(asyncio.create_task(self.operator()))
+        return actors
+
     def _act(self, who: str, part: Callable[[str], Any]) -> "asyncio.Task[None]":
         return asyncio.create_task(part(who), name=who)
 
     def _background(self, part: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        """Do something for as long as the story lasts; a defect of ours ends the story."""
+        """Do something for as long as the story lasts; who never gets his answer ends it, and so does a defect of ours."""
 
         def ended(task: "asyncio.Task[None]") -> None:
-            if not task.cancelled() and task.exception() is not None:
-                self.loop.stop()
-                raise RuntimeError("the simulation itself is broken") from task.exception()
+            error = None if task.cancelled() else task.exception()
+            if error is None:
+                return
+            self.loop.stop()
+            if not isinstance(error, StuckError):
+                raise RuntimeError("the simulation itself is broken") from error
+            self.stuck = error
 
         task = asyncio.create_task(part)
         task.add_done_callback(ended)
         return task
 
-    def _calm_down(self) -> None:
+    def calm_down(self) -> None:
+        """Let nothing go wrong any more."""
         self.trace.note("world", "calms down")
         self.is_calm = True
         self.store.weather.calm()
@@ -557,9 +608,7 @@ class World:
         """Let everything return, and then some of it break once more on what is there now."""
         rng = self.chance("quiet day")
         await self._settle_settings()
-        everything = [Said(kind, name, "up", "quiet") for name, kind in self.subjects()]
-        for said in everything:
-            await self._final(said)
+        await self.mend()
         await asyncio.sleep(TO_REST)
         check("when all is well again")
         subjects = self.subjects()
@@ -567,6 +616,12 @@ class World:
             await self._final(Said(kind, name, "down", "last"))
         await asyncio.sleep(TO_REST)
         check("at the end")
+
+    async def mend(self) -> None:
+        """Let everything return."""
+        everything = [Said(kind, name, "up", "quiet") for name, kind in self.subjects()]
+        for said in everything:
+            await self._final(said)
 
     async def _settle_settings(self) -> None:
         """Ask once more for what nobody knows whether it is in force."""
@@ -577,6 +632,15 @@ class World:
 
     async def _final(self, said: Said) -> None:
         await self.push("monitor-final", said)
+
+
+def in_force_between(changes: Iterable[Changing[T]], start: int, end: int) -> list[T]:
+    """Return which settings may have been in force between two ticks."""
+    return oracles.in_force_at([(one.begun, one.accepted, one.value) for one in changes], start, end)
+
+
+def _machines(document: bytes) -> list[tuple[str, str]]:
+    return [(one["id"], one["host"]) for one in msgspec.json.decode(document)["virtual_resources"]]
 
 
 def _wishes(name: str, endpoints: int) -> list[EndpointWish]:

@@ -261,6 +261,11 @@ class Judge:
         asked = deadline - host.rule.timeout
         return host.status is Status.UNKNOWN and asked < host.since + host.rule.start_grace
 
+    @property
+    def stirred(self) -> Iterable[str]:
+        """Return the hosts to which something has happened since changes were asked for."""
+        return self._stirred
+
     def changes(self) -> Iterator[Change]:
         """Give the hosts that changed, one by one; who stops asking gets the others the next time, as they are then."""
         while self._stirred:

@@ -2,16 +2,16 @@
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from itertools import islice
 
 import structlog
 
 from doctor.drivers.monitors.ping.addresses import Address, literal, resolve
-from doctor.drivers.monitors.ping.judging import CANARY_PREFIX, Change, Rule, Status
+from doctor.drivers.monitors.ping.judging import CANARY_PREFIX, Change, Host, Rule, Status
 from doctor.drivers.monitors.ping.methods import open_prober
 from doctor.drivers.monitors.ping.probing import Prober
-from doctor.drivers.monitors.ping.reports import milliseconds, report, report_sight
+from doctor.drivers.monitors.ping.reports import Words, milliseconds, report, report_sight
 from doctor.drivers.monitors.ping.rounds import Rounds, Watched
 from doctor.drivers.monitors.ping.seeing import Doubt, settles_in, sight
 from doctor.drivers.monitors.ping.settings import PingSettings, Refused
@@ -62,6 +62,9 @@ class Watching:
 
     The rounds go on while somebody is busy with an event. Sockets are read at each tick and not whenever something
     comes: for 500 hosts that is a hundred times a second and not five thousand.
+
+    A monitor that hears of hosts in another way too is a subclass: `_wish`, `_look`, `_found`, `_next_time`, `_seen`,
+    `_in_words` and `_close` are its to change.
     """
 
     def __init__(self, targets: Targets, settings: PingSettings, clock: Clock, prober: Prober) -> None:
@@ -92,6 +95,10 @@ class Watching:
     def start(self) -> None:
         """Begin to probe."""
         log.info("ping.started", method=self._prober.method, interval_ms=milliseconds_of(self._settings))
+        self.begin()
+
+    def begin(self) -> None:
+        """Take the first turn."""
         self._wanted_at = self._clock.monotonic()
         self._tick()
 
@@ -112,12 +119,15 @@ class Watching:
         """Probe no more and give everything back."""
         if self._timer is not None:
             self._timer.cancel()
-        for rounds in self._rounds.values():
-            rounds.close()
+        self._close()
         if self._looking_up is not None:
             self._looking_up.cancel()
             await asyncio.wait([self._looking_up])
-        log.info("ping.stopped")
+        log.info("monitor.stopped", monitor=self._settings.vantage)
+
+    def _close(self) -> None:
+        for rounds in self._rounds.values():
+            rounds.close()
 
     def _tick(self) -> None:
         try:
@@ -126,9 +136,12 @@ class Watching:
         except Exception as error:
             self._fail(error)
             return
-        self._wanted_at = min(rounds.next_time(now) for rounds in self._rounds.values())
+        self._wanted_at = self._next_time(now)
         delay = max(self._wanted_at - self._clock.monotonic(), 0.0)
         self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
+
+    def _next_time(self, now: float) -> float:
+        return min(rounds.next_time(now) for rounds in self._rounds.values())
 
     def _fail(self, error: Exception) -> None:
         self._failure = error
@@ -140,18 +153,19 @@ class Watching:
         lag = now - self._wanted_at
         if lag > WORTH_A_WARNING:
             self._warn(lag, now)
-        for rounds in self._rounds.values():
-            rounds.advance(now, lag)
+        self._look(now, lag)
         if len(self._events) < MOST_WAITING:
             self._collect(now)
 
+    def _look(self, now: float, lag: float) -> None:
+        for rounds in self._rounds.values():
+            rounds.advance(now, lag)
+
+    def _found(self, now: float) -> Iterator[Change]:
+        return (change for rounds in self._rounds.values() for change in rounds.changes())
+
     def _collect(self, now: float) -> None:
-        found = list(
-            islice(
-                (change for rounds in self._rounds.values() for change in rounds.changes()),
-                MOST_WAITING - len(self._events),
-            )
-        )
+        found = list(islice(self._found(now), MOST_WAITING - len(self._events)))
         sights = self._sights(found)
         usual = Sight(vantage=self._settings.vantage)
         for change in found:
@@ -161,9 +175,14 @@ class Watching:
                 if not seen.is_clear:
                     self._doubt.rise(change, now + seen.settles_in)
             wall, monotonic = self._clock.now(), self._clock.monotonic()
-            self._say(report(change, self._prober.method, seen, now=wall, monotonic=monotonic))
+            self._say(report(change, self._in_words(change), seen, now=wall, monotonic=monotonic))
         if self._doubt.is_there:
             self._look_again(now)
+
+    def _in_words(self, change: Change) -> Words:
+        is_down = change.status is Status.DOWN
+        cause = f"no answer to {change.rule.misses} probes" if is_down else "answers to probes"
+        return Words(cause, self._prober.method.value)
 
     def _sights(self, found: Iterable[Change]) -> dict[Rule, Sight]:
         """Return what was seen while those hosts missed their probes that were found silent now, by their rule.
@@ -184,8 +203,10 @@ class Watching:
         }
 
     def _sight(self, begin: float, end: float, settles: float = 0.0) -> Sight:
-        watched = (host for rounds in self._rounds.values() for host in rounds.hosts)
-        return sight(watched, begin, end, vantage=self._settings.vantage, settles_in=settles)
+        return sight(self._seen(), begin, end, vantage=self._settings.vantage, settles_in=settles)
+
+    def _seen(self) -> Iterator[Host]:
+        return (host for rounds in self._rounds.values() for host in rounds.hosts)
 
     def _look_again(self, now: float) -> None:
         """Say that we hear somebody, when it has been so long enough for hosts to be heard that are there.
@@ -203,7 +224,7 @@ class Watching:
     def _warn(self, lag: float, now: float) -> None:
         if self._warned_at is None or now - self._warned_at > WARN_EVERY:
             self._warned_at = now
-            log.warning("ping.stalled", lag_ms=milliseconds(lag))
+            log.warning("monitor.stalled", monitor=self._settings.vantage, lag_ms=milliseconds(lag))
 
     # --- what to watch ---
 
@@ -215,6 +236,9 @@ class Watching:
             return
         self._wanted = wanted
         self._watch(now)
+        log.info(
+            "monitor.targets_loaded", monitor=self._settings.vantage, hosts=len(wanted), version=self._version
+        )
         if self._looking_up is not None:
             self._looking_up.cancel()
             self._looking_up = None
@@ -226,18 +250,20 @@ class Watching:
 
     def _watch(self, now: float) -> None:
         wanted: defaultdict[int | None, dict[str, Watched]] = defaultdict(dict)
-        for name, wish in self._wanted.items():
+        for name, wish in self._wish():
             addresses = frozenset(self._usable(name, wish.addresses, self._rounds[None]))
             if addresses:
                 wanted[None][name] = Watched(wish.rule, addresses)
-        log.info("ping.targets_loaded", hosts=len(wanted[None]), version=self._version)
         for name, (port, wish) in self._canaries.items():
             addresses = frozenset(self._usable(name, wish.addresses, self._rounds_at(port)))
             if addresses:
                 watched = Watched(wish.rule, addresses, is_canary=True)
                 wanted[port][f"{CANARY_PREFIX}{name}"] = watched
-        for port, some in wanted.items():
-            self._rounds[port].watch(some, now)
+        for port in self._rounds:
+            self._rounds[port].watch(wanted[port], now)
+
+    def _wish(self) -> Iterable[tuple[str, Wish]]:
+        return self._wanted.items()
 
     def _rounds_at(self, port: int | None) -> Rounds:
         if port is not None and port not in self._rounds:

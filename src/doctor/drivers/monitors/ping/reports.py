@@ -1,11 +1,11 @@
 """A change of a host as the raw event that tells of it."""
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import msgspec
 
 from doctor.drivers.monitors.ping.judging import CANARY_PREFIX, Change, Status
-from doctor.drivers.monitors.ping.settings import Method
 from doctor.kit.times import rfc3339
 from doctor.model.event import RawEvent
 from doctor.model.fault import Severity
@@ -15,7 +15,14 @@ from doctor.model.vantage import CANARY, CANARY_EVENT, SIGHT_EVENT, VANTAGE, Sig
 HOST_DOWN = "compute.host.down"
 
 
-def report(change: Change, method: Method, sight: Sight, *, now: datetime, monotonic: float) -> RawEvent:
+class Words(NamedTuple):
+    """What a monitor says of how it found out: a sentence, and the method."""
+
+    cause: str
+    method: str
+
+
+def report(change: Change, words: Words, sight: Sight, *, now: datetime, monotonic: float) -> RawEvent:
     """Return the event; ``now`` and ``monotonic`` are the same moment on both clocks.
 
     ``last_seen`` is the time of the last answer: the best estimate of when the host went down.
@@ -32,8 +39,8 @@ def report(change: Change, method: Method, sight: Sight, *, now: datetime, monot
         "source": sight.vantage,
         "monitor_id": sight.vantage,
         "monitor_event_id": change.host,
-        "cause": f"no answer to {change.rule.misses} probes" if is_down else "answers to probes",
-        "method": method.value,
+        "cause": words.cause,
+        "method": words.method,
         "misses": change.rule.misses,
         "interval_ms": milliseconds(change.rule.interval),
         "addresses": change.addresses,

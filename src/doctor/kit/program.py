@@ -22,6 +22,7 @@ GRACE = 0.2  # seconds, within the deadline, in which a program may end by itsel
 LEAST = 2 * GRACE  # seconds: with less it is not worth to start one
 # Seconds for which the output of a program that has ended is waited for: a child may hold the pipe.
 LAST_WORDS = 0.2
+MOST_ROUNDS = 10  # in which is looked for what an earlier process has left: it may start more meanwhile
 
 
 class Finished(NamedTuple):
@@ -43,8 +44,13 @@ async def run(
     *,
     told: bytes = b"",
     environment: Mapping[str, str] = ENVIRONMENT,
+    grace: float = GRACE,
+    keeps_last: bool = False,
 ) -> Finished:
     """Run a program to its end.
+
+    ``grace`` is for how many seconds, within the deadline, it is asked to end before it is killed. Of much output the first
+    is kept, or the last.
 
     Raises:
         TimeoutError: it had not ended; it has been killed, with all that it started.
@@ -53,15 +59,19 @@ async def run(
     if deadline.has_passed:
         raise TimeoutError
     made = await asyncio.get_running_loop().subprocess_exec(
-        _Conversation, *arguments, env=dict(environment), cwd="/", start_new_session=True
+        lambda: _Conversation(keeps_last=keeps_last),
+        *arguments,
+        env=dict(environment),
+        cwd="/",
+        start_new_session=True,
     )
     transport, conversation = made
     try:
         conversation.tell(told)
-        async with asyncio.timeout(max(deadline.left - GRACE, 0)):
+        async with asyncio.timeout(max(deadline.left - grace, 0)):
             await conversation.ended.wait()
     except BaseException:
-        await _end(transport.get_pid(), conversation.ended)
+        await _end(transport.get_pid(), conversation.ended, grace)
         raise
     else:
         with suppress(TimeoutError):
@@ -75,9 +85,10 @@ async def run(
 
 
 class _Conversation(asyncio.SubprocessProtocol):
-    """Keeps the first of what a program says and lets the rest go."""
+    """Keeps the first, or the last, of what a program says and lets the rest go."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps_last: bool) -> None:
+        self._keeps_last = keeps_last
         self.ended = asyncio.Event()
         self.silent = asyncio.Event()
         self._transport: asyncio.SubprocessTransport | None = None
@@ -95,7 +106,11 @@ class _Conversation(asyncio.SubprocessProtocol):
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         said = self._said[fd]
-        said += data[: MOST_OUTPUT - len(said)]
+        if self._keeps_last:
+            said += data
+            del said[:-MOST_OUTPUT]
+        else:
+            said += data[: MOST_OUTPUT - len(said)]
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
         self._open.discard(fd)
@@ -109,7 +124,7 @@ class _Conversation(asyncio.SubprocessProtocol):
         return self._said[fd].decode(errors="replace")
 
 
-async def _end(pid: int, ended: asyncio.Event) -> None:
+async def _end(pid: int, ended: asyncio.Event, grace: float) -> None:
     """Ask a program to end, and kill it and all its offspring when it does not."""
     if ended.is_set():
         return
@@ -119,7 +134,7 @@ async def _end(pid: int, ended: asyncio.Event) -> None:
         for handle in handles:
             _send(handle, signal.SIGTERM)
         with suppress(TimeoutError):
-            async with asyncio.timeout(GRACE):
+            async with asyncio.timeout(grace):
                 await ended.wait()
         if not ended.is_set():
             with suppress(ProcessLookupError, PermissionError):
@@ -129,6 +144,28 @@ async def _end(pid: int, ended: asyncio.Event) -> None:
     finally:
         for handle in handles:
             os.close(handle)
+
+
+def end_former(marker: str) -> None:
+    """Kill what an earlier process of ours has left running: all that have this in their environment."""
+    for _ in range(MOST_ROUNDS):
+        found = [one for one in _processes() if _is_marked(one, marker.encode())]
+        for pid in found:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        if not found:
+            return
+
+
+def _processes() -> list[int]:
+    others = (int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdecimal())
+    return [pid for pid in others if pid != os.getpid()]
+
+
+def _is_marked(pid: int, marker: bytes) -> bool:
+    with suppress(OSError):  # somebody else's, or it has ended: then its environment is empty
+        return marker in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return False
 
 
 def _handle(pid: int) -> int | None:

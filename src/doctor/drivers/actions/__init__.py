@@ -1,0 +1,1 @@
+"""What is done around the work on hosts: one file for each kind."""

@@ -1,0 +1,261 @@
+"""The heartbeat monitor as the rest of Doctor sees it: targets go in, heartbeats arrive, raw events come out."""
+
+from collections.abc import AsyncGenerator, Iterable, Iterator
+
+import msgspec
+import structlog
+
+from doctor.drivers.monitors.heartbeat.expectations import Expectations
+from doctor.drivers.monitors.heartbeat.keyring import Keyring
+from doctor.drivers.monitors.heartbeat.receiver import Heard, Receiver
+from doctor.drivers.monitors.heartbeat.reports import report_agent, report_restart
+from doctor.drivers.monitors.heartbeat.settings import HeartbeatSettings, Rules
+from doctor.drivers.monitors.heartbeat.verdicts import AgentSilent, Verdicts
+from doctor.drivers.monitors.ping.judging import Change, Host, Rule, Status
+from doctor.drivers.monitors.ping.methods import open_prober
+from doctor.drivers.monitors.ping.monitor import Watching
+from doctor.drivers.monitors.ping.probing import Prober
+from doctor.drivers.monitors.ping.reports import Words
+from doctor.drivers.monitors.ping.wishes import Wish, is_chosen
+from doctor.kit.beat import Kind
+from doctor.kit.clock import Clock, SystemClock
+from doctor.model.errors import PermanentError
+from doctor.model.event import RawEvent
+from doctor.model.resource import PhysicalResource
+from doctor.ports.monitor import Targets
+
+LOST_SOME = 1.0  # seconds that we count as late when the kernel had no room for what came
+SHORTEST_WINDOW = 0.04
+CROWD = 50  # hosts that are asked at the same time before they are asked less often
+
+log = structlog.get_logger()
+
+
+class HeartbeatMonitor:
+    """Reports hosts whose agents send no heartbeats any more and that answer to no ping, and those that do so again."""
+
+    def __init__(self, settings: HeartbeatSettings, keyring: Keyring, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._keyring = keyring
+        self._clock = clock or SystemClock()
+        self.name = settings.vantage
+
+    async def watch(self, targets: Targets) -> AsyncGenerator[RawEvent, None]:
+        """Yield events until cancelled or closed.
+
+        Raises:
+            PermanentError: an address to listen on is not ours or is taken, or no way of asking is allowed here.
+        """
+        listening = listen(targets, self._settings, self._keyring, self._clock)
+        try:
+            listening.start()
+            while True:
+                yield await listening.next_event()
+        finally:
+            await listening.stop()
+
+
+def listen(targets: Targets, settings: HeartbeatSettings, keyring: Keyring, clock: Clock) -> "Listening":
+    """Open the sockets.
+
+    Raises:
+        PermanentError: this is not possible here.
+    """
+    try:
+        receiver = Receiver(settings.addresses, keyring)
+    except OSError as error:
+        where = ", ".join(settings.listen)
+        raise PermanentError(f"heartbeat: cannot listen on {where}: {error.strerror or error}") from error
+    try:
+        return Listening(targets, settings, clock, receiver, open_prober(settings.ping))
+    except PermanentError:
+        receiver.close()
+        raise
+
+
+class Listening(Watching):
+    """One run of the monitor. What it asks by ping are canaries, and hosts that miss heartbeats."""
+
+    def __init__(
+        self,
+        targets: Targets,
+        settings: HeartbeatSettings,
+        clock: Clock,
+        receiver: Receiver,
+        prober: Prober,
+    ) -> None:
+        super().__init__(targets, settings.ping, clock, prober)
+        self._own = settings
+        self._receiver = receiver
+        self._expectations = Expectations()
+        self._verdicts = Verdicts(settings.agent_grace.total_seconds())
+        self._rules = Rules(settings)
+        self._asked: frozenset[str] = frozenset()  # the hosts that are asked by ping now
+        self._askable: frozenset[str] = frozenset()
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Return where it really listens."""
+        return self._receiver.addresses
+
+    def start(self) -> None:
+        """Begin to listen."""
+        log.info("heartbeat.started", listen=[f"{host}:{port}" for host, port in self.addresses])
+        self.begin()
+
+    def _close(self) -> None:
+        super()._close()
+        self._receiver.close()
+        log.info(
+            "heartbeat.refused_in_all", **{str(name): n for name, n in self._receiver.refusals.counts.items()}
+        )
+
+    # --- what to watch ---
+
+    def _load(self, now: float) -> None:
+        hosts = [host for host in self._targets.hosts() if is_chosen(host.id, self._own.only)]
+        self._receiver.ids = names_of(hosts)
+        ids = {host.id for host in hosts}
+        for gone in [host.name for host in self._expectations.hosts if host.name not in ids]:
+            self._forget(gone)
+        if self._own.expect:
+            rule = self._rules.of(round(self._own.slowest.total_seconds() * 1e6), 0)
+            for name in ids:
+                if is_chosen(name, self._own.expect):
+                    self._expectations.expect(name, rule, now)
+        super()._load(now)
+
+    def _forget(self, host: str) -> None:
+        self._expectations.forget(host)
+        self._verdicts.forget(host)
+
+    def _wish(self) -> Iterable[tuple[str, Wish]]:
+        """Return how the hosts are asked that miss heartbeats: soon enough to know before they count as silent."""
+        crowd = max(len(self._asked) / CROWD, 1.0)
+        rules = {host.name: host.rule for host in self._expectations.hosts if host.name in self._asked}
+        for name in self._asked:
+            if name in self._wanted and name in rules:
+                yield name, Wish(asking(rules[name], crowd), self._wanted[name].addresses)
+
+    def _watch(self, now: float) -> None:
+        super()._watch(now)
+        self._askable = frozenset(host.name for host in self._rounds[None].hosts if not host.is_canary)
+
+    # --- what comes ---
+
+    def _look(self, now: float, lag: float) -> None:
+        arrival = self._receiver.drain(now)
+        for heard in arrival.heard:
+            self._take(heard, now)
+        late = max(lag, LOST_SOME) if arrival.dropped else lag
+        self._expectations.advance(now, late, is_all=arrival.is_all)
+        self._ask_those_that_are_missed(now)
+        super()._look(now, lag)
+
+    def _take(self, heard: Heard, now: float) -> None:
+        host, beat = heard.host, heard.beat
+        if beat.kind is Kind.GOODBYE:
+            if self._expectations.knows(host):
+                log.info("heartbeat.goodbye", host=host, network=beat.subject)
+                self._forget(host)
+            return
+        if heard.is_new_session:
+            log.debug("heartbeat.session", host=host, boot_id=beat.boot.hex(), network=beat.subject)
+            if heard.was_boot not in (b"", beat.boot):
+                now_on_wall = self._clock.now()
+                self._say(
+                    report_restart(
+                        host, was_boot=heard.was_boot, boot=beat.boot, source=self.vantage, now=now_on_wall
+                    )
+                )
+        rule = self._rules.of(beat.interval_us, beat.lag_us)
+        self._expectations.heard(host, beat.subject, rule, now, is_anew=heard.is_new_session)
+
+    @property
+    def vantage(self) -> str:
+        """Return what this place to look from is called."""
+        return self._own.vantage
+
+    def _ask_those_that_are_missed(self, now: float) -> None:
+        if not self._own.confirm:
+            return
+        wanted = frozenset(self._expectations.suspects | self._verdicts.silent)
+        if wanted != self._asked:
+            for left in self._asked - wanted:
+                self._verdicts.answers(left, Status.UNKNOWN)
+            self._asked = wanted
+            self._watch(now)
+
+    # --- what is said ---
+
+    def _found(self, now: float) -> Iterator[Change]:
+        for change in super()._found(now):
+            if change.is_canary:
+                yield change
+            else:
+                self._verdicts.answers(change.host, change.status)
+        for change in self._expectations.changes():
+            yield from self._changes(
+                self._verdicts.beats(change, now, can_ask=change.host in self._askable), now
+            )
+        yield from self._changes(self._verdicts.look(now), now)
+
+    def _changes(self, verdicts: Iterable[Change | AgentSilent], now: float) -> Iterator[Change]:
+        """Give the changes of hosts, which others have to be held against; of agents there is nothing to doubt."""
+        for verdict in verdicts:
+            if isinstance(verdict, AgentSilent):
+                self._say(report_agent(verdict, source=self.vantage, now=self._clock.now()))
+            elif verdict.missed is not None:
+                yield _until(verdict, now)
+            else:
+                yield verdict
+
+    def _in_words(self, change: Change) -> Words:
+        networks = ", ".join(name or "any network" for name in change.addresses)
+        if change.status is Status.UP:
+            is_silent = change.host in self._verdicts.silent
+            return Words(
+                "answers to ping, without a heartbeat" if is_silent else "heartbeats come", "heartbeat"
+            )
+        asked = " and no answer to ping" if change.host in self._askable else ""
+        return Words(f"no heartbeat on {networks}{asked}", "heartbeat")
+
+    def _seen(self) -> Iterator[Host]:
+        yield from self._expectations.hosts
+        yield from (host for host in super()._seen() if host.is_canary)
+
+    def _next_time(self, now: float) -> float:
+        return min(super()._next_time(now), self._expectations.next_time(now))
+
+
+def _until(change: Change, now: float) -> Change:
+    """Return the change with all the time in which it was missed: whoever was heard since shows that we can hear."""
+    assert change.missed is not None
+    return msgspec.structs.replace(change, missed=(change.missed[0], now))
+
+
+def asking(rule: Rule, crowd: float) -> Rule:
+    """Return how a host is asked that has missed a heartbeat: so that it is known when the last one is missed.
+
+    ``crowd`` times as many as usual are asked at the same time: then each is asked less often, and fewer answers are
+    waited for.
+    """
+    window = max((rule.misses - 1) * rule.interval, SHORTEST_WINDOW)
+    timeout = min(max(window / 4, 0.02), 1.0)
+    interval = min(max(window / 10, 0.01), 1.0) * crowd
+    misses = max(2, 1 + int((window - timeout - interval) / interval))
+    return Rule(interval=interval, timeout=timeout, misses=misses, recover=1, start_grace=0.0)
+
+
+def names_of(hosts: Iterable[PhysicalResource]) -> dict[str, str]:
+    """Return the ids of hosts by all their names: the id before aliases, and those before the short name."""
+    found: dict[str, str] = {}
+    listed = list(hosts)
+    for host in listed:
+        found[host.id] = host.id
+    for host in listed:
+        for alias in host.aliases:
+            found.setdefault(alias, host.id)
+    for host in listed:
+        found.setdefault(host.id.partition(".")[0], host.id)
+    return found
