@@ -5,7 +5,13 @@ import asyncio
 import pytest
 
 pytest.register_assert_rewrite("doctor.testing.contracts")
-pytest_plugins = ["pytester", "tests.figures", "tests.skip_policy", "tests.requirement_marks"]
+pytest_plugins = [
+    "pytester",
+    "tests.figures",
+    "tests.skip_policy",
+    "tests.requirement_marks",
+    "tests.driver_grades",
+]
 
 
 def pytest_sessionstart() -> None:

@@ -72,6 +72,8 @@ PROBES: dict[str, Probe] = {
     "collectd": program("collectd", "collectd-core"),
     "root": root,
     "netns": netns,
+    "php": program("php", "php-cli"),
+    "postgres": program("pg_ctlcluster", "postgresql"),
     "prometheus": program("prometheus", "prometheus"),
     "raw_icmp": raw_icmp,
     "fence_agents": program("fence_dummy", "fence-agents"),
@@ -80,6 +82,7 @@ PROBES: dict[str, Probe] = {
     "libvirtd": program("libvirtd", "libvirt-daemon"),
     "snmpd": program("snmpd", "snmpd"),
     "virsh": program("virsh", "libvirt-clients"),
+    "zabbix_server": program("zabbix_server", "zabbix-server-pgsql"),
 }
 
 _answers = pytest.StashKey[dict[str, str | None]]()

@@ -151,6 +151,7 @@ async def down_and_up(host: HostNamespace) -> None:
         assert await events.next(within=3.0) == ("c1", "up")
 
 
+@pytest.mark.shows("monitor ping", "real", "restart")
 @pytest.mark.requirement("A2", "B6", "C16", "F27")
 @pytest.mark.parametrize(
     "loop", [pytest.param(None, id="asyncio"), pytest.param(uvloop.new_event_loop, id="uvloop")]

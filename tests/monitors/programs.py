@@ -1,5 +1,6 @@
 """Real monitors as they run at a site, on loopback: Prometheus, Alertmanager, and what Prometheus scrapes."""
 
+import json
 import signal
 import threading
 import urllib.request
@@ -125,3 +126,8 @@ class Alertmanager(Program):
             "--cluster.listen-address=",
         )
         self._wait(lambda: is_ready(self.port))
+
+    def alerts(self) -> list[Any]:
+        """Return the alerts that it has."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v2/alerts", timeout=5) as answer:
+            return list(json.load(answer))

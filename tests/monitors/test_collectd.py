@@ -64,6 +64,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield Site(doctor)
 
 
+@pytest.mark.shows("payload collectd", "real")
 @pytest.mark.needs("collectd")
 @pytest.mark.requirement("A8", "C4")
 def test_a_notification_of_collectd_is_a_fault_and_its_end(site: Site, tmp_path: Path) -> None:

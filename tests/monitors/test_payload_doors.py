@@ -1,6 +1,7 @@
 """The doors of sources that push in forms of their own, and what is known of who reports."""
 
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -189,6 +190,43 @@ def test_the_shell_shows_who_reports(site: Site, tmp_path: Path) -> None:
     assert "duplicates" in shell.run("monitor", "status", "seen-by-shell").stdout
     missing = shell.run("monitor", "status", "no/body")
     assert (missing.returncode, "nobody has reported" in missing.stderr) == (1, True)
+
+
+@pytest.mark.shows("payload alertmanager", "flood")
+def test_thousands_of_alerts_in_one_message_are_told_to_the_last(tmp_path: Path) -> None:
+    """Those on hosts that nobody knows, too; and the same again costs little."""
+    with RunningDoctor(tmp_path) as doctor:
+        site = Site(doctor)
+        alerts = [alert(f"host-{number}") for number in range(5000)]
+        assert site.push(ALERTS, alerts)[0] == 200
+        known = site.source("admin")
+        assert (known["events"], known["duplicates"], known["standing"]) == (5000, 0, 5000)
+        began = time.monotonic()
+        assert site.push(ALERTS, alerts)[0] == 200
+        assert time.monotonic() - began < 3
+        assert site.source("admin")["duplicates"] == 5000
+        over = [alert(f"host-{number}", end="2026-03-04T05:01:00Z") for number in range(5000)]
+        assert site.push(ALERTS, over)[0] == 200
+        assert not site.alarms()
+
+
+@pytest.mark.shows("payload zabbix", "flood")
+def test_thousands_of_problems_one_by_one_are_told_to_the_last(site: Site) -> None:
+    """As a webhook sends them."""
+    token = site.token("flood")
+    for value in ("1", "0"):
+        for number in range(500):
+            problem = {
+                "event_id": str(number),
+                "value": value,
+                "host": f"host-{number}",
+                "name": "x",
+                "time": f"2026-03-04T05:0{value}:00Z",
+                "tags": '[{"tag":"doctor_type","value":"compute.host.down"}]',
+            }
+            assert site.push("/v1/monitors/zabbix", problem, token)[0] == 202
+        assert site.source("flood")["standing"] == (500 if value == "1" else 0)
+    assert site.source("flood")["duplicates"] == 0
 
 
 @pytest.mark.requirement("E20")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from doctor.testing.running import RunningDoctor
+from doctor.testing.running import RunningDoctor, free_port
 from tests.monitors.programs import Alertmanager, Exporter, Prometheus
 from tests.monitors.site import Site
 from tests.waiting import until
@@ -38,6 +38,7 @@ def exporter() -> Iterator[Exporter]:
         yield exporter
 
 
+@pytest.mark.shows("payload alertmanager", "real", "restart")
 @pytest.mark.needs("prometheus")
 @pytest.mark.requirement("A8", "C4", "E20")
 def test_prometheus_takes_doctor_for_an_alertmanager(site: Site, exporter: Exporter, tmp_path: Path) -> None:
@@ -95,6 +96,44 @@ def test_the_webhook_of_an_alertmanager_says_the_same(site: Site, exporter: Expo
             exporter.figures[UP_1] = 1
             until(lambda: DEAD not in site.alarms())
     assert [kind for kind, _ in site.door.told(subscription)] == ["fault", "fault_cleared"]
+
+
+@pytest.mark.shows("payload alertmanager", "lost")
+@pytest.mark.shows("monitor alertmanager", "real", "restart")
+@pytest.mark.needs("prometheus", "alertmanager")
+@pytest.mark.requirement("E20")
+def test_what_the_webhook_has_lost_is_found_by_asking(exporter: Exporter, tmp_path: Path) -> None:
+    """Not one message arrives; what begins and ends is told all the same, also while Doctor was away."""
+    nowhere = f"http://127.0.0.1:{free_port()}/"
+    with Alertmanager(tmp_path / "am", nowhere, "") as alertmanager:
+        asking = {
+            "driver": "alertmanager",
+            "url": f"http://127.0.0.1:{alertmanager.port}",
+            "source": "alertmanager-a",
+            "every": 0.5,
+            "timeout": 0.5,
+        }
+        prometheus = Prometheus(tmp_path / "prometheus", exporter.port, f"127.0.0.1:{alertmanager.port}")
+        prometheus.rules(HOST_DOWN)
+        doctor = RunningDoctor(tmp_path / "doctor", monitors=[asking])
+        with prometheus, doctor:
+            site = Site(doctor)
+            exporter.figures[UP_1] = 0
+            until(lambda: DEAD in site.alarms())
+            assert site.alarm("compute-1")["fault_details"]["source"] == "alertmanager-a"
+            exporter.figures[UP_1] = 1
+            until(lambda: DEAD not in site.alarms())
+            exporter.figures[UP_1] = 0
+            until(lambda: DEAD in site.alarms())
+            doctor.kill()
+            exporter.figures[UP_1] = 1
+            until(lambda: not alertmanager.alerts())
+            doctor.start()
+            until(lambda: DEAD not in site.alarms())
+            alertmanager.stop()
+            until(lambda: site.alarms() == {("alertmanager", "monitor silent")})
+            alertmanager.start()
+            until(lambda: not site.alarms())
 
 
 @pytest.mark.needs("amtool")

@@ -72,6 +72,7 @@ from doctor.flows.recovery_policy import RecoveryPolicyFlow
 from doctor.flows.replay import ReplayFlow
 from doctor.flows.silence import SilenceFlow
 from doctor.flows.situation import Situation
+from doctor.flows.source_test import SourceTest
 from doctor.flows.sources import Sources
 from doctor.flows.standing import Standing
 from doctor.flows.subscription import SubscriptionFlow
@@ -290,7 +291,7 @@ def make_doors(
             MaintenanceCalendarDoor(maintenance, clock, situation.describer(None).public_url),
             GroupsDoor(groups),
             FenixDoor(situation, maintenance, maintenance_policies, groups),
-            MonitorsDoor(sources, standing, clock),
+            MonitorsDoor(sources, standing, SourceTest(situation, faults, sources, clock)),
             PayloadsDoor(payloads, standing, sources, clock),
             VantagesDoor(faults.lookout),
             VirtualResourcesDoor(situation),

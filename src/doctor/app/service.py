@@ -30,7 +30,7 @@ from doctor.model.event import RawEvent
 from doctor.model.identity import Role
 from doctor.model.resource import PhysicalResource
 from doctor.model.resource_map import ResourceMap
-from doctor.ports.monitor import Monitor, Stake
+from doctor.ports.monitor import Monitor, Said, Stake
 
 log = structlog.get_logger(__name__)
 
@@ -306,20 +306,24 @@ async def _watch(monitor: Monitor, parts: Parts) -> None:
     """Feed what a monitor sees into the fault flow; nothing that it saw is lost while the store is away."""
     try:
         async with aclosing(monitor.watch(_Hosts(parts))) as events:
-            async for event in events:
-                await _accept(monitor, event, parts)
+            async for said in events:
+                await _accept(monitor, said, parts)
     except PermanentError as error:
         log.error("monitor.unusable", monitor=monitor.name, error=str(error))
         raise
 
 
-async def _accept(monitor: Monitor, event: RawEvent, parts: Parts) -> None:
+async def _accept(monitor: Monitor, said: Said, parts: Parts) -> None:
     attempt = 0
     while True:
         attempt += 1
         try:
-            report = Reported([event], monitor.name, msgspec.json.encode(event), parts.clock.now())
-            await parts.faults.accept([report])
+            if isinstance(said, RawEvent):
+                body = msgspec.json.encode(said)
+                await parts.faults.accept([Reported([said], monitor.name, body, parts.clock.now())])
+            else:
+                parts.sources.hears(monitor.name, "", parts.clock.now())
+                await parts.standing.compare(said)
         except StoreError:
             await asyncio.sleep(retry.delay_before(attempt + 1))
         else:

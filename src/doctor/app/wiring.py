@@ -163,7 +163,7 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     fencing = read_fencing(settings.fencing, _own_witnesses(settings, monitors))
     sources = Sources(situation, faults, clock, settings.promised)
     for wish, monitor in zip(settings.monitors, monitors, strict=True):
-        sources.has(monitor.name, wish["driver"])
+        sources.has(monitor.name, wish["driver"], monitor)
     if fencing.plans:
         sources.has(FENCE_READINESS, "fencing")
     standing = Standing(situation, faults, sources, clock)

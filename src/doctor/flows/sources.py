@@ -5,7 +5,7 @@ begins with the process. The silence of a source is told as an event like any ot
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -15,11 +15,12 @@ from doctor.flows.fault import Accepted, FaultFlow, Reported
 from doctor.flows.judgement import OWN
 from doctor.flows.service_levels import MEASURER
 from doctor.flows.situation import Situation
-from doctor.inspector.source import SILENT, Source
+from doctor.inspector.source import SILENT, TEST, Source
 from doctor.kit.clock import Clock
 from doctor.model.alarm import AlarmedFault
 from doctor.model.errors import StoreError
 from doctor.model.event import DOWN, UP, RawEvent
+from doctor.ports.monitor import Counts, Speaks
 
 log = structlog.get_logger(__name__)
 
@@ -32,8 +33,6 @@ HELD_UP = 3.0  # seconds: Doctor itself did not run, and there may be reports th
 PROMISED, SETTINGS, HEARTBEAT = "promised_by", "settings", "heartbeat"
 MOST = 10_000  # sources; one token is one
 
-Counted = Callable[[], Mapping[str, int]]
-
 
 class Sources:
     """Knows everybody who reports. ``promised`` are those that the settings expect to speak."""
@@ -45,7 +44,7 @@ class Sources:
         self._faults = faults
         self._clock = clock
         self._sources = {name: Source(name, after) for name, after in promised.items()}
-        self._counted: dict[str, Counted] = {}
+        self._counted: dict[str, Counts] = {}
         self._began = clock.monotonic()
         self.since = clock.now()
         faults.on_reported(self._reported)
@@ -59,16 +58,19 @@ class Sources:
         """Return one, None if nobody of this name is known."""
         return self._sources.get(name)
 
-    def has(self, name: str, kind: str, counted: Counted | None = None) -> None:
-        """Make a monitor of Doctor's own known before it says anything; it may count more than can be seen here."""
-        self._of(name).kind = kind
-        if counted is not None:
-            self._counted[name] = counted
+    def has(self, name: str, kind: str, monitor: object = None) -> None:
+        """Make a monitor of Doctor's own known before it says anything."""
+        source = self._of(name)
+        source.kind = kind
+        if isinstance(monitor, Speaks) and not source.is_promised:
+            source.silent_after, source.is_promised = monitor.silent_after, True
+        if isinstance(monitor, Counts):
+            self._counted[name] = monitor
 
     def counts_of(self, name: str) -> Mapping[str, int]:
         """Return what a monitor counts itself, such as what it has lost."""
         counted = self._counted.get(name)
-        return {} if counted is None else counted()
+        return {} if counted is None else counted.counts()
 
     def silence_of(self, name: str) -> AlarmedFault | None:
         """Return the open fault that a source is silent, or None; not one that the failure policy has found."""
@@ -78,14 +80,16 @@ class Sources:
     def hears(self, name: str, kind: str, received: datetime, until: datetime | None = None) -> None:
         """Note that a source spoke, and until when at the latest it says to speak again."""
         source = self._of(name)
-        source.kind = kind
+        source.kind = kind or source.kind
         source.hears(received, self._clock.monotonic())
         if until is not None:
             source.promises(until, received)
 
     def repeats(self, name: str, times: int) -> None:
         """Note that a source said what is known to stand."""
-        self._of(name).counts(times, 0, self._clock.monotonic())
+        source = self._of(name)
+        source.events += times
+        source.duplicates += times
 
     def refuses(self, name: str, items: int) -> None:
         """Note that something of a source could not be accepted."""
@@ -101,16 +105,17 @@ class Sources:
 
     def _reported(self, reports: Sequence[Reported], accepted: Sequence[Accepted]) -> None:
         monotonic = self._clock.monotonic()
-        for report, (_, news) in zip(reports, accepted, strict=True):
-            if report.source in INNER:
+        for (events, name, _, received), (_, news) in zip(reports, accepted, strict=True):
+            if name in INNER:
                 continue
-            source = self._sources.get(report.source) or self._of(report.source)
-            source.hears(report.received, monotonic)
-            source.kind = source.kind or EVENTS
-            new = news.count(True)
-            source.counts(len(news), new, monotonic)
-            if new:
-                source.tells(report.events[-1].time, report.received)
+            source = self._sources.get(name) or self._of(name)
+            if not source.kind:
+                source.kind = EVENTS
+            last = events[-1] if events else None
+            said = last.time if last else None
+            source.takes(len(news), news.count(True), said, received, monotonic)
+            if last and last.type == TEST:
+                source.last_test = received
 
     # --- silence ---
 
@@ -134,6 +139,7 @@ class Sources:
                 self._began = now  # everybody has his time anew
             before = now
             for source in self.all:
+                source.samples(now)
                 await self._look_at(source, now)
 
     async def _look_at(self, source: Source, now: float) -> None:

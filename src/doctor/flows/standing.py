@@ -8,12 +8,14 @@ also if it was known before.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from doctor.flows.fault import FaultFlow, Reported
 from doctor.flows.situation import Situation
@@ -23,10 +25,11 @@ from doctor.kit.clock import Clock
 from doctor.kit.ids import stable_ids
 from doctor.model.errors import StoreError
 from doctor.model.event import DOWN, UP, RawEvent
-from doctor.ports.payload import Alive, Reading, Stated, Told
+from doctor.ports.payload import Alive, Listing, Reading, Stated, Told
 
 log = structlog.get_logger(__name__)
 
+LONG_AGO = timedelta(hours=1)
 IS_SAID_AGAIN = timedelta(minutes=5)  # after a start, of what its source says again and again
 LOOK_EVERY = 1.0  # seconds
 
@@ -77,8 +80,9 @@ class Standing:
                 monitor_event_id=said.monitor_event_id,
                 raw_details=msgspec.json.encode(fault.details),
             )
-            until = self._clock.now() + IS_SAID_AGAIN if said.expires else None
-            self._ledger(said.source, said.monitor_id).restore(event, until)
+            now = self._clock.now()
+            until = now + IS_SAID_AGAIN if said.expires else None
+            self._ledger(said.source, said.monitor_id).restore(event, now, until)
 
     def at(self, kind: str) -> Iterator[Stand]:
         """Return all that stands by what was pushed as one kind of payload."""
@@ -90,25 +94,17 @@ class Standing:
         """Return how many things stand at a source."""
         return sum(len(ledger) for (name, _), ledger in self._ledgers.items() if name == source)
 
-    async def take(
-        self, kind: str, told: Told, readings: Sequence[Reading], *, is_all: bool = False
-    ) -> list[Taken]:
-        """Take what a source says; ``is_all``: what else stood there has ended.
+    async def take(self, kind: str, told: Told, readings: Sequence[Reading]) -> list[Taken]:
+        """Take what a source pushes.
 
         Raises:
             StoreError: nothing was kept; the source should send again.
         """
         ledger = self._ledger(told.source, kind)
         self._hear(kind, told, readings)
-        stated = [reading for reading in readings if isinstance(reading, Stated)]
-        passed = [ledger.heard(reading.event, reading.until) for reading in stated]
-        if is_all:
-            said = {mark_of(reading.event) for reading in stated}
-            gone = [ledger.heard(event) for event in ledger.missing(said, told.received)]
-            log_gone(told.source, gone)
-        else:
-            gone = []
-        news = await self._judge(ledger, told, [event for event in (*passed, *gone) if event is not None])
+        stated = list(_stated(readings))
+        passed = [ledger.heard(reading.event, told.received, reading.until) for reading in stated]
+        news = await self._judge(ledger, told, [event for event in passed if event is not None], ())
         self._sources.repeats(told.source, passed.count(None))
         ids = iter(stable_ids("event", [reading.event.identity for reading in stated]))
         new = iter([event is not None and mark_of(event) in news for event in passed])
@@ -117,19 +113,41 @@ class Standing:
             for reading in readings
         ]
 
+    async def compare(self, listing: Listing) -> None:
+        """Take all that stands at a source, as it was asked for: what is new, and what is missing.
+
+        Raises:
+            StoreError: nothing was kept; compare again.
+        """
+        told = listing.told
+        ledger = self._ledger(told.source, listing.kind)
+        passed = [ledger.heard(one.event, told.received, one.until) for one in _stated(listing.readings)]
+        listed = {mark_of(one.event) for one in _stated((*listing.readings, *listing.kept))}
+        gone = ledger.missing(listed, told.received)
+        news = [event for event in passed if event is not None]
+        if news:
+            log.info("standing.found", source=told.source, number=len(news))
+        await self._judge(ledger, told, news, gone)
+
     def _hear(self, kind: str, told: Told, readings: Sequence[Reading]) -> None:
         untils = [reading.until for reading in readings if isinstance(reading, Alive) and reading.until]
         self._sources.hears(told.source, kind, told.received, max(untils, default=None))
 
-    async def _judge(self, ledger: Ledger, told: Told, events: list[RawEvent]) -> set[bytes]:
-        """Have events judged, and return of what they were news."""
+    async def _judge(
+        self, ledger: Ledger, told: Told, said: Sequence[RawEvent], gone: Sequence[RawEvent]
+    ) -> set[bytes]:
+        """Have judged what was said, and the ends that nobody has said; return of what it was news."""
+        if gone:
+            log.info("standing.gone", source=told.source, number=len(gone))
+        ends = [event for one in gone if (event := ledger.heard(one, told.received)) is not None]
+        events = [*said, *ends]
         if not events:
             return set()
         try:
             news = await self._accept(told, events)
             # Known from before a start, and maybe ended since by hand: it is said anew, so it is there.
             again = [
-                msgspec.structs.replace(event, time=told.received)
+                replace(event, time=told.received)
                 for event, new in zip(events, news, strict=True)
                 if not new and event.status != UP
             ]
@@ -138,6 +156,8 @@ class Standing:
         except BaseException:
             for event in events:
                 ledger.forget(event)
+            for event in gone:  # nobody would say it again
+                ledger.restore(replace(event, status=DOWN), event.time - LONG_AGO, event.time)
             raise
         return {mark_of(event) for event, new in zip(events, news, strict=True) if new}
 
@@ -160,17 +180,10 @@ class Standing:
         source = self._sources.get(name)
         if source is None or source.last_heard is None:
             return
-        gone = [ledger.heard(event) for event in ledger.expired(source.last_heard, now)]
-        log_gone(name, gone)
-        ended = [event for event in gone if event is not None]
-        try:
-            await self._judge(ledger, Told(name, now), ended)
-        except StoreError:
-            for event in ended:
-                ledger.restore(msgspec.structs.replace(event, status=DOWN), event.time)
+        gone = ledger.expired(source.last_heard, now)
+        with suppress(StoreError):  # found again at the next look
+            await self._judge(ledger, Told(name, now), (), gone)
 
 
-def log_gone(source: str, gone: Sequence[RawEvent | None]) -> None:
-    """Log how much has ended that a source has not said to have."""
-    if gone:
-        log.info("standing.gone", source=source, number=len(gone))
+def _stated(readings: Iterable[Reading]) -> Iterator[Stated]:
+    return (reading for reading in readings if isinstance(reading, Stated))

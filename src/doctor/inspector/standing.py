@@ -8,6 +8,7 @@ time is up and its source still speaks, or when the source was asked for all tha
 
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -23,10 +24,18 @@ Group = tuple[str, str]
 
 
 class Stand(msgspec.Struct, frozen=True, gc=False):
-    """Something that stands: what was said of it, and until when that holds (None: until it is said to have ended)."""
+    """Something that stands: what was said of it, when last, and until when that holds (None: until it is said to end)."""
 
     event: RawEvent
+    said: datetime
     until: datetime | None
+
+
+class End(NamedTuple):
+    """Something that has ended: when by its source, and when that was said."""
+
+    time: datetime
+    said: datetime
 
 
 class Ledger:
@@ -34,7 +43,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self._groups: dict[Group, dict[str, Stand]] = {}
-        self._ended: dict[tuple[Group, str], datetime] = {}
+        self._ended: dict[tuple[Group, str], End] = {}
         self._size = 0
 
     def __iter__(self) -> Iterator[Stand]:
@@ -44,29 +53,39 @@ class Ledger:
     def __len__(self) -> int:
         return self._size
 
-    def restore(self, event: RawEvent, until: datetime | None) -> None:
+    def restore(self, event: RawEvent, said: datetime, until: datetime | None) -> None:
         """Take over what stood before, as it was."""
-        self._put(event, until)
+        self._put(Stand(event, said, until))
 
-    def heard(self, event: RawEvent, until: datetime | None = None) -> RawEvent | None:
-        """Take what is said, and return what has to be judged for it; None if it is nothing new."""
-        return self._ends(event) if event.status == UP else self._stands(event, until)
+    def heard(self, event: RawEvent, said: datetime, until: datetime | None = None) -> RawEvent | None:
+        """Take what is said, and return what has to be judged for it; None if it is nothing new.
 
-    def _stands(self, event: RawEvent, until: datetime | None) -> RawEvent | None:
-        known = self._groups.get(_group(event), {}).get(event.monitor_event_id)
-        self._put(event, until)
-        if known is not None and known.event.identity == event.identity:
+        ``said`` is as of when: of a list that was asked for it is when that was done, and what came since knows better.
+        """
+        return self._ends(event, said) if event.status == UP else self._stands(Stand(event, said, until))
+
+    def _stands(self, stand: Stand) -> RawEvent | None:
+        event, mark = stand.event, stand.event.monitor_event_id
+        known = self._groups.get(_group(event), {}).get(mark)
+        ended = self._ended.get((_group(event), mark))
+        if (ended is not None and ended.said > stand.said) or (known is not None and known.said > stand.said):
             return None
+        self._put(stand)
+        if known is not None and known.event.identity == event.identity:
+            if known.event.severity == event.severity:
+                return None
+            event = replace(event, time=stand.said)  # it goes on, and is better or worse than before
         return replace(event, severity=_worst(self._groups.get(_group(event), {}).values(), event))
 
-    def _ends(self, event: RawEvent) -> RawEvent | None:
+    def _ends(self, event: RawEvent, said: datetime) -> RawEvent | None:
         group, mark = _group(event), event.monitor_event_id
-        if self._ended.get((group, mark)) == event.time:
-            return None
-        self._ended[group, mark] = event.time
+        before = self._ended.pop((group, mark), None)
+        self._ended[group, mark] = End(event.time, said)
         if len(self._ended) > MOST_ENDED:
             del self._ended[next(iter(self._ended))]
         ended = self._drop(group, mark)
+        if ended is None and before is not None and before.time == event.time:
+            return None
         rest = self._groups.get(group)
         if not rest:
             return event
@@ -76,10 +95,13 @@ class Ledger:
             return replace(best, severity=worst, time=event.time)  # it goes on, and is not as bad as before
         return None
 
-    def missing(self, said: Collection[bytes], now: datetime) -> list[RawEvent]:
-        """Return the ends of what stands and is not among all that a source has said, by `mark_of`."""
-        gone = [stand.event for stand in self if mark_of(stand.event) not in said]
-        return [over(event, now) for event in gone]
+    def missing(self, listed: Collection[bytes], asked: datetime) -> list[RawEvent]:
+        """Return the ends of what stands and is not ``listed`` (by `mark_of`) in all that stood when that was asked."""
+        return [
+            over(stand.event, asked)
+            for stand in self
+            if stand.said < asked and mark_of(stand.event) not in listed
+        ]
 
     def expired(self, heard: datetime, now: datetime) -> list[RawEvent]:
         """Return the ends of what was not said again in time although the source spoke after that."""
@@ -95,13 +117,14 @@ class Ledger:
         self._drop(_group(event), event.monitor_event_id)
         self._ended.pop((_group(event), event.monitor_event_id), None)
 
-    def _put(self, event: RawEvent, until: datetime | None) -> None:
+    def _put(self, stand: Stand) -> None:
+        event = stand.event
         group = self._groups.get(_group(event))
         if group is None or event.monitor_event_id not in group:
             if self._size >= MOST:
                 return  # it is judged each time, and ends when that is said
             self._size += 1
-        self._groups.setdefault(_group(event), {})[event.monitor_event_id] = Stand(event, until)
+        self._groups.setdefault(_group(event), {})[event.monitor_event_id] = stand
 
     def _drop(self, key: Group, mark: str) -> Stand | None:
         group = self._groups.get(key, {})

@@ -1,6 +1,6 @@
 """What reports events by itself. Those that push use the southbound API instead."""
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from datetime import timedelta
 from typing import Protocol, runtime_checkable
 
@@ -8,6 +8,7 @@ import msgspec
 
 from doctor.model.event import RawEvent
 from doctor.model.resource import PhysicalResource
+from doctor.ports.payload import Listing
 
 
 class Targets(Protocol):
@@ -44,8 +45,27 @@ class Informed(Protocol):
         ...
 
 
+Said = RawEvent | Listing
+
+
+@runtime_checkable
+class Counts(Protocol):
+    """What a monitor may have beside: figures that only it knows, such as ``lost`` and ``rejected``."""
+
+    def counts(self) -> Mapping[str, int]:
+        """Return them as they are now."""
+        ...
+
+
+@runtime_checkable
+class Speaks(Protocol):
+    """What a monitor may have beside: when it has yielded nothing for so long something is wrong with its source."""
+
+    silent_after: timedelta
+
+
 class Monitor(Protocol):
-    """A source of raw events.
+    """A source of raw events, or of lists of all that stands somewhere.
 
     ``watch`` yields until it is cancelled; what it cannot do where it runs is said by raising `PermanentError` when
     it starts. It never judges: a host that answers no more is an event like any other.
@@ -53,6 +73,6 @@ class Monitor(Protocol):
 
     name: str
 
-    def watch(self, targets: Targets) -> AsyncGenerator[RawEvent, None]:
+    def watch(self, targets: Targets) -> AsyncGenerator[Said, None]:
         """Yield events about the targets, in the order in which they were seen."""
         ...

@@ -41,9 +41,16 @@ Reading = Stated | Alive
 
 
 class Listing(NamedTuple):
-    """All that stands at a source now, as it was asked for: what it said before and is not here has ended."""
+    """All that stood at a source when it was asked: what it said before and is not here has ended.
 
+    ``kind`` is the payload by which the source speaks otherwise, ``told`` who it is then, and when it was asked. What is
+    ``kept`` stands, but the source would not have told it by itself.
+    """
+
+    kind: str
+    told: Told
     readings: Sequence[Reading]
+    kept: Sequence[Reading] = ()
 
 
 class Payload(NamedTuple):

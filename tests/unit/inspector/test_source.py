@@ -34,17 +34,23 @@ def test_a_heartbeat_promises_the_next_unless_the_settings_know_better() -> None
 
 def test_what_comes_is_counted_and_what_was_known_apart() -> None:
     source = Source("s")
-    source.counts(10, 7, 0)
-    source.counts(5, 0, 0)
-    source.tells(NOON, NOON + timedelta(seconds=2))
-    assert (source.events, source.duplicates, source.lag) == (15, 8, timedelta(seconds=2))
+    assert Source("t").lag is None
+    source.takes(10, 7, NOON, NOON + timedelta(seconds=2), 0)
+    source.takes(5, 0, NOON, NOON + timedelta(hours=2), 0)  # an old tale says nothing of how late it is
+    assert (source.events, source.duplicates) == (15, 8)
+    assert source.lag == timedelta(seconds=2)
+    assert source.last_heard == NOON + timedelta(hours=2)
 
 
 def test_the_rate_is_of_the_last_minute_or_so() -> None:
     source = Source("s")
-    assert source.per_minute(0) == 0
-    for second in range(600):
-        source.counts(2, 2, second)
-    assert source.per_minute(599) == pytest.approx(120, rel=0.03)
-    assert source.per_minute(599 + 30) == pytest.approx(60, rel=0.03)
-    assert source.per_minute(599 + 600) < 0.01
+    assert source.per_minute == 0
+    source.samples(0)
+    for second in range(1, 600):
+        source.takes(2, 2, NOON, NOON, second)
+        source.samples(second)
+    assert source.per_minute == pytest.approx(120, rel=0.03)
+    source.samples(599 + 30)
+    assert source.per_minute == pytest.approx(60, rel=0.03)
+    source.samples(599 + 600)
+    assert source.per_minute < 0.01

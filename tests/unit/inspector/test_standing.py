@@ -14,6 +14,13 @@ NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
 
+def told(
+    ledger: Ledger, event: RawEvent, until: datetime | None = None, *, second: float | None = None
+) -> RawEvent | None:
+    """Tell a ledger something, at the time that it says or at another."""
+    return ledger.heard(event, event.time if second is None else NOON + second * SECOND, until)
+
+
 def said(
     mark: str, status: str = "down", *, second: float = 0, severity: str = "major", host: str = "h"
 ) -> RawEvent:
@@ -32,30 +39,30 @@ def said(
 
 def test_what_is_said_again_is_no_news() -> None:
     ledger = Ledger()
-    assert ledger.heard(said("a")) == said("a")
-    assert ledger.heard(said("a")) is None
-    assert ledger.heard(said("a", second=5)) == said("a", second=5)  # it has begun anew
+    assert told(ledger, said("a")) == said("a")
+    assert told(ledger, said("a")) is None
+    assert told(ledger, said("a", second=5)) == said("a", second=5)  # it has begun anew
     assert len(ledger) == 1
-    assert ledger.heard(said("a", "up", second=9)) == said("a", "up", second=9)
-    assert ledger.heard(said("a", "up", second=9)) is None
+    assert told(ledger, said("a", "up", second=9)) == said("a", "up", second=9)
+    assert told(ledger, said("a", "up", second=9)) is None
     assert (len(ledger), list(ledger)) == (0, [])
 
 
 def test_a_fault_is_over_with_the_last_of_its_things() -> None:
     ledger = Ledger()
-    ledger.heard(said("a"))
-    ledger.heard(said("b"))
-    assert ledger.heard(said("a", "up", second=1)) is None
-    assert ledger.heard(said("b", "up", second=2)) == said("b", "up", second=2)
+    told(ledger, said("a"))
+    told(ledger, said("b"))
+    assert told(ledger, said("a", "up", second=1)) is None
+    assert told(ledger, said("b", "up", second=2)) == said("b", "up", second=2)
 
 
 def test_a_fault_is_as_bad_as_the_worst_of_its_things() -> None:
     ledger = Ledger()
-    ledger.heard(said("a", severity="critical"))
-    lesser = ledger.heard(said("b", severity="minor"))
+    told(ledger, said("a", severity="critical"))
+    lesser = told(ledger, said("b", severity="minor"))
     assert lesser is not None
     assert lesser.severity == "critical"
-    better = ledger.heard(said("a", "up", second=7))
+    better = told(ledger, said("a", "up", second=7))
     assert better is not None
     assert (better.monitor_event_id, better.severity, better.status, better.time) == (
         *("b", "minor", "down"),
@@ -63,31 +70,40 @@ def test_a_fault_is_as_bad_as_the_worst_of_its_things() -> None:
     )
 
 
+def test_what_goes_on_and_is_worse_than_before_is_said_as_of_now() -> None:
+    ledger = Ledger()
+    told(ledger, said("a", severity="minor"))
+    worse = told(ledger, said("a", severity="critical"), second=4)
+    assert worse is not None
+    assert (worse.severity, worse.time) == ("critical", NOON + 4 * SECOND)
+    assert told(ledger, said("a", severity="critical"), second=5) is None
+
+
 def test_the_end_of_what_nobody_knew_is_passed_on_once() -> None:
     ledger = Ledger()
-    assert ledger.heard(said("a", "up")) == said("a", "up")
-    assert ledger.heard(said("a", "up")) is None
+    assert told(ledger, said("a", "up")) == said("a", "up")
+    assert told(ledger, said("a", "up")) is None
     ledger.forget(said("a", "up"))
-    assert ledger.heard(said("a", "up")) == said("a", "up")
+    assert told(ledger, said("a", "up")) == said("a", "up")
 
 
 def test_what_was_not_kept_counts_as_not_said() -> None:
     ledger = Ledger()
-    ledger.heard(said("a"))
+    told(ledger, said("a"))
     ledger.forget(said("a"))
-    assert ledger.heard(said("a")) == said("a")
+    assert told(ledger, said("a")) == said("a")
 
 
 def test_what_was_open_before_a_start_stands() -> None:
     ledger = Ledger()
-    ledger.restore(said("a"), None)
-    assert ledger.heard(said("a")) is None
+    ledger.restore(said("a"), NOON, None)
+    assert told(ledger, said("a")) is None
 
 
 def test_what_is_not_said_again_in_time_is_over_if_its_source_speaks() -> None:
     ledger = Ledger()
-    ledger.heard(said("a"), NOON + 60 * SECOND)
-    ledger.heard(said("b"), None)
+    told(ledger, said("a"), NOON + 60 * SECOND)
+    told(ledger, said("b"), None)
     late = NOON + 3600 * SECOND
     assert ledger.expired(NOON + 60 * SECOND, late) == []  # the source is silent since then
     assert ledger.expired(late, NOON + 60 * SECOND) == []
@@ -98,10 +114,23 @@ def test_what_is_not_said_again_in_time_is_over_if_its_source_speaks() -> None:
 
 def test_of_a_whole_list_what_is_missing_is_over() -> None:
     ledger = Ledger()
-    ledger.heard(said("a"))
-    ledger.heard(said("b", host="g"))
+    told(ledger, said("a"))
+    told(ledger, said("b", host="g"))
     (over,) = ledger.missing({mark_of(said("a"))}, NOON + SECOND)
     assert (over.resource, over.status, over.time) == ("g", "up", NOON + SECOND)
+
+
+def test_of_a_list_counts_what_nobody_said_otherwise_since_it_was_asked_for() -> None:
+    """Something can begin or end while the list is on its way."""
+    ledger = Ledger()
+    told(ledger, said("old"), second=1)
+    told(ledger, said("new"), second=6)
+    told(ledger, said("gone", "up", second=2), second=7)
+    asked = NOON + 5 * SECOND
+    assert told(ledger, said("gone"), second=5) is None
+    assert told(ledger, said("new"), second=5) is None
+    assert [one.monitor_event_id for one in ledger.missing(set(), asked)] == ["old"]
+    assert told(ledger, said("gone", second=3), second=8) is not None
 
 
 def test_there_is_an_end_to_what_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,12 +138,12 @@ def test_there_is_an_end_to_what_is_remembered(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(standing, "MOST_ENDED", 2)
     ledger = Ledger()
     for mark in "abc":
-        assert ledger.heard(said(mark, host=mark)) is not None
-    assert ledger.heard(said("c", host="c")) is not None  # judged each time
+        assert told(ledger, said(mark, host=mark)) is not None
+    assert told(ledger, said("c", host="c")) is not None  # judged each time
     assert len(ledger) == 2
     for mark in "xyz":
-        ledger.heard(said(mark, "up", host=mark))
-    assert ledger.heard(said("x", "up", host="x")) is not None
+        told(ledger, said(mark, "up", host=mark))
+    assert told(ledger, said("x", "up", host="x")) is not None
 
 
 words = st.tuples(
@@ -129,7 +158,7 @@ def test_the_last_word_on_a_resource_is_whether_anything_stands_there(
     """Compared with a set: a resource is faulty exactly as long as one of its things stands, by what is passed on."""
     ledger, stand, is_faulty = Ledger(), set[str](), False
     for second, (mark, status, severity) in enumerate(course):
-        passed = ledger.heard(said(mark, status, second=second, severity=severity))
+        passed = told(ledger, said(mark, status, second=second, severity=severity))
         stand = stand | {mark} if status == "down" else stand - {mark}
         if passed is not None:
             is_faulty = passed.status == "down"

@@ -82,6 +82,7 @@ def test_where_the_kernel_chooses_the_identifier_it_does_not_count() -> None:
     assert read(other, is_kernel_id=True) == (KEY, 7)
 
 
+@pytest.mark.shows("monitor ping", "bad input")
 @pytest.mark.parametrize(
     "packet",
     [

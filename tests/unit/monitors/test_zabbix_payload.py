@@ -8,7 +8,7 @@ import pytest
 from doctor.drivers.monitors.zabbix.payload import payload
 from doctor.model.errors import RejectedError
 from doctor.ports.payload import Alive
-from tests.unit.monitors.payloads import NOW, read, the_event, understood
+from tests.unit.monitors.payloads import NOW, read, sample, the_event, understood
 
 TYPED = '[{"tag":"doctor_type","value":"compute.host.down"}]'
 
@@ -26,6 +26,15 @@ def problem(**said: Any) -> dict[str, Any]:
     } | said
 
 
+def test_what_was_captured_is_understood() -> None:
+    """The times are Zabbix's own, to the second, and the same for problem and heartbeat alike."""
+    begins = the_event(payload, sample("zabbix/webhook_problem.json"))
+    assert (begins.type, begins.resource, begins.severity) == ("compute.host.down", "compute-1", "critical")
+    assert begins.details["cause"] == 'the "state" of compute-1'
+    assert begins.time.microsecond == 0
+    assert read(payload, sample("zabbix/webhook_heartbeat.json")) == [Alive(NOW + timedelta(seconds=180))]
+
+
 def test_a_problem_and_its_recovery_are_one_thing() -> None:
     begins = the_event(payload, problem())
     ends = the_event(payload, problem(value="0", time="2026-11-21T00:58:49.000Z"))
@@ -40,9 +49,10 @@ def test_a_webhook_that_is_tried_again_says_the_same_event() -> None:
     assert the_event(payload, problem()).identity == the_event(payload, [problem()]).identity
 
 
-def test_a_change_of_an_open_problem_counts_from_now_on() -> None:
-    changed = the_event(payload, problem(update="1", nseverity="2"))
-    assert (changed.time, changed.severity) == (NOW, "warning")
+def test_a_change_of_an_open_problem_is_the_same_event_with_another_severity() -> None:
+    before, changed = the_event(payload, problem()), the_event(payload, problem(nseverity="2"))
+    assert before.identity == changed.identity
+    assert (before.severity, changed.severity) == ("critical", "warning")
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Prometheus and Alertmanager: what they push."""
+"""Prometheus and Alertmanager: what they push, and what Alertmanager says when it is asked."""

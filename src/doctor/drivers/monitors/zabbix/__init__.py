@@ -1,1 +1,1 @@
-"""Zabbix: what its webhook pushes."""
+"""Zabbix: what its webhook pushes, and what its API says when it is asked."""

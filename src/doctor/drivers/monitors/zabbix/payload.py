@@ -2,7 +2,7 @@
 
 Zabbix expands macros, so everything is text. The tag ``doctor_type`` says the type of the event, ``doctor_resource`` what
 it is about if that is not the host. A problem and its recovery have the same ``event_id``, and the time is that of the
-problem (or of its recovery) and not of the message: when the webhook is tried again that is the same event.
+problem (or of its recovery) and not of the message: when the webhook is tried again, or a problem is changed, that is the same event.
 """
 
 from collections.abc import Iterator
@@ -52,7 +52,6 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     trigger_id: str = ""
     opdata: str = ""
     url: str = ""
-    update: str = "0"
 
 
 def items(document: Any) -> Iterator[tuple[str, Any]]:
@@ -90,10 +89,8 @@ def read(problem: Problem, told: Told) -> Reading:
         "operational_data": problem.opdata,
         "url": problem.url,
     }
-    # A change of an open problem, such as of its severity, has the time of the problem, too: it counts from now on.
-    said = told.received if problem.update == "1" else said_or_received(problem.time, told.received)
     event = RawEvent(
-        time=said,
+        time=said_or_received(problem.time, told.received),
         type=kind,
         resource=resource,
         source=told.source,

@@ -1,0 +1,1 @@
+"""How other people's monitors are told to report to Doctor."""
