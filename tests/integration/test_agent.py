@@ -61,6 +61,7 @@ def be_quiet(running: Site) -> None:
 
 
 @pytest.mark.requirement("A2", "B5", "G3")
+@pytest.mark.shows("monitor heartbeat", "real")
 def test_a_host_that_is_cut_off_is_dead_and_comes_back(running: Site) -> None:
     host = running.hosts["compute-1"]
     before = len(running.owner.told)
@@ -109,6 +110,7 @@ def test_the_owner_hears_of_a_link_that_is_cut(running: Site, figures: Figures) 
     assert statistics.median(took) < 0.5
 
 
+@pytest.mark.shows("monitor heartbeat", "restart")
 def test_what_a_host_has_seen_waits_for_doctor(running: Site) -> None:
     host = running.hosts["compute-2"]
     waiting = running.folder / "compute-2.state" / "events.jsonl"

@@ -98,6 +98,12 @@ class Beating:
             await asyncio.sleep(BETWEEN_GOODBYES)
         self.close()
 
+    def end(self) -> None:
+        """Fall silent without a word, as an agent that dies does."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.close()
+
     def close(self) -> None:
         """Close the sockets without a word."""
         loop = asyncio.get_running_loop()

@@ -123,6 +123,7 @@ def test_a_restart_of_the_host_is_seen(receiver: Receiver, agent: Agent) -> None
     assert (one.is_new_session, one.was_boot, one.beat.boot) == (True, BOOT, b"B" * 16)
 
 
+@pytest.mark.shows("monitor heartbeat", "bad input")
 @pytest.mark.parametrize(
     ("data", "reason"),
     [

@@ -2,8 +2,8 @@
 
 import asyncio
 import random
-from collections import deque
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Mapping
 from itertools import islice
 
 import msgspec
@@ -77,6 +77,11 @@ class HeartbeatMonitor:
         self._clock = clock or SystemClock()
         self.name = settings.vantage
         self.peers = PeerMonitor(f"{settings.vantage}.peers")
+        self._counts: Counter[str] = Counter()
+
+    def counts(self) -> Mapping[str, int]:
+        """Return how many datagrams were refused, and for how many the kernel had no room."""
+        return {"rejected": self._counts["rejected"], "lost": self._counts["lost"]}
 
     async def watch(self, targets: Targets) -> AsyncGenerator[RawEvent, None]:
         """Yield events until cancelled or closed.
@@ -86,6 +91,7 @@ class HeartbeatMonitor:
         """
         listening = listen(targets, self._settings, self._keyring, self._clock)
         listening.peers_say = self.peers.say
+        listening.counts = self._counts
         try:
             listening.start()
             while True:
@@ -143,6 +149,7 @@ class Listening(Watching):
         self._addresses: dict[str, tuple[str, ...]] = {}
         self._dead_to_peers: set[str] = set()
         self._random = random.Random()
+        self.counts: Counter[str] = Counter()
         self.peers_say: Callable[[RawEvent], None] = lambda event: None
 
     @property
@@ -221,6 +228,8 @@ class Listening(Watching):
         for heard in arrival.heard:
             self._take(heard, now)
         late = max(lag, LOST_SOME) if arrival.dropped else lag
+        if arrival.dropped or arrival.refused:
+            self.counts.update(lost=arrival.dropped, rejected=arrival.refused)
         self._expectations.advance(now, late, is_all=arrival.is_all)
         self._ask_those_that_are_missed(now)
         self._ask_peers(now)

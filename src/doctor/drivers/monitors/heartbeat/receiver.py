@@ -52,6 +52,7 @@ class Arrival(NamedTuple):
     heard: Sequence[Heard]
     is_all: bool
     dropped: int
+    refused: int  # but for those that only have to prove themselves
 
 
 class Receiver:
@@ -69,6 +70,7 @@ class Receiver:
         self._senders: dict[str, Sender] = {}
         self._sockets: list[socket.socket] = []
         self._drops: dict[int, int] = {}
+        self._refused = 0
         self._buffer = memoryview(bytearray(MOST_BYTES + 1))
         with contextlib.ExitStack() as opened:
             for address in addresses:
@@ -93,7 +95,8 @@ class Receiver:
         for sock in self._sockets:
             is_all = self._read(sock, heard, now, end) and is_all
         self.refusals.tell(now)
-        return Arrival(heard, is_all, self._dropped())
+        before, self._refused = self._refused, self.refusals.refused
+        return Arrival(heard, is_all, self._dropped(), self._refused - before)
 
     def _read(self, sock: socket.socket, heard: list[Heard], now: float, end: float) -> bool:
         count = 0

@@ -31,6 +31,11 @@ class Refusals:
         self._last: dict[Reason, str] = {}
         self._next = 0.0
 
+    @property
+    def refused(self) -> int:
+        """Return how many there were, but for those that only had to prove themselves."""
+        return self.counts.total() - self.counts[Reason.UNPROVEN]
+
     def add(self, reason: Reason, source: str) -> None:
         """Count one."""
         self.counts[reason] += 1
