@@ -4,16 +4,15 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import Queue
-from threading import Thread
 from typing import Any
 
 import pytest
 import urllib3
 
 from doctor.testing.running import RunningDoctor
+from tests.integration.receiver import receiving
 
 MAP = {
     "physical_resources": [{"id": "compute-1"}],
@@ -30,25 +29,8 @@ def failure_door() -> Iterator[tuple[str, "Queue[dict[str, Any]]"]]:
     """Serve `POST /failure` as the sample consumer of OPNFV does, and hand over what came."""
     came: Queue[dict[str, Any]] = Queue()
 
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is inherited
-            pass
-
-        def do_POST(self) -> None:
-            came.put(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(200)
-            self.send_header("content-length", "2")
-            self.end_headers()
-            self.wfile.write(b"OK")
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/failure", came
-    finally:
-        server.shutdown()
-        server.server_close()
+    with receiving(lambda path, alarm: came.put(alarm)) as address:
+        yield f"{address}/failure", came
 
 
 @pytest.mark.requirement("C1", "F2")

@@ -34,7 +34,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     assert ended.returncode == 0, ended.stdout + ended.stderr
     document: dict[str, Any] = json.loads(ended.stdout)
     assert json.loads(file.read_text()) == document
-    assert all(f"[{number}/8]" in ended.stderr for number in range(1, 9))
+    assert all(f"[{number}/9]" in ended.stderr for number in range(1, 10))
     assert not list(place.iterdir()), "something was left behind"
     return document
 

@@ -10,6 +10,7 @@ import msgspec
 
 from doctor.flows.maintenance import MaintenanceFlow
 from doctor.flows.maintenance_desk import HostWish, MaintenanceDesk, Reply, Request
+from doctor.flows.maintenance_opening import DisabledHosts
 from doctor.flows.maintenance_session import NamedAction, SessionKeeper
 from doctor.flows.situation import MAINTENANCE_POLICY_MEMO
 from doctor.model.identity import Identity, Role
@@ -48,6 +49,7 @@ class Maintained(Recovering):
         limits: MaintenanceLimits | None = None,
         levels: Levels = SHIPPED,
         actions: Mapping[str, MaintenanceAction] | None = None,
+        open_on_disabled: str | None = None,
         **more: Any,
     ) -> None:
         super().__init__(world, **more)
@@ -69,7 +71,9 @@ class Maintained(Recovering):
             limits,
             levels,
         )
+        self.disabled = DisabledHosts(self.situation, keeper, self.maintenance, open_on_disabled)
         self.faults.on_settled(self.emptying.settled)
+        self.faults.on_settled(self.disabled.settled)
 
     async def start(self) -> None:
         await super().start()
@@ -88,7 +92,7 @@ class Maintained(Recovering):
             self.delivery.follow(one)
 
     def works(self) -> list[Coroutine[Any, Any, None]]:
-        return [*super().works(), self.emptying.run()]
+        return [*super().works(), self.emptying.run(), self.disabled.run()]
 
     # --- what people do ---
 

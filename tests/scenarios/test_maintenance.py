@@ -9,7 +9,16 @@ import pytest
 from doctor.flows.maintenance_desk import HostWish, Request
 from doctor.model.errors import RejectedError
 from doctor.model.instruction import Action
-from doctor.model.maintenance import Decider, Deed, GuestState, HostStage, SessionState
+from doctor.model.maintenance import (
+    Decider,
+    Deed,
+    GuestState,
+    HostStage,
+    MaintenanceLimits,
+    SessionState,
+)
+from doctor.model.map_news import MapStatus, Phase
+from doctor.model.marking import Mark, MarkKind, MarkRecord, MarkState
 from doctor.model.resource import Constraints
 from doctor.profiler.availability import ServiceAvailabilityLevel
 from doctor.testing.scenario import host_down
@@ -211,6 +220,41 @@ async def test_hosts_go_in_turns_and_machines_do_not_move_to_the_next() -> None:
         assert one.state_of("compute-3") == "normal"
 
 
+async def test_machines_wait_for_a_host_that_is_not_to_be_emptied_rather_than_move_twice() -> None:
+    """It takes one at a time; the others have to go themselves soon."""
+    async with maintained(limits=MaintenanceLimits(per_host=1)) as one:
+        for name in ("vm-1", "vm-1b", "vm-1c"):
+            await one.change(machine(name, "compute-1"))
+            await one.agree_beforehand(D.LIVE_MIGRATE, name)
+        one.controller.lasts = 3.0
+        await one.request(*(f"compute-{n}" for n in range(1, 10)), at_once=1)
+        await one.stands(S.EMPTY)
+        assert {one.host_of(name) for name in ("vm-1", "vm-1b", "vm-1c")} == {"compute-10"}
+
+
+async def test_a_host_that_its_cloud_has_disabled_still_is_waited_for() -> None:
+    """It was given back a moment ago; a try that fails would bring the machine to one that is to be emptied itself."""
+    async with maintained() as one:
+        mark = Mark(MarkKind.DISABLED, "compute-10")
+        one.situation.marks[mark] = MarkRecord(
+            mark=mark,
+            cloud="cloud",
+            state=MarkState.UNMARKING,
+            before="enabled",
+            reason="",
+            fault_key="",
+            since=one.clock.now(),
+        )
+        await one.agree_beforehand(D.LIVE_MIGRATE)
+        await one.request(*(f"compute-{n}" for n in range(1, 10)), at_once=1)
+        await asyncio.sleep(10)
+        assert one.told_to == []
+        assert "disabled still" in one.guest().reason
+        del one.situation.marks[mark]
+        await one.stands(S.EMPTY)
+        assert one.host_of() == "compute-10"
+
+
 async def test_what_was_shut_down_is_started_again_after_the_work() -> None:
     async with maintained() as one:
         await one.agree_beforehand(D.STOP)
@@ -259,6 +303,39 @@ async def test_a_session_survives_kills_at_every_moment() -> None:
         finally:
             if running is not first:
                 await running.die()
+
+
+async def test_from_a_map_of_before_the_start_nothing_follows() -> None:
+    """Who has left, or was shut down, looks as if nothing had been done: it must not be done again [I-26]."""
+    async with maintained() as one:
+        await one.change(machine("vm-off", "compute-1"), machine("vm-silent", "compute-1"))
+        await one.agree_beforehand(D.MIGRATE)
+        await one.agree_beforehand(D.STOP, "vm-off")
+        before = [one.machine_named(name) for name in ("vm-1", "vm-off")]
+        asked = await one.request(seconds=60.0)
+        await one.machine_is(G.AWAY)
+        await one.machine_is(G.STOPPED, "vm-off")
+        after = [one.machine_named(name) for name in ("vm-1", "vm-off")]
+        one.situation.clouds[""] = MapStatus(phase=Phase.LOADING)
+        await one.change(*before, machine("vm-stranger", "compute-1"))
+        await asyncio.sleep(20)
+        assert (one.guest().state, one.guest("vm-off").state) == (G.AWAY, G.STOPPED)
+        assert one.work().guest("vm-stranger") is None
+        await one.change(*after, machine("vm-stranger", "compute-2"), machine("vm-silent", "compute-2"))
+        await asyncio.sleep(5)
+        assert one.work().stage is S.EMPTYING
+        one.situation.clouds[""] = MapStatus(phase=Phase.CURRENT, listening=True)
+        await one.stands(S.EMPTY)
+        assert one.told_to == [(A.MIGRATE, "vm-1"), (A.STOP, "vm-off")]
+        assert one.session(asked).state is SessionState.DONE
+
+
+async def test_the_time_of_a_host_is_over_whatever_is_known_of_it() -> None:
+    async with maintained() as one:
+        await one.request(seconds=20.0)
+        await one.machine_is(G.ASKED)
+        one.situation.clouds[""] = MapStatus(phase=Phase.LOADING)
+        await one.stands(S.FAILED)
 
 
 async def test_what_a_guard_is_against_takes_two_persons() -> None:

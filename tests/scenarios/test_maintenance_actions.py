@@ -358,7 +358,6 @@ async def test_a_driver_that_breaks_its_promise_harms_its_own_run_only() -> None
         pytest.param(
             {"actions": (ActionWish(M.HOST, "flash"),) * 2}, "/actions/1", "is there twice", id="twice"
         ),
-        pytest.param({"auto_return": True}, "/auto_return", "given back at once", id="nothing-to-do"),
     ],
 )
 async def test_what_is_wrong_with_wishes_is_said(more: dict[str, Any], pointer: str, said: str) -> None:

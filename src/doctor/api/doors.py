@@ -19,9 +19,11 @@ from doctor.api.controllers import ControllersDoor
 from doctor.api.deliveries import DeliveriesDoor
 from doctor.api.docs import Documentation
 from doctor.api.escalations import EscalationsDoor
+from doctor.api.facades.fenix import FenixDoor
 from doctor.api.faults import FaultsDoor
 from doctor.api.fences import FencesDoor
 from doctor.api.fencing import FencingDoor
+from doctor.api.groups import GroupsDoor
 from doctor.api.identification import challenge_of, make_identify
 from doctor.api.instructions import InstructionsDoor
 from doctor.api.maintenance import MaintenanceDoor
@@ -58,6 +60,7 @@ from doctor.flows.fence_readiness import FenceReadiness
 from doctor.flows.fences import Fences
 from doctor.flows.fencing_desk import FencingDesk
 from doctor.flows.grants import GrantFlow
+from doctor.flows.group import GroupFlow
 from doctor.flows.instruction import InstructionFlow
 from doctor.flows.maintenance_desk import MaintenanceDesk
 from doctor.flows.maintenance_policy import MaintenancePolicyFlow
@@ -196,6 +199,9 @@ def all_operations() -> tuple[Operation, ...]:
         SilencesDoor,
         InstructionsDoor,
         RecoveriesDoor,
+        MaintenanceDoor,
+        GroupsDoor,
+        FenixDoor,
         MonitorsDoor,
         PayloadsDoor,
         VantagesDoor,
@@ -247,6 +253,7 @@ def make_doors(
     recoveries: RecoveryFlow,
     maintenance: MaintenanceDesk,
     maintenance_policies: MaintenancePolicyFlow,
+    groups: GroupFlow,
     recovery_policies: RecoveryPolicyFlow,
     clock: Clock,
     levels: Levels = SHIPPED,
@@ -282,6 +289,8 @@ def make_doors(
             RecoveriesDoor(recoveries, recovery_policies),
             MaintenanceDoor(maintenance, maintenance_policies),
             MaintenanceCalendarDoor(maintenance, clock, situation.describer(None).public_url),
+            GroupsDoor(groups),
+            FenixDoor(situation, maintenance, maintenance_policies, groups),
             MonitorsDoor(sources, standing, SourceTest(situation, faults, sources, clock)),
             PayloadsDoor(payloads, standing, sources, clock),
             VantagesDoor(faults.lookout),

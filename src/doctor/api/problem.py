@@ -63,6 +63,7 @@ TITLES = {
     500: "Internal Server Error",
     503: "Service Unavailable",
     507: "Insufficient Storage",
+    509: "Limit Exceeded",  # of no standard: Fenix' clients know it
 }
 
 # --- what goes out ---

@@ -126,7 +126,7 @@ class ResourceMapDoor:
                         vcpus=one.vcpus,
                         memory_mb=one.memory_mb,
                     )
-                    for one in resources.virtual.values()
+                    for one in filter(None, map(resources.as_given, resources.virtual))
                 ],
                 relations=[RelationIn(one.supplier, one.kind, one.dependent) for one in resources.relations],
             )

@@ -47,14 +47,23 @@ def speaks_for(policies: ScopedPolicyFlow[Any], identity: Identity, scope: Scope
     Raises:
         RejectedError: the Administrator has not said for whom, or a Consumer wants to speak for others.
     """
+    if identity.scope is None and given is None and scope.kind is ScopeKind.MACHINE:
+        return policies.machine(identity, scope.name).owner
+    return project_of(identity, given)
+
+
+def project_of(identity: Identity, given: str | None) -> str:
+    """Return for whom somebody speaks of what is not one machine.
+
+    Raises:
+        RejectedError: as `speaks_for`.
+    """
     if identity.scope is not None:
         if given not in (None, identity.scope):
             flaws = [Flaw("/project", "is not yours: leave it out")]
             raise RejectedError("nobody speaks for another project", flaws=flaws)
         return identity.scope
-    if given is None and scope.kind is ScopeKind.MACHINE:
-        return policies.machine(identity, scope.name).owner
     if given is None:
         flaws = [Flaw("/project", "required of the Administrator: say ?project=NAME")]
-        raise RejectedError("nobody has said whose policy it is", flaws=flaws)
+        raise RejectedError("nobody has said whose it is", flaws=flaws)
     return given

@@ -96,6 +96,7 @@ class Service:
             situation.resources = _kept_map(snapshot.resource_map, by_clouds=bool(parts.controllers))
         if parts.hand_map is not None:
             parts.hand_map.start()
+        situation.dress(situation.resources)
         await parts.policies.start(situation, self._settings.policy)
         parts.fence_readiness.start(snapshot)
         await _make_admin_token(parts)
@@ -152,6 +153,7 @@ class Service:
                 tasks.create_task(parts.instructions.run(), name="instructions"),
                 tasks.create_task(parts.recoveries.run(), name="recovery"),
                 tasks.create_task(parts.maintenance.run(), name="maintenance"),
+                tasks.create_task(parts.disabled.run(), name="disabled hosts"),
                 *([tasks.create_task(parts.hand_map.run(), name="map by hand")] if parts.hand_map else []),
                 tasks.create_task(self._prune(parts), name="retention"),
                 *(

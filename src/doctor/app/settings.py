@@ -63,7 +63,7 @@ class AdministratorEndpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=T
     """An endpoint of the Administrator; ``secret_file`` holds the ``whsec_`` secret for signing."""
 
     url: str
-    format: Literal["doctor", "cloudevents", "aodh"] = "doctor"
+    format: Literal["doctor", "cloudevents", "aodh", "fenix", "fenix-aodh"] = "doctor"
     secret_file: Path | None = None
 
 
@@ -190,7 +190,8 @@ class MaintenanceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     has to go on serving. ``usual_timeout`` is how long emptying a host may take unless it is said (seconds),
     ``longest_timeout`` how long at most. ``sessions`` is how many may be open. ``actions`` are what sessions can have done
     around the work, by name: each with its ``driver``, what that wants to know, and the ``timeout`` of a run.
-    ``return_within`` is how many seconds a host may take to come back when the work on it is done.
+    ``return_within`` is how many seconds a host may take to come back when the work on it is done. ``open_on_disabled`` is a
+    pattern with wildcards: a host that somebody disables in its cloud with such a reason is emptied.
     """
 
     at_once: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 16
@@ -204,6 +205,7 @@ class MaintenanceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     sessions: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100
     actions: dict[str, dict[str, Any]] = {}
     return_within: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 600
+    open_on_disabled: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None = None
 
     @property
     def limits(self) -> MaintenanceLimits:

@@ -1,7 +1,8 @@
 """The one place where names in the settings become objects, and objects meet."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
+from socket import gethostname
 from typing import NamedTuple
 
 from doctor.api.doors import make_doors
@@ -29,12 +30,14 @@ from doctor.flows.fence_readiness import FenceReadiness
 from doctor.flows.fences import Fences
 from doctor.flows.fencing_desk import FencingDesk
 from doctor.flows.grants import GrantFlow
+from doctor.flows.group import GroupFlow
 from doctor.flows.hand_map import HandMap
 from doctor.flows.heartbeat import Heartbeats
 from doctor.flows.instruction import InstructionFlow
 from doctor.flows.isolation import IsolationFlow
 from doctor.flows.maintenance import MaintenanceFlow
 from doctor.flows.maintenance_desk import MaintenanceDesk
+from doctor.flows.maintenance_opening import DisabledHosts
 from doctor.flows.maintenance_policy import MaintenancePolicyFlow
 from doctor.flows.maintenance_session import NamedAction, SessionKeeper
 from doctor.flows.marking import MarkingFlow
@@ -60,7 +63,7 @@ from doctor.model.fencing import Vantage
 from doctor.model.marking import ForceDown
 from doctor.model.notification import Delivery, DeliveryState, StoredNotification
 from doctor.model.resource import PhysicalResource
-from doctor.model.subscription import Endpoint, Subscription
+from doctor.model.subscription import FENIX, Endpoint, EventKind, SubscribeFilter, Subscription
 from doctor.ports.channel import Channel, FixedChannel
 from doctor.ports.controller import Controller
 from doctor.ports.monitor import Monitor
@@ -108,6 +111,7 @@ class Parts(NamedTuple):
     instructions: InstructionFlow
     recoveries: RecoveryFlow
     maintenance: MaintenanceFlow
+    disabled: DisabledHosts
     actions: dict[str, NamedAction]
     monitors: list[Monitor]
     doors: App
@@ -129,8 +133,13 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
 
     policies = PolicyFlow(default_catalogue(), clock)
     clouds = _clouds(settings)
+    public_url = (settings.public_url or "").rstrip("/")
     situation = Situation(
-        store, policies.default(), clouds=clouds, public_url=(settings.public_url or "").rstrip("/")
+        store,
+        policies.default(),
+        clouds=clouds,
+        public_url=public_url,
+        own_url=public_url or _own_url(settings, address or settings.address),
     )
 
     def on_delivered(notification: StoredNotification, delivery: Delivery) -> None:
@@ -176,7 +185,7 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         timelines,
         clock,
         settings.instructions.rules,
-        public_url=(settings.public_url or "").rstrip("/"),
+        public_url=public_url,
     )
     recoveries = RecoveryFlow(situation, instructions, isolation, clock, settings.recovery.limits)
     actions = read_actions(settings.maintenance.actions)
@@ -187,6 +196,11 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     maintenance = MaintenanceFlow(situation, keeper, instructions, delivery, isolation, clock, limits)
     couple(faults, isolation, marks, instructions, recoveries)
     faults.on_settled(maintenance.settled)
+    maintenance_desk = MaintenanceDesk(
+        situation, keeper, faults, delivery, channel, clock, maintenance.ring, limits, settings.levels
+    )
+    disabled = DisabledHosts(situation, keeper, maintenance_desk, settings.maintenance.open_on_disabled)
+    faults.on_settled(disabled.settled)
     cloud = CloudFlow(situation, clouds, faults, marks, delivery, clock, overlay)
     subscriptions = SubscriptionFlow(
         situation, delivery, acknowledgements, channel, clock, settings.limits.of_subscriptions
@@ -200,6 +214,12 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     ageing = AgeingFlow(situation, clock, silences, days=settings.retention.days)
     service_levels = ServiceLevels(situation, faults, agenda, clock, settings.levels)
     fence_readiness = FenceReadiness(situation, fences, clock, every=fencing.check_every)
+
+    def groups_changed(machines: Iterable[str]) -> None:
+        instructions.ring()
+        recoveries.ring()
+        maintenance.ring()
+
     doors = make_doors(
         situation=situation,
         faults=faults,
@@ -224,9 +244,8 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         overlay=overlay,
         instructions=instructions,
         recoveries=recoveries,
-        maintenance=MaintenanceDesk(
-            situation, keeper, faults, delivery, channel, clock, maintenance.ring, limits, settings.levels
-        ),
+        maintenance=maintenance_desk,
+        groups=GroupFlow(situation, faults, clock, groups_changed),
         maintenance_policies=MaintenancePolicyFlow(situation, clock, lambda machines: maintenance.ring()),
         recovery_policies=RecoveryPolicyFlow(situation, clock, recoveries.look_at),
         clock=clock,
@@ -268,9 +287,19 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         instructions=instructions,
         recoveries=recoveries,
         maintenance=maintenance,
+        disabled=disabled,
         actions=actions,
         doors=doors,
     )
+
+
+def _own_url(settings: Settings, address: tuple[str, int]) -> str:
+    """Return where Doctor can be asked, as far as it knows that itself."""
+    host, port = address
+    if host in ("", "0.0.0.0", "::"):  # noqa: S104 - it is not listened to
+        host = gethostname()
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'https' if settings.tls else 'http'}://{shown}:{port}"
 
 
 def _hand_map(situation: Situation, faults: FaultFlow, delivery: DeliveryFlow, clock: Clock) -> HandMap:
@@ -312,9 +341,11 @@ def of_channels(channels: Sequence[FixedChannel], clock: Clock) -> Iterator[Subs
     """
     for channel in channels:
         endpoint = channel.endpoint
+        kinds = {EventKind.MAINTENANCE} if endpoint.format == FENIX else ()
         yield Subscription(
             subscription_id=f"channel-{endpoint.endpoint_id}",
             project=None,
+            filter=SubscribeFilter(event=frozenset(kinds)),
             endpoints=(endpoint,),
             created=clock.now(),
         )

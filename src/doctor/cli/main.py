@@ -52,6 +52,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "doctor.cli.recovery:recovery",
             "What is to be done to machines that fail, said beforehand.",
         ),
+        "group": (
+            "doctor.cli.group:group",
+            "Machines that stand in for each other, and how many may be away.",
+        ),
         "notification": ("doctor.cli.notification:notification", "What was told; follow it live."),
     },
     "Administer": {

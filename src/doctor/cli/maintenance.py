@@ -264,8 +264,9 @@ def watch(session_id: str, as_json: bool) -> None:
 @session_argument
 @click.argument("machines", metavar="[MACHINE=ACTION]...", nargs=-1)
 @click.option("--refuse", metavar="WHY", help="Nothing is to be done to them.")
+@click.option("--ready", is_flag=True, help="At once: standbys have taken over, and you need no more notice.")
 @json_option
-def reply(session_id: str, machines: tuple[str, ...], refuse: str | None, as_json: bool) -> None:
+def reply(session_id: str, machines: tuple[str, ...], refuse: str | None, ready: bool, as_json: bool) -> None:
     """Answer what you were asked: which of your machines leaves how, or that they stay.
 
     Without MACHINE each that you were asked for leaves in the first way that is allowed. You may say something else
@@ -278,7 +279,7 @@ def reply(session_id: str, machines: tuple[str, ...], refuse: str | None, as_jso
       doctor maintenance reply 5e55... --refuse "there is an event tonight"
     """
     actions = dict(_choice(one, refuse is not None) for one in machines)
-    body: dict[str, Any] = {"reply": "ack" if refuse is None else "nack", "actions": actions}
+    body: dict[str, Any] = {"reply": "ack" if refuse is None else "nack", "actions": actions, "ready": ready}
     if refuse is not None:
         body["reason"] = refuse
     with connected() as doctor:

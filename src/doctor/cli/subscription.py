@@ -12,7 +12,7 @@ from doctor.cli.output import clean, json_option, print_json, print_list, print_
 
 EVENTS = ("fault", "maintenance", "capacity", "vim")
 UNNAMED = {"fault", "maintenance", "capacity"}  # what is told to those who name no kind
-FORMATS = ("doctor", "cloudevents", "aodh")
+FORMATS = ("doctor", "cloudevents", "aodh", "fenix", "fenix-aodh")
 
 
 @click.group()

@@ -164,7 +164,7 @@ class CloudFlow:
             b'{"type":"kept by controllers","physical_resources":[',
             await _listed(list(resources.physical), resources.physical.get),
             b'],"virtual_resources":[',
-            await _listed(resources.virtual_ids, resources.virtual.get),
+            await _listed(resources.virtual_ids, resources.as_given),
             b'],"relations":[',
             await _listed(list(resources.relations), lambda one: one),
             b"]}",

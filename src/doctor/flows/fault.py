@@ -502,6 +502,7 @@ class FaultFlow:
             await situation.ready()
             before = situation.resources
             pool = situation.pool  # as it is before
+            situation.dress(resources)
             situation.resources = resources
             step = Step(self._clock.now())
             step.change.resource_map = document
@@ -526,6 +527,8 @@ class FaultFlow:
     async def change_map(self, delta: MapDelta) -> None:
         """Change the map where it stands, for the very next event, and put right what was told by it before [I-24]."""
         situation = self._situation
+        if situation.groups or situation.resources.given:
+            delta = situation.dressed(delta, situation.resources)
         only = concerned(situation, delta)
         doubtful = None if only is None else self._conclusions.resting_on(only)
         before = OwnersBefore(situation.resources, delta)

@@ -6,6 +6,7 @@ Whoever loads a map anew says how everything is: then nothing of it counts any m
 from collections.abc import Iterable
 
 import msgspec
+from msgspec.structs import replace
 
 from doctor.flows.capacity import tell_capacity
 from doctor.flows.delivery import DeliveryFlow
@@ -56,6 +57,7 @@ class HandMap:
         if not isinstance(news, MapDelta):
             return
         situation = self._situation
+        news = replace(news, virtual=tuple(_as_given(one, situation.resources) for one in news.virtual))
         records = {one.id: msgspec.msgpack.encode(one) for one in news.virtual}
         records |= dict.fromkeys(news.gone, GONE)
         async with situation.setting:
@@ -77,6 +79,15 @@ class HandMap:
         if draft.change.notifications:
             await situation.keep(draft.change)
             self._delivery.dispatch(draft.change.notifications)
+
+
+def _as_given(after: VirtualResource, resources: ResourceMap) -> VirtualResource:
+    """Return a machine without what its owner has said of it since the map was loaded: that is kept elsewhere."""
+    known, given = resources.virtual.get(after.id), resources.given.get(after.id)
+    if known is None or given is None:
+        return after
+    was = given._asdict()
+    return replace(after, **{name: was[name] for name in was if getattr(after, name) == getattr(known, name)})
 
 
 def recall(resources: ResourceMap, moved: Iterable[tuple[str, bytes]]) -> None:

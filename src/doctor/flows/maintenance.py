@@ -61,12 +61,13 @@ from doctor.model.maintenance import (
     SessionState,
 )
 from doctor.model.maintenance_action import Moment
+from doctor.model.marking import Mark, MarkKind
 from doctor.model.notification import Phase
 from doctor.model.recovery import RecoveryLimits
 from doctor.model.resource import VirtualResource
 from doctor.ports.store import Memo
 from doctor.profiler.availability import SHIPPED
-from doctor.recovery.turns import Candidate, Later, Turn, turns
+from doctor.recovery.turns import NO_ROOM, Candidate, Later, Turn, turns
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +77,7 @@ LOOK_AGAIN = 0.5
 CHUNK = 5  # hosts that are looked at in one go: faults have to be told meanwhile
 
 Due = tuple[HostWork, Guest, Sight]  # a machine that may leave
+CLOSED = Later("the host that has room for it takes none yet: its cloud has it disabled still")
 
 
 class MaintenanceFlow:
@@ -177,7 +179,7 @@ class MaintenanceFlow:
         now = self._clock.now()
         guests = []
         for guest in work.guests:
-            if guest.state is GuestState.MOVING:
+            if guest.state is GuestState.MOVING and not self._keeper.is_loading(work.host):
                 guest = looked_at(guest, work.host, self._keeper.sight(guest), now, self._limits)
                 if guest.state is GuestState.AGREED:  # it was not done, and is not tried again
                     guest = replace(guest, state=GuestState.STUCK)
@@ -233,14 +235,14 @@ class MaintenanceFlow:
             work = look.works.get(work.host, work)
             if work.stage is HostStage.EMPTYING:
                 await self._look_at(look, work, now, due, moments)
-            elif work.stage is HostStage.EMPTY and look.session.actions:
+            elif work.stage is HostStage.EMPTY and (look.session.actions or look.session.auto_return):
                 look = await self._work_on(look, work, now, moments)
         look = self._go_on_after(look, known, now)
         look = self._keeper.with_outcome(look, now)
         if look.works or look.session != session:
             await self._keeper.keep(look, Draft(now))
         if session.state is not SessionState.PAUSED:
-            await self._move(session, due, now)
+            moments += await self._move(session, due, now)
         return moments
 
     async def _begin_all(
@@ -306,6 +308,7 @@ class MaintenanceFlow:
                     after = given_back(work, Trigger.GIVE_BACK, now, versions, self._limits.returns)
                     look.said[Phase.OVER] += everybody(after)
                     log.info("maintenance.host_returned", session_id=work.session_id, host=work.host)
+                    moments.append(now)  # the next one may go
                 case False:
                     after = moved(work, Trigger.GIVE_UP, now, reason=NOT_BACK)
                     look.said[Phase.NOT_BACK] += everybody(after)
@@ -340,7 +343,7 @@ class MaintenanceFlow:
             guests=tuple(replace(one, reply_by=reply_by) for one in work.guests),
         )
         look.works[work.host] = began
-        look.said[Phase.STARTED].append((began, None))
+        look.said[Phase.STARTED] += everybody(began)
         log.info("maintenance.host_begun", session_id=work.session_id, host=work.host)
 
     async def _look_at(
@@ -351,15 +354,20 @@ class MaintenanceFlow:
         due: list[Due],
         moments: list[datetime],
     ) -> None:
-        """See how it is with the machines of a host, and whether that is empty or never will be."""
+        """See how it is with the machines of a host, and whether that is empty or never will be.
+
+        As long as the map is what it was before this Doctor started, nothing follows from it: what has left by then may
+        look as if it were there.
+        """
+        is_known = not self._keeper.is_loading(work.host)
         work = self._with_newcomers(look, work, now)
         look.works[work.host] = work
         guests, ready = [], []
         for guest in work.guests:
-            sight = self._keeper.sight(guest, look.works)
-            if sight.facts is None and self._keeper.is_loading:
-                guests.append(guest)  # it may only not be known yet
+            if not is_known:
+                guests.append(guest)
                 continue
+            sight = self._keeper.sight(guest, look.works)
             after = looked_at(guest, work.host, sight, now, self._limits)
             if after.state is not guest.state and after.state.is_out_of_the_way:
                 look.said[Phase.MOVED].append((work, after))
@@ -373,9 +381,11 @@ class MaintenanceFlow:
             guests.append(after)
         work = replace(work, guests=tuple(guests))
         match verdict(work, self._situation.book.state_of(work.host), now):
-            case (Trigger.EMPTIED, _):
+            case (Trigger.EMPTIED, _) if is_known:
                 work = moved(work, Trigger.EMPTIED, now)
                 look.said[Phase.EMPTIED].append((work, None))
+                if look.session.auto_return:
+                    moments.append(now)  # as soon as it is kept that it was empty
                 log.info("maintenance.host_empty", session_id=work.session_id, host=work.host)
             case (Trigger.GIVE_UP, why):
                 await self._keeper.undo([work])
@@ -387,12 +397,15 @@ class MaintenanceFlow:
             case _:
                 due += [(work, *one) for one in ready]
                 moments += [] if work.deadline is None else [work.deadline]
+                moments += [] if is_known else [now + timedelta(seconds=LOOK_AGAIN)]
         look.works[work.host] = work
         if work == self._situation.maintenance.of_host(work.host):
             del look.works[work.host]  # nothing of it has to be kept
 
     def _with_newcomers(self, look: Look, work: HostWork, now: datetime) -> HostWork:
         """Take in machines on a host that were not there before, and tell their owners."""
+        if self._keeper.is_loading(work.host):
+            return work
         known = {one.resource_id for one in work.guests}
         begins = max(now, look.session.starts)
         ends = begins + look.session.timeout if work.deadline is None else work.deadline
@@ -409,10 +422,10 @@ class MaintenanceFlow:
 
     # --- machines that leave ---
 
-    async def _move(self, session: Session, due: Sequence[Due], now: datetime) -> None:
-        """Give the instructions of the machines whose turn it is."""
+    async def _move(self, session: Session, due: Sequence[Due], now: datetime) -> list[datetime]:
+        """Give the instructions of the machines whose turn it is; return when to look again at the others."""
         if not due:
-            return
+            return []
         due = sorted(due, key=lambda one: _rank(one[1], one[2]))
         turn_of = self._turns(due)
         careful = {
@@ -438,6 +451,7 @@ class MaintenanceFlow:
                 continue  # something has ended since it was looked at
             careful.add(group)
             await self._tell_to_leave(session, current, guest, turn.target, now)
+        return [now + timedelta(seconds=LOOK_AGAIN)] if CLOSED in turn_of.values() else []
 
     async def _tell_to_leave(
         self, session: Session, work: HostWork, guest: Guest, target: str | None, now: datetime
@@ -472,7 +486,10 @@ class MaintenanceFlow:
         )
 
     def _turns(self, due: Sequence[Due]) -> Mapping[str, Turn | Later]:
-        """Decide whose turn it is and where machines go: first to hosts that are not to be emptied themselves."""
+        """Decide whose turn it is and where machines go: to hosts that are not to be emptied themselves.
+
+        Only what finds no room there goes to one that is; what has to wait for others waits, rather than move twice.
+        """
         under_way = list(self._under_way())
         zones = {host.id: host.zone_id for host in self._situation.resources.hosts()}
         burden = Counter(host for _, host in under_way)
@@ -496,10 +513,22 @@ class MaintenanceFlow:
         )
         quiet = [one for one in rooms if one.host not in to_come]
         found = turns(candidates, quiet, zones, burden, limits)
-        left = [one for one in candidates if one.moves and not isinstance(found[one.machine.id], Turn)]
+        left = [one for one in candidates if found[one.machine.id] == NO_ROOM]
         if left and len(quiet) < len(rooms):
-            found = {**found, **turns(left, rooms, zones, burden, limits)}
-        return found
+            begun = {one.machine.id: one.machine.host or "" for one in candidates}
+            for name, turn in found.items():
+                if isinstance(turn, Turn):
+                    burden[turn.target or begun[name]] += 1
+            others = [one for one in rooms if one.host in to_come]
+            found = {**found, **turns(left, others, zones, burden, limits)}
+        return {
+            name: CLOSED if isinstance(turn, Turn) and self._is_closed(turn.target) else turn
+            for name, turn in found.items()
+        }
+
+    def _is_closed(self, host: str | None) -> bool:
+        """Tell whether Doctor has a host disabled in its cloud still, although it may serve again: that takes a moment."""
+        return host is not None and Mark(MarkKind.DISABLED, host) in self._situation.marks
 
     def _under_way(self) -> Iterator[tuple[VirtualResource, str]]:
         for instruction, task in self._situation.instructions.open:
@@ -517,7 +546,10 @@ class MaintenanceFlow:
         gone = [
             one
             for one in situation.maintenance
-            if one.ended is not None and one.ended <= before and not situation.maintenance.is_open(one)
+            if one.ended is not None
+            and one.ended <= before
+            and not one.holds
+            and not situation.maintenance.is_open(one)
         ]
         if gone:
             draft = Draft(self._clock.now())

@@ -71,7 +71,7 @@ class Request(NamedTuple):
     ``starts`` None is now. ``at_once`` is how many hosts are away together, None: all. ``override`` is why it is to be done
     although a guard is against it; a second person has to agree. ``actions`` are done around the work; with ``auto_return``
     a host is given back when those on it are done (None: if there are any). ``scale_in`` is to ask owners to make room where
-    there is none.
+    there is none. ``metadata`` is told to owners. With ``holds`` it is because the host is disabled in its cloud.
     """
 
     hosts: tuple[HostWish, ...]
@@ -84,6 +84,8 @@ class Request(NamedTuple):
     actions: tuple[ActionWish, ...] = ()
     auto_return: bool | None = None
     scale_in: bool = False
+    metadata: Mapping[str, Any] = {}
+    holds: bool = False
 
     @property
     def returns(self) -> bool:
@@ -93,10 +95,15 @@ class Request(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What an owner answers: ``refusal`` is why he does not agree, None if he does; ``actions`` are by machine."""
+    """What an owner answers: ``refusal`` is why he does not agree, None if he does; ``actions`` are by machine, None is the
+    first that is allowed.
 
-    actions: Mapping[str, Deed]
+    With ``ready`` it may be done at once: the standby has taken over where there is one, and he needs no more notice.
+    """
+
+    actions: Mapping[str, Deed | None]
     refusal: str | None = None
+    ready: bool = False
 
 
 class MaintenanceDesk:
@@ -144,6 +151,11 @@ class MaintenanceDesk:
     def works(self, session: Session) -> list[HostWork]:
         """Return the hosts of a session."""
         return self._situation.maintenance.works(session.session_id)
+
+    @property
+    def moves_again(self) -> bool:
+        """Tell whether what leaves a host now may have to leave again: every host is to be emptied."""
+        return not self._keeper.has_quiet_host
 
     def is_open(self, session: Session) -> bool:
         """Tell whether something may still come of a session."""
@@ -259,8 +271,6 @@ class MaintenanceDesk:
                 yield Flaw(f"/actions/{index}/name", f"there is no action {wish.name!r}: {hint}")
             elif wish in request.actions[:index]:
                 yield Flaw(f"/actions/{index}", f"{wish.moment}:{wish.name} is there twice")
-        if request.returns and not any(one.moment is Moment.HOST for one in request.actions):
-            yield Flaw("/auto_return", "nothing is to be done on the hosts: they would be given back at once")
 
     def _session(
         self,
@@ -285,8 +295,10 @@ class MaintenanceDesk:
             state=SessionState.PROPOSED if against else SessionState.PLANNED,
             outcome="; ".join(against),
             override=Override(reason=request.override or "", users=(user,)) if against else None,
+            metadata=dict(request.metadata),
             actions=request.actions,
             auto_return=request.returns,
+            holds=request.holds,
         )
 
     async def plan(self, request: Request) -> tuple[Plan, Weighed]:
@@ -399,6 +411,28 @@ class MaintenanceDesk:
         log.info("maintenance.aborted", session_id=session_id, user=identity.name)
         self._ring()
         return look.session
+
+    async def withdraw(self, identity: Identity, session_id: str) -> Session:
+        """Call a session off, if it is not over, and show it to nobody who asks as Fenix' clients do.
+
+        Raises:
+            RejectedError: there is no such session.
+        """
+        if self.is_open(self.get(identity, session_id)):
+            await self.abort(identity, session_id)
+        async with self._keeper.changing:
+            await self._situation.ready()
+            session = replace(self.get(identity, session_id), withdrawn=self._clock.now())
+            await self._keeper.keep(Look(session, {}, {}), Draft(self._clock.now()))
+        return session
+
+    async def let_go(self, session_id: str) -> None:
+        """Note that the host of a session is not disabled in its cloud any more: it may be opened for again."""
+        async with self._keeper.changing:
+            await self._situation.ready()
+            session = self._situation.maintenance.get(session_id)
+            if session is not None:
+                await self._keeper.keep(Look(replace(session, holds=False), {}, {}), Draft(self._clock.now()))
 
     async def give_back(self, identity: Identity, hosts: Sequence[str]) -> list[HostWork]:
         """Have hosts serve again: the work on them is done, or they were not emptied yet and need not be.
@@ -571,7 +605,7 @@ class MaintenanceDesk:
             for name, wish in chosen.items():
                 work, guest = mine[name]
                 work = works.get(work.host, work)
-                after = self._reply_for(identity, work, guest, wish, reply.refusal, now, flaws)
+                after = self._reply_for(identity, work, guest, wish, reply, now, flaws)
                 works[work.host] = work.with_guest(after)
                 answered.append(after)
             if flaws:
@@ -587,18 +621,16 @@ class MaintenanceDesk:
         work: HostWork,
         guest: Guest,
         wish: Deed | None,
-        refusal: str | None,
+        reply: Reply,
         now: datetime,
         flaws: list[Flaw],
     ) -> Guest:
         pointer = f"/actions/{guest.resource_id}"
-        if work.stage.is_over or work.stage is HostStage.EMPTY:
-            flaws.append(Flaw(pointer, "too late: its host is done with"))
+        if why := _too_late(work, guest):
+            if reply.refusal is not None or wish not in (None, guest.deed):  # else it counts already
+                flaws.append(Flaw(pointer, f"too late: {why}"))
             return guest
-        if guest.state in (GuestState.MOVING, GuestState.AWAY):
-            flaws.append(Flaw(pointer, f"too late: it is {guest.state}"))
-            return guest
-        sight = self._keeper.sight(guest)
+        sight, refusal = self._keeper.sight(guest), reply.refusal
         possible = allowed(sight)
         deed = Deed.LEAVE if refusal is not None else wish or next(iter(possible))
         if deed not in possible:
@@ -607,4 +639,12 @@ class MaintenanceDesk:
         reason = (
             "" if refusal is None else f"its owner refuses: {refusal}" if refusal else "its owner refuses"
         )
+        guest = replace(guest, ready=reply.ready and refusal is None)
         return decided(guest, deed, Decider.OWNER, sight, now, user=identity.name, reason=reason)
+
+
+def _too_late(work: HostWork, guest: Guest) -> str:
+    """Return why nobody can say any more what is done to a machine, or nothing."""
+    if work.stage.is_over or work.stage is HostStage.EMPTY:
+        return "its host is done with"
+    return f"it is {guest.state}" if guest.state in (GuestState.MOVING, GuestState.AWAY) else ""

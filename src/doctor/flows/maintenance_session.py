@@ -28,6 +28,7 @@ from doctor.maintenance.guests import (
 from doctor.maintenance.room import Load
 from doctor.maintenance.stages import outcome
 from doctor.model.errors import RejectedError
+from doctor.model.fault import ResourceState
 from doctor.model.identity import Identity, Role
 from doctor.model.instruction import Action
 from doctor.model.maintenance import (
@@ -41,9 +42,10 @@ from doctor.model.maintenance import (
     Versions,
 )
 from doctor.model.maintenance_action import USUAL_TIMEOUT
+from doctor.model.map_news import MapStatus
 from doctor.model.map_news import Phase as MapPhase
 from doctor.model.notification import Phase
-from doctor.model.resource import VIRTUAL_MACHINE, PhysicalResource, VirtualResource
+from doctor.model.resource import VIRTUAL_MACHINE, PhysicalResource, Resource, VirtualResource
 from doctor.model.subscription import EventKind
 from doctor.notifier.maintenance import (
     administrators_told,
@@ -57,6 +59,7 @@ from doctor.recovery.turns import Room
 
 log = structlog.get_logger(__name__)
 
+ENDS = (Phase.OVER, Phase.FAILED, Phase.NOT_BACK, Phase.CANCELLED)
 START = 0  # the number of the instruction that starts again what was shut down
 
 
@@ -128,10 +131,14 @@ class SessionKeeper:
             machines.append((machine, usual if guest is None or guest.deed is None else guest.deed))
         return Load(host, machines, rooms.get(host.id))
 
-    @property
-    def is_loading(self) -> bool:
-        """Tell whether what the map has not may only not be known yet."""
-        return any(cloud.phase is MapPhase.LOADING for cloud in self._situation.clouds.values())
+    def is_loading(self, host: str) -> bool:
+        """Tell whether what the map has of a host and its machines is of before this Doctor started, or nothing yet."""
+        status = self._status(self._situation.resources.physical.get(host))
+        return status is not None and status.phase is MapPhase.LOADING
+
+    def _status(self, resource: Resource | None) -> MapStatus | None:
+        """Return how true the map is about a resource, None if it is a map that is loaded by hand."""
+        return None if resource is None else self._situation.clouds.get(resource.cloud or "")
 
     def versions(self, host: str) -> Versions | None:
         """Return what runs on a host beneath its machines, None if the map has no such host."""
@@ -149,8 +156,10 @@ class SessionKeeper:
         machine = facts.machine
         last = situation.instructions.get(guest.tries[-1]) if guest.tries else None
         standbys = self._standbys(machine) if machine.role == ACTIVE else []
+        status = self._status(machine)
         return Sight(
             facts=facts,
+            as_of=None if status is None or status.listening else status.as_of,
             policy=situation.maintenance_policies.of(machine),
             task=None if last is None else last.task(machine.id),
             switched_over=any(
@@ -275,7 +284,9 @@ class SessionKeeper:
         for owner, concerned in by_owner.items():
             guests = [guest for _, guest in concerned]
             works = list({work.host: work for work, _ in concerned}.values())
-            for subscription, own in owners_told(guests, self._situation.subscriptions.of(owner)):
+            subscriptions = self._situation.subscriptions
+            told = owners_told(guests, subscriptions.of(owner), subscriptions.of(None))
+            for subscription, own in told:
                 possible = {
                     guest.resource_id: allowed(self.sight(guest))
                     for work, guest in concerned
@@ -289,9 +300,12 @@ class SessionKeeper:
                     self._situation.describer(owner),
                     now=draft.now,
                     occasion=draft.now.isoformat(),
+                    owner=owner,
                     guests=own,
                     works=works,
                     allowed=possible,
+                    moves_again=not self.has_quiet_host,
+                    ends=phase in ENDS and not self._goes_on_for(owner, session),
                 )
                 tell(self._situation, subscription, notice, draft)
 
@@ -313,6 +327,24 @@ class SessionKeeper:
                         occasion=draft.now.isoformat(),
                     )
                     tell(self._situation, subscription, notice, draft)
+
+    @property
+    def has_quiet_host(self) -> bool:
+        """Tell whether there is a host that serves and is not to be emptied itself."""
+        situation = self._situation
+        return any(
+            one.id not in situation.maintenance.hosts
+            and situation.book.state_of(one.id) is ResourceState.NORMAL
+            for one in situation.resources.hosts()
+        )
+
+    def _goes_on_for(self, owner: str, session: Session) -> bool:
+        """Tell whether a session still has to do with machines of an owner."""
+        return any(
+            owner in {one.owner for one in work.guests} | {one.owner for one in self.machines_on(work.host)}
+            for work in self.works(session)
+            if not work.stage.is_over
+        )
 
     def _tell_administrators(
         self, session: Session, phase: Phase, said: Sequence[tuple[HostWork, Guest | None]], draft: Draft

@@ -1,5 +1,6 @@
 """Where there is room for machines that have to go elsewhere, when those that are on their way have come."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 from doctor.flows.situation import Situation
@@ -28,14 +29,19 @@ def rooms_of(situation: Situation, under_way: UnderWay) -> list[Room]:
 
 
 def apart(situation: Situation, machine: VirtualResource, under_way: UnderWay) -> frozenset[str]:
-    """Return the hosts on which others of the group of a machine are, or will be, if that matters to it."""
+    """Return the hosts on which as many others of the group of a machine are, or will be, as it bears beside it."""
     constraints, resources = machine.constraints, situation.resources
-    if constraints is None or not constraints.anti_affinity or machine.group is None:
+    most = None if constraints is None else constraints.together
+    if most is None or machine.group is None:
         return frozenset()
-    members = [resources.virtual[one] for one in resources.group(machine.owner, machine.group)]
-    there = {one.host for one in members if one.id != machine.id and one.host is not None}
     vnf = (machine.owner, machine.group)
-    return frozenset(there | {host for one, host in under_way if (one.owner, one.group) == vnf})
+    on: dict[str, set[str]] = defaultdict(set)
+    for name in resources.group(*vnf):
+        on[resources.virtual[name].host or ""].add(name)
+    for one, host in under_way:
+        if (one.owner, one.group) == vnf:
+            on[host].add(one.id)
+    return frozenset(host for host, members in on.items() if host and len(members - {machine.id}) >= most)
 
 
 def _room(host: PhysicalResource, taken: tuple[int, int], coming: tuple[int, int]) -> Room:

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from doctor.alarms import lifecycle
 from doctor.alarms.notes import AlarmNotes
@@ -28,14 +29,15 @@ from doctor.model.alarm_note import AlarmNote
 from doctor.model.capacity import Pool
 from doctor.model.errors import StoreError
 from doctor.model.fence_job import Statement, ZoneSetting
+from doctor.model.group import Group, GroupBook
 from doctor.model.identity import Token
 from doctor.model.instruction import Instruction
 from doctor.model.maintenance import HostWork, MaintenancePolicy, Session
-from doctor.model.map_news import MapStatus, Phase
+from doctor.model.map_news import MapDelta, MapStatus, Phase
 from doctor.model.marking import Mark, MarkRecord
 from doctor.model.recovery import Recovery, RecoveryPolicy
 from doctor.model.resource import Isolation
-from doctor.model.resource_map import ResourceMap
+from doctor.model.resource_map import Given, ResourceMap
 from doctor.model.scope import ScopeBook
 from doctor.model.silence import Silence, Tally, Unheard
 from doctor.model.subscription import Subscription
@@ -69,6 +71,7 @@ RECOVERY_POLICY_MEMO = "recovery policy"  # the kind of recovery policies, by pr
 SESSION_MEMO = "maintenance"  # the kind of sessions of maintenance, by session_id
 HOST_MEMO = "maintenance of host"  # the kind of the hosts of sessions, by session_id and host
 MAINTENANCE_POLICY_MEMO = "maintenance policy"  # the kind of maintenance policies, by project and scope
+GROUP_MEMO = "group"  # the kind of what owners say of their groups, by project and name
 MOVED_MEMO = "moved"  # the kind of what commands have changed in a map that is loaded by hand, by resource_id
 MEND_EVERY = 0.5
 
@@ -92,6 +95,7 @@ class Situation:
         resources: ResourceMap | None = None,
         clouds: Iterable[str] = (),
         public_url: str = "",
+        own_url: str = "",
     ) -> None:
         """``resources`` is the map to begin with; ``clouds`` are the controllers that keep it, if it is not by hand."""
         self.store = store
@@ -102,6 +106,7 @@ class Situation:
         self.policy: StoredPolicy | None = None
         self.maintenance = MaintenanceBook()
         self.maintenance_policies: ScopeBook[MaintenancePolicy] = ScopeBook()
+        self.groups = GroupBook()
         self.book = AlarmBook()
         self.subscriptions = Subscriptions()
         self.notes = AlarmNotes()
@@ -110,6 +115,7 @@ class Situation:
         self.settings: dict[str, bytes] = {}
         self.intake = Intake()
         self._public_url = public_url
+        self._own_url = own_url
         self.memory = Memory()
         self.zones = ZoneBook(self.fault_key)
         self.fence_book = FenceBook()
@@ -142,6 +148,33 @@ class Situation:
     def use(self, resources: ResourceMap) -> None:
         """Look things up in this map from now on."""
         self.resources = resources
+
+    def dressed(self, delta: MapDelta, resources: ResourceMap) -> MapDelta:
+        """Return news of a map with machines as they are by the word of their owners; the map notes how they were given."""
+        virtual = []
+        for one in delta.virtual:
+            worn = self.groups.dressed(one)
+            if worn is one:
+                resources.given.pop(one.id, None)
+            else:
+                resources.given[one.id] = Given(one.group, one.role, one.constraints)
+            virtual.append(worn)
+        for name in delta.gone:
+            resources.given.pop(name, None)
+        return replace(delta, virtual=tuple(virtual))
+
+    def dress(self, resources: ResourceMap) -> None:
+        """Have a map that was given whole say of machines what their owners say."""
+        given = [
+            one
+            for project in {group.project for group in self.groups}
+            for name in resources.owned_by(project)
+            if (one := resources.as_given(name)) is not None
+        ]
+        before = {name: resources.as_given(name) for name in resources.given}
+        given += [one for one in before.values() if one is not None]
+        if given:
+            resources.apply(self.dressed(MapDelta(virtual=tuple(given)), resources))
 
     def id_of(self, name: str) -> str:
         """Return the id of the resource that a Monitor calls by this name; of one that no map knows, the name."""
@@ -181,6 +214,7 @@ class Situation:
             self.book,
             self.secret,
             public_url=self._public_url,
+            own_url=self._own_url,
             outlooks=outlooks,
             isolations=self.isolations,
             work_on=self.maintenance.of_host,
@@ -299,6 +333,7 @@ class Situation:
         self.maintenance = _maintenance_book(snapshot)
         kept = snapshot.memos.get(MAINTENANCE_POLICY_MEMO, {}).values()
         self.maintenance_policies = ScopeBook(_decoded(one, MaintenancePolicy) for one in kept)
+        self.groups = GroupBook(_decoded(one, Group) for one in snapshot.memos.get(GROUP_MEMO, {}).values())
         self.book = AlarmBook(snapshot.faults, self.maintenance.away)
         self.subscriptions = Subscriptions((*snapshot.subscriptions, *self._fixed))
         kept = snapshot.memos.get(ALARM_MEMO, {}).values()

@@ -43,7 +43,8 @@ class Sight(NamedTuple):
     """What is known of a machine when it is decided on.
 
     ``facts`` None: there is no such machine any more. ``task`` is of the last instruction by which it was to leave, and
-    ``target`` where that was to bring it. ``switched_over`` is whether its owner has said since he was told that the
+    ``target`` where that was to bring it. ``as_of`` is when the map was last known to be true, None where it is told of
+    changes as they happen. ``switched_over`` is whether its owner has said since he was told that the
     standby has taken over; ``standby`` is whether its group has one, ``standby_here`` whether one that has still to leave
     goes first.
     """
@@ -55,6 +56,7 @@ class Sight(NamedTuple):
     standby: bool = False
     standby_here: bool = False
     recovering_until: datetime | None = None
+    as_of: datetime | None = None
 
 
 def opened(
@@ -140,7 +142,7 @@ def looked_at(guest: Guest, host: str, sight: Sight, now: datetime, limits: Main
         return _moved(guest, GuestState.MOVING, now, reason=sight.task.reason)
     match guest.state:
         case GuestState.MOVING:
-            return _ended(guest, machine, sight.task, now, limits)
+            return _ended(guest, machine, sight, now, limits)
         case GuestState.AWAY:  # it has come back
             return _moved(guest, GuestState.ASKED if guest.deed is None else GuestState.AGREED, now)
         case GuestState.STOPPED if not is_off(machine):  # somebody has started it
@@ -159,13 +161,14 @@ def looked_at(guest: Guest, host: str, sight: Sight, now: datetime, limits: Main
 
 
 def _ended(
-    guest: Guest, machine: VirtualResource, task: Task | None, now: datetime, limits: MaintenanceLimits
+    guest: Guest, machine: VirtualResource, sight: Sight, now: datetime, limits: MaintenanceLimits
 ) -> Guest:
     """Return the record of a machine whose last try is over, and that is still here."""
     if guest.deed is Deed.STOP and is_off(machine):
         return _moved(guest, GuestState.STOPPED, now, reason="")
-    if task is not None and task.state is TaskState.SUCCEEDED and now < guest_patience(task, limits):
-        return guest  # the map has not heard of it yet
+    task = sight.task
+    if task is not None and task.state is TaskState.SUCCEEDED and is_behind(task, sight, now, limits):
+        return guest
     why = "it is still here" if task is None else task.reason or "it is still here"
     failed = () if task is None or task.target is None else (task.target,)
     if guest.attempts >= limits.tries:
@@ -180,10 +183,10 @@ def _ended(
     )
 
 
-def guest_patience(task: Task, limits: MaintenanceLimits) -> datetime:
-    """Return until when a map may still show a machine where it was."""
+def is_behind(task: Task, sight: Sight, now: datetime, limits: MaintenanceLimits) -> bool:
+    """Tell whether the map may still show a machine as it was before what was done to it."""
     assert task.ended is not None  # it has succeeded
-    return task.ended + limits.retry_after
+    return now < task.ended + limits.retry_after or (sight.as_of is not None and sight.as_of < task.ended)
 
 
 def waits(guest: Guest, sight: Sight, now: datetime) -> str:
@@ -191,12 +194,12 @@ def waits(guest: Guest, sight: Sight, now: datetime) -> str:
     if guest.deed is Deed.OWN_ACTION:
         return "its owner takes it away himself"
     policy = sight.policy
-    if policy is not None and now < guest.told + policy.lead_time:
+    if policy is not None and not guest.ready and now < guest.told + policy.lead_time:
         return "its owner was promised more notice"
     if guest.retry_at is not None and now < guest.retry_at:
         return guest.reason
     machine = None if sight.facts is None else sight.facts.machine
-    if machine is not None and machine.role == ACTIVE and not guest.switched_over:
+    if machine is not None and machine.role == ACTIVE and not (guest.switched_over or guest.ready):
         if sight.standby_here:
             return "its standby leaves first"
         if sight.standby and (policy is None or policy.await_switch_over):

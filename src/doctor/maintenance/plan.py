@@ -29,11 +29,6 @@ class Guess(NamedTuple):
     target: str | None = None
     risk: str = ""
 
-    @property
-    def stays(self) -> bool:
-        """Tell whether the machine is on its host when that serves again, as far as it has not gone elsewhere."""
-        return self.deed not in (Deed.TERMINATE, Deed.OWN_ACTION)
-
 
 class HostPlan(NamedTuple):
     """A host of a plan: in which turn it would go, and for how long its machines leave at least."""
@@ -42,6 +37,12 @@ class HostPlan(NamedTuple):
     turn: int
     takes: timedelta
     machines: tuple[Guess, ...]
+
+    @property
+    def staying(self) -> list[VirtualResource]:
+        """Return the machines that are on it afterwards, too."""
+        gone = (Deed.TERMINATE, Deed.OWN_ACTION)
+        return [one.machine for one in self.machines if one.target is None and one.deed not in gone]
 
 
 class Plan(NamedTuple):
@@ -85,8 +86,7 @@ class _Planner:
     def run(self, at_once: int) -> Plan:
         order = list(self._hosts)
         for one in order:
-            taken = [machine for machine, _ in one.machines]
-            self._waiting[one.room.host] = _without(one.room, taken)
+            self._waiting[one.room.host] = _without(one.room, [machine for machine, _ in one.machines])
         planned: list[HostPlan] = []
         total = timedelta(0)
         for turn, start in enumerate(range(0, len(order), at_once), 1):
@@ -95,9 +95,8 @@ class _Planner:
                 del self._waiting[one.room.host]
             quiet, waiting = _Heap(self._left), _Heap(self._waiting)
             done = [self._empty(one.room.host, turn, quiet, waiting) for one in batch]
-            for one, plan_of in zip(batch, done, strict=True):  # they serve again when the next go
-                stay = [guess.machine for guess in plan_of.machines if guess.target is None and guess.stays]
-                self._left[one.room.host] = _without(one.room, stay)
+            for one, made in zip(batch, done, strict=True):  # they serve again when the next go
+                self._left[one.room.host] = _without(one.room, made.staying)
             total += max((one.takes for one in done), default=timedelta(0))
             planned += done
         return Plan(tuple(planned), total, self._moves, self._twice)
@@ -122,8 +121,10 @@ class _Planner:
     def _place(
         self, machine: VirtualResource, deed: Deed, host: str, quiet: "_Heap", waiting: "_Heap"
     ) -> str | None:
-        group = _apart(machine)
-        beside = set() if group is None else {one for one, count in self._on[group].items() if count}
+        group, beside = _apart(machine), set()
+        if group is not None:
+            most = (machine.constraints and machine.constraints.together) or 1
+            beside = {one for one, count in self._on[group].items() if count >= most}
         target = quiet.take(machine, beside)
         if target is None:
             target = waiting.take(machine, beside)
@@ -172,14 +173,15 @@ class _Heap:
 
 
 def _without(room: Room, machines: Iterable[VirtualResource]) -> Room:
-    taken = list(machines)
+    """Return what is left of a host beside these machines."""
+    machines = list(machines)
     return room._replace(
-        vcpus=room.vcpus - sum(machine.vcpus or 0 for machine in taken),
-        memory_mb=room.memory_mb - sum(machine.memory_mb or 0 for machine in taken),
+        vcpus=room.vcpus - sum(one.vcpus or 0 for one in machines),
+        memory_mb=room.memory_mb - sum(one.memory_mb or 0 for one in machines),
     )
 
 
 def _apart(machine: VirtualResource) -> Group | None:
     """Return the group from whose machines one keeps apart."""
-    is_apart = machine.constraints is not None and machine.constraints.anti_affinity
+    is_apart = machine.constraints is not None and machine.constraints.together is not None
     return (machine.owner, machine.group) if is_apart and machine.group is not None else None

@@ -182,10 +182,10 @@ def outcome(session: Session, works: Iterable[HostWork]) -> tuple[SessionState, 
     asked for be done there.
 
     Where all hosts are emptied together, and nothing else is asked for, it is given when the last one is empty or has been
-    given up; where they go in turns, or actions are done, when the last has been given back and all actions are over.
+    given up; where they go in turns, are given back by themselves, or actions are done, when the last has been given back and all actions are over.
     """
     all_ = list(works)
-    waits_for_return = session.at_once is not None or bool(session.actions)
+    waits_for_return = session.at_once is not None or session.auto_return or bool(session.actions)
     if not all(one.stage.is_over or (one.stage is HostStage.EMPTY and not waits_for_return) for one in all_):
         return None
     before = course(session.asks_for(Moment.PRE), Moment.PRE, session.runs)

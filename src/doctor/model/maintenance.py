@@ -74,6 +74,7 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True):
 
     ``told`` is when its owner was told first. ``reply_by`` is until when he may say something before silence counts.
     ``ran`` is whether it ran when the work on it began, ``switched_over`` whether its owner has said so since he was told.
+    ``ready`` is whether he has said that it may go at once: the standby has taken over, and he needs no more notice.
     ``tries`` are the instructions by which it was to leave, ``attempts`` how many of them since its owner said it;
     ``avoid`` are the hosts to which that failed.
     """
@@ -88,6 +89,7 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True):
     reply_by: datetime | None = None
     reminded: bool = False
     switched_over: bool = False
+    ready: bool = False
     ran: bool = True
     user: str = ""
     tries: tuple[str, ...] = ()
@@ -219,8 +221,10 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
     ``timeout`` is how long emptying one host may take. ``at_once`` is how many hosts are away together, None: all.
     ``reply_to`` is where the one response goes. ``answered`` is when that was written. ``actions`` are done around the work,
-    in their order; ``runs`` are those of them that are done once. With ``auto_return`` a host is given back when its actions
-    are done. ``scale_in`` is what owners have to give up first.
+    in their order; ``runs`` are those of them that are done once. With ``auto_return`` a host is given back when it is empty
+    and its actions are done. ``scale_in`` is what owners have to give up first. ``metadata`` is what owners are told of what
+    the work brings. ``withdrawn`` is when he who asked wanted to see no more of it. It ``holds`` its host as long as that is
+    disabled in its cloud, if it was opened for that.
     """
 
     session_id: str
@@ -241,6 +245,9 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     auto_return: bool = False
     runs: tuple[Run, ...] = ()
     scale_in: ScaleIn | None = None
+    metadata: dict[str, Any] = {}
+    withdrawn: datetime | None = None
+    holds: bool = False
 
     @property
     def waits_for_room(self) -> bool:

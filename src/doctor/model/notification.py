@@ -149,8 +149,10 @@ class WantedRoom(msgspec.Struct, frozen=True, kw_only=True):
 class MaintenanceInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is told of a session [D 5.5.1, 5.5.2]. ``result`` and ``outcome`` are for the Administrator, in its end.
 
-    ``allowed_actions`` are those that are open for every machine told of that is still to be decided on. ``scale_in`` is how
-    much room is missing, by `reply_by`.
+    ``allowed_actions`` are those that are open for every machine told of that is still to be decided on. ``metadata`` is
+    what the work brings. ``moves_again``: what leaves now may have to leave again, since every host is to be emptied.
+    ``ends``: the session has nothing more to do with any machine of this owner, ``project_id``. ``emptied`` are hosts
+    that had been empty when this came, for the Administrator. ``scale_in`` is how much room is missing, by `reply_by`.
     """
 
     session_id: str
@@ -162,6 +164,11 @@ class MaintenanceInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     allowed_actions: tuple[Deed, ...]
     reply_to: str
     machines: tuple[MachineMaintenance, ...] = ()
+    metadata: dict[str, Any] = {}
+    moves_again: bool = False
+    ends: bool = False
+    project_id: str = ""
+    emptied: tuple[str, ...] = ()
     result: str = ""
     outcome: str = ""
     scale_in: WantedRoom | None = None

@@ -81,7 +81,7 @@ class Constraints(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     ``tolerated_interruption`` is in seconds; ``max_out`` is how many of its group may be away at once. None is no limit.
     ``recovery_time`` (seconds) passes from when one of its group has left a host that is emptied to when it leaves.
-    With ``anti_affinity`` Doctor starts no two of its group on one host.
+    With ``anti_affinity`` Doctor starts no two of its group on one host, with ``max_per_host`` no more than so many.
     """
 
     live_migration: bool = True
@@ -89,6 +89,14 @@ class Constraints(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     max_out: int | None = None
     anti_affinity: bool = False
     recovery_time: float | None = None
+    max_per_host: int | None = None
+
+    @property
+    def together(self) -> int | None:
+        """Return how many of its group may be on one host, None: any number."""
+        if self.anti_affinity:
+            return min(1, self.max_per_host or 1)
+        return self.max_per_host or None
 
 
 class VirtualResource(msgspec.Struct, frozen=True, gc=False, kw_only=True):

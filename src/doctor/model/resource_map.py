@@ -7,7 +7,7 @@ and a look-up costs a microsecond or two, since nothing is listed or searched at
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from msgspec.structs import replace
 
@@ -18,6 +18,7 @@ from doctor.model.resource import (
     JOINS,
     MOST_LEVELS,
     VIRTUAL_MACHINE,
+    Constraints,
     PhysicalResource,
     Relation,
     Resource,
@@ -30,6 +31,14 @@ from doctor.model.resource import (
 HOSTS = "hosts"
 
 T = TypeVar("T")
+
+
+class Given(NamedTuple):
+    """What a map was given of a machine of which its owner has said something else since."""
+
+    group: str | None
+    role: str | None
+    constraints: Constraints | None
 
 
 class ResourceMap:
@@ -55,6 +64,7 @@ class ResourceMap:
         self.version = version
         self.physical: dict[str, PhysicalResource] = {}
         self.virtual: dict[str, VirtualResource] = {}
+        self.given: dict[str, Given] = {}  # of machines that are not in it as whoever keeps it has them
         self._names: dict[str, str] = {}
         self._machines: dict[str, list[str]] = {}
         self._owned: dict[str, list[str]] = {}
@@ -73,7 +83,7 @@ class ResourceMap:
     def copy(self) -> "ResourceMap":
         """Return a map that stays as this one is now, whatever becomes of this one: for who reads it beside the flows."""
         same = ResourceMap(version=self.version)
-        same.physical, same.virtual = dict(self.physical), dict(self.virtual)
+        same.physical, same.virtual, same.given = dict(self.physical), dict(self.virtual), dict(self.given)
         same._names, same._taken = dict(self._names), dict(self._taken)
         same._machines, same._owned = _copied(self._machines), _copied(self._owned)
         same._dependents, same._suppliers = _copied(self._dependents), _copied(self._suppliers)
@@ -226,6 +236,11 @@ class ResourceMap:
     def get(self, resource_id: str) -> Resource | None:
         """Return the resource of this id, or None."""
         return self.physical.get(resource_id) or self.virtual.get(resource_id)
+
+    def as_given(self, resource_id: str) -> VirtualResource | None:
+        """Return a virtual resource as whoever keeps the map has it, whatever its owner has said since."""
+        found, given = self.virtual.get(resource_id), self.given.get(resource_id)
+        return found if found is None or given is None else replace(found, **given._asdict())
 
     def find(self, name: str) -> Resource | None:
         """Return the resource that a Monitor calls by this name: its id, an alias, then a host's short name."""

@@ -41,6 +41,10 @@ class SubscribeFilter(msgspec.Struct, frozen=True, kw_only=True):
         return kind is not EventKind.VIM and (kind is not EventKind.CAPACITY or project is None)
 
 
+FENIX, FENIX_AODH = "fenix", "fenix-aodh"  # the formats in which maintenance is told as Fenix tells it
+FORMATS = ("doctor", "cloudevents", "aodh", FENIX, FENIX_AODH)  # of notifications that are POSTed
+
+
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """One place to tell. ``secret`` (``whsec_`` and base64) signs as Standard Webhooks do; never shown again.
 
@@ -104,6 +108,11 @@ class Subscription(TellingPolicy, frozen=True, kw_only=True):
     filter: SubscribeFilter = SubscribeFilter()
     endpoints: tuple[Endpoint, ...] = ()
     created: datetime
+
+    @property
+    def speaks_fenix(self) -> bool:
+        """Tell whether somebody listens to it as Fenix' clients do. The Administrator's hears of the machines of all, too."""
+        return any(one.format in (FENIX, FENIX_AODH) for one in self.endpoints)
 
     @property
     def is_patient(self) -> bool:

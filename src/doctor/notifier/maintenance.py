@@ -1,12 +1,15 @@
 """What a notification says of maintenance, and who is told [D 3.4.2, 5.5.1; figures 3.4, 3.5].
 
-Owners hear of their own machines and of no host; the Administrator hears of his hosts.
+Owners hear of their own machines and of no host; the Administrator hears of his hosts. Where somebody listens as Fenix'
+clients do, a subscription of the Administrator hears of the machines of each owner as well: it stands for a message bus.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from urllib.parse import quote
 
 import msgspec
+from msgspec.structs import replace
 
 from doctor.kit.ids import stable_id
 from doctor.model.maintenance import Deed, Guest, GuestState, HostWork, Session, SessionState
@@ -29,11 +32,14 @@ encode = msgspec.json.Encoder().encode
 Allowed = Mapping[str, tuple[Deed, ...]]  # what may be answered for which machines
 
 
+FENIX_DOORS = "/maintenance/v1"  # where Doctor answers as Fenix does
+
+
 def owners_told(
-    guests: Sequence[Guest], subscriptions: Iterable[Subscription]
+    guests: Sequence[Guest], subscriptions: Iterable[Subscription], administrators: Iterable[Subscription]
 ) -> Iterator[tuple[Subscription, tuple[Guest, ...]]]:
-    """Return which subscriptions of an owner hear of machines of his, and of which."""
-    for one in subscriptions:
+    """Return which subscriptions hear of machines of an owner, and of which: ``subscriptions`` are his."""
+    for one in (*subscriptions, *(one for one in administrators if one.speaks_fenix)):
         if one.filter.asks_for(EventKind.MAINTENANCE, one.project):
             own = tuple(
                 guest for guest in guests if resource_matches(one.filter, guest.resource_id, VIRTUAL_MACHINE)
@@ -56,20 +62,33 @@ def write_maintenance(
     sequence: int,
     now: datetime,
     occasion: str,
+    owner: str | None = None,
     guests: Sequence[Guest] = (),
     works: Sequence[HostWork] = (),
     allowed: Allowed | None = None,
+    moves_again: bool = False,
+    ends: bool = False,
 ) -> tuple[str, bytes]:
-    """Return id and body of a MaintenanceNotification: of machines to their owner, of hosts to the Administrator.
+    """Return id and body of a MaintenanceNotification: of machines of an ``owner``, of hosts where there is none.
 
-    ``occasion`` tells apart what a phase says more than once.
+    ``occasion`` tells apart what a phase says more than once. ``moves_again`` and ``ends`` are as of a `MaintenanceInfo`.
     """
+    is_owner = owner is not None
+    whose = (owner,) if is_owner and subscription.project is None else ()
     notification_id = stable_id(
-        "notification", subscription.subscription_id, session.session_id, phase, occasion
+        "notification", subscription.subscription_id, session.session_id, phase, occasion, *whose
     )
     doors = f"{describer.public_url}/v1"
     replies = f"{doors}/maintenance/{session.session_id}/replies"
-    is_owner = subscription.project is not None
+    links = {
+        "maintenance": f"{doors}/maintenance/{session.session_id}",
+        "instructions": f"{doors}/instructions",
+        "handled": f"{doors}/notifications/{notification_id}/handled",
+    }
+    if owner is not None and subscription.speaks_fenix:
+        of_owner = f"{session.session_id}/{quote(owner, safe='')}"
+        links["fenix"] = f"{describer.own_url}{FENIX_DOORS}/maintenance/{of_owner}"
+    info = _info(session, phase, guests, works, allowed or {}, replies, is_owner=is_owner)
     message = Notification(
         notification_id=notification_id,
         subscription_id=subscription.subscription_id,
@@ -81,12 +100,8 @@ def write_maintenance(
         virtual_resource_info=tuple(
             describer.former(one.resource_id, VIRTUAL_MACHINE, (), one.owner) for one in guests
         ),
-        maintenance=_info(session, phase, guests, works, allowed or {}, replies, is_owner=is_owner),
-        links={
-            "maintenance": f"{doors}/maintenance/{session.session_id}",
-            "instructions": f"{doors}/instructions",
-            "handled": f"{doors}/notifications/{notification_id}/handled",
-        },
+        maintenance=replace(info, moves_again=moves_again, ends=ends, project_id=owner or ""),
+        links=links,
     )
     return notification_id, encode(message)
 
@@ -145,6 +160,8 @@ def _info(
             )
             for one in guests
         ),
+        metadata=session.metadata,
+        emptied=() if is_owner else tuple(one.host for one in works if one.emptied is not None),
         result="" if is_owner or phase is not Phase.RESULT else session.state,
         outcome="" if is_owner else session.outcome,
         scale_in=None if wanted is None else WantedRoom(vcpus=wanted.vcpus, memory_mb=wanted.memory_mb),

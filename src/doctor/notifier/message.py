@@ -101,8 +101,9 @@ class Describer:
     """Describes resources and faults as one project, or the Administrator (None), may see them.
 
     Made for one answer or one step of a flow: it remembers each host that it has described. Links begin with
-    ``public_url``; without one they are paths. ``outlooks`` is what the describers for several viewers remember
-    together; ``isolations`` is how far the isolation of faulty hosts got, ``work_on`` tells of maintenance.
+    ``public_url``; without one they are paths. ``own_url`` is for those who can do nothing with a path. ``outlooks`` is
+    what the describers for several viewers remember together; ``isolations`` is how far the isolation of faulty hosts got,
+    ``work_on`` tells of maintenance.
     """
 
     def __init__(
@@ -113,12 +114,14 @@ class Describer:
         secret: bytes,
         *,
         public_url: str = "",
+        own_url: str = "",
         outlooks: Outlooks | None = None,
         isolations: Isolations | None = None,
         work_on: WorkOn = lambda host: None,
     ) -> None:
         self._work_on = work_on
         self.public_url = public_url
+        self.own_url = own_url or public_url
         self.viewer = viewer
         self.resources = resources
         self.book = book

@@ -143,9 +143,9 @@ class _Round:
         )
 
     def _keeps_from(self, one: Candidate) -> tuple[str, str | None] | None:
-        """Return the group from whose machines this one keeps apart."""
+        """Return the group of which no second one goes to a host in this round; how many are there decides ``apart``."""
         machine, constraints = one.machine, one.machine.constraints
-        is_apart = constraints is not None and constraints.anti_affinity and machine.group is not None
+        is_apart = constraints is not None and constraints.together is not None and machine.group is not None
         return (machine.owner, machine.group) if is_apart else None
 
     def _may_have(self, host: str) -> bool:

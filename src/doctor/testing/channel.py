@@ -7,7 +7,7 @@ from datetime import datetime
 
 from doctor.kit.clock import Clock, SystemClock
 from doctor.model.notification import Delivered, DeliveryOutcome, Failed, Gone, Refused, StoredNotification
-from doctor.model.subscription import Endpoint
+from doctor.model.subscription import FORMATS, Endpoint
 
 Answer = Failed | Refused | Gone | None  # None takes the notification
 
@@ -124,8 +124,8 @@ class FakeChannel:
 
     def check(self, endpoint: Endpoint) -> str | None:
         """Object to unknown formats and forbidden URLs."""
-        if endpoint.format not in ("doctor", "cloudevents", "aodh"):
-            return f"format {endpoint.format!r} is not known: use doctor, cloudevents or aodh"
+        if endpoint.format not in FORMATS:
+            return f"format {endpoint.format!r} is not known: use {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
         return self._forbidden.get(endpoint.url)
 
     async def close(self) -> None:

@@ -1,11 +1,16 @@
-"""ML2 mechanism driver of the testbed: binds every port on every host.
+"""ML2 mechanism driver of the testbed: binds every port on every host, but those that are named in `neutron/unbindable`.
 
 There are no agents and no data plane; a bound port is ACTIVE at once.
 """
 
+import os
+from pathlib import Path
+
 from neutron_lib import constants
 from neutron_lib.api.definitions import portbindings
 from neutron_lib.plugins.ml2 import api
+
+UNBINDABLE = Path(os.environ["OPENSTACK_TESTBED"], "neutron", "unbindable")
 
 
 class TestbedMechanismDriver(api.MechanismDriver):
@@ -20,7 +25,9 @@ class TestbedMechanismDriver(api.MechanismDriver):
         """Prepare nothing."""
 
     def bind_port(self, context):
-        """Bind a port wherever it is wanted."""
+        """Bind a port wherever it is wanted, unless it is to fail: then its server cannot be moved."""
+        if UNBINDABLE.exists() and context.current["id"] in UNBINDABLE.read_text().split():
+            return
         for segment in context.segments_to_bind:
             context.set_binding(
                 segment[api.ID],

@@ -206,6 +206,7 @@ write_config() {
     cat >"$e/nova/policy.yaml" <<-EOF
 	"context_is_admin": "role:admin or role:doctor"
 	"os_compute_api:servers:show:host_status": "rule:context_is_admin or project_id:%(project_id)s"
+	"compute:servers:create:requested_destination": "rule:context_is_admin or project_id:%(project_id)s"
 	EOF
 
     # ---- cinder: its API alone, nothing makes volumes. With notifications its version here fails to reset a status.

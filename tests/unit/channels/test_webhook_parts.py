@@ -142,7 +142,7 @@ def channel(**settings: Any) -> WebhookChannel:
         ({"url": "http://127.0.0.1:8080/hook", "secret": "whsec_MDEyMzQ1Njc4OWFiY2RlZg=="}, None),
         (
             {"url": "http://vnfm/", "format": "ves"},
-            "format 'ves' is not known: use doctor, cloudevents or aodh",
+            "format 'ves' is not known: use doctor, cloudevents, aodh, fenix or fenix-aodh",
         ),
         ({"url": ""}, "the URL must begin with http:// or https://"),
         ({"url": "vnfm.example"}, "the URL must begin with http:// or https://"),

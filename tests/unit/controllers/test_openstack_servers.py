@@ -8,9 +8,12 @@ import pytest
 
 from doctor.drivers.controllers.openstack import migrations
 from doctor.drivers.controllers.openstack import servers as module
+from doctor.drivers.controllers.openstack.controller import OpenStackController
 from doctor.drivers.controllers.openstack.servers import NOTHING, VERSION, Servers
+from doctor.drivers.controllers.openstack.settings import OpenStackSettings
 from doctor.model.errors import Flaw, PermanentError, Reason, RejectedError, TransientError
 from doctor.model.instruction import Action, Command, Progress, Stage
+from doctor.model.map_news import MapStatus, Phase
 
 A, S = Action, Stage
 
@@ -322,3 +325,22 @@ async def test_what_is_gone_is_terminated() -> None:
     assert (await servers(nova).look(command(A.TERMINATE))).stage is S.SUCCEEDED
     with pytest.raises(RejectedError):
         await servers(nova).look(command(A.STOP))
+
+
+async def test_what_nobody_announces_is_read_when_a_command_is_done() -> None:
+    """Without a message bus the map would have a machine where it was, for minutes."""
+    nova = Nova()
+    controller = OpenStackController(OpenStackSettings(cloud="nowhere"))
+    controller._servers = servers(nova)
+    moved = command(A.LIVE_MIGRATE)
+    assert (await controller.look(moved)).stage is S.UNTOUCHED
+    assert not controller._wanted.is_set()
+    nova.has_done("live-migration")
+    nova.server = {**(nova.server or {}), "OS-EXT-SRV-ATTR:host": "compute-2"}
+    assert (await controller.look(moved)).stage is S.SUCCEEDED
+    assert controller._wanted.is_set()
+    controller._wanted.clear()
+    controller._status = MapStatus(phase=Phase.CURRENT, listening=True)
+    await controller.look(moved)
+    assert not controller._wanted.is_set()
+    await controller.close()

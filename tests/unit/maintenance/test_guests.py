@@ -75,6 +75,22 @@ def ended(state: TaskState, **more: Any) -> Sight:
         pytest.param(MOVING, ended(TaskState.SUCCEEDED), 1, G.MOVING, "", id="the-map-is-behind"),
         pytest.param(MOVING, ended(TaskState.SUCCEEDED), 5, G.AGREED, "it is still here", id="it-is-not-so"),
         pytest.param(
+            MOVING,
+            ended(TaskState.SUCCEEDED)._replace(as_of=NOON),
+            5,
+            G.MOVING,
+            "",
+            id="the-map-was-not-read-since",
+        ),
+        pytest.param(
+            MOVING,
+            ended(TaskState.SUCCEEDED)._replace(as_of=NOON + 2 * MINUTE),
+            5,
+            G.AGREED,
+            "it is still here",
+            id="the-map-was-read-since",
+        ),
+        pytest.param(
             MOVING, ended(TaskState.FAILED, reason="no room"), 1, G.AGREED, "no room", id="once-more"
         ),
         pytest.param(
@@ -116,6 +132,15 @@ def test_a_host_to_which_it_failed_is_avoided_and_it_is_tried_again_after_a_whil
         pytest.param(replace(AGREED, deed=D.OWN_ACTION), HERE, "himself", id="own-action"),
         pytest.param(AGREED, Sight(facts(), policy(lead_time=5 * MINUTE)), "more notice", id="lead-time"),
         pytest.param(AGREED, Sight(facts(role="ACT")), "", id="active-without-a-standby"),
+        pytest.param(
+            replace(AGREED, ready=True), Sight(facts(), policy(lead_time=5 * MINUTE)), "", id="ready-at-once"
+        ),
+        pytest.param(
+            replace(AGREED, ready=True),
+            Sight(facts(role="ACT"), standby=True),
+            "",
+            id="ready-is-switched-over",
+        ),
         pytest.param(AGREED, Sight(facts(role="ACT"), standby=True), "taken over", id="not-switched-over"),
         pytest.param(
             replace(AGREED, switched_over=True),

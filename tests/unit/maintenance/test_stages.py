@@ -1,6 +1,7 @@
 """The way of a host through a session: nothing that is not in the table, and no host past its deadline."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -265,3 +266,17 @@ def test_a_machine_alone_is_all_of_its_vnf() -> None:
     (says,) = against(Load(host("a"), stopped), standing=Standing(1, 0, share=0.9))
     assert says.startswith("machine vm-1 of red: 1 of 1 would be off at once")
     assert against(Load(host("a"), [(stopped[0][0], Deed.MIGRATE)]), standing=Standing(1, 0, share=0.9)) == []
+
+
+def test_the_manual_has_the_table() -> None:
+    """docs/how-to/maintain-hosts.md shows the way of a host as it is."""
+    words = {
+        Trigger.BEGIN: "its turn",
+        Trigger.EMPTIED: "nobody is in the way any more",
+        Trigger.GIVE_UP: "its time is over, it has failed, or it has not come back",
+        Trigger.GIVE_BACK: "the work is done",
+        Trigger.ABORT: "it is called off",
+    }
+    manual = Path("docs/how-to/maintain-hosts.md").read_text()
+    rows = manual.partition("| from | by | to |\n| --- | --- | --- |\n")[2].partition("\n\n")[0].splitlines()
+    assert rows == [f"| `{a}` | {words[by]} | `{b}` |" for (a, by), b in TRANSITIONS.items()]

@@ -59,7 +59,8 @@ class StateChangeIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ``at_once`` so many hosts are away together, and the next goes when one was given back. ``override`` is why it has to be
     although a guard is against it: a second person has to agree. ``actions`` are done one after the other; with
     ``auto_return`` a host serves again as soon as those on it are done, which is usual where there are any. With ``scale_in``
-    owners are asked to make room where there is none, and hosts go when there is.
+    owners are asked to make room where there is none, and hosts go when there is. ``metadata`` is told to owners: what the
+    work brings.
     """
 
     physical_resource_state: Annotated[list[HostStateIn], msgspec.Meta(min_length=1, max_length=MOST_HOSTS)]
@@ -72,6 +73,7 @@ class StateChangeIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     actions: Annotated[list[ActionIn], msgspec.Meta(max_length=100)] = []
     auto_return: bool | None = None
     scale_in: bool = False
+    metadata: Annotated[dict[Name, Any], msgspec.Meta(max_length=64)] = {}
 
 
 class StateChangeOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,12 +87,13 @@ class StateChangeOut(msgspec.Struct, frozen=True, kw_only=True):
 class ReplyIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """What an owner answers. With `ack` ``actions`` say what is done to which machine; without any the first that is
     allowed is done to each of which nothing was said yet. With `nack` they stay: those that are named, or all that were
-    asked for.
+    asked for. ``ready``: it may be done at once; standbys have taken over where there are any, and no notice is needed.
     """
 
     reply: Literal["ack", "nack"]
     reason: Text | None = None
     actions: Annotated[dict[Name, Deed], msgspec.Meta(max_length=10_000)] = {}
+    ready: bool = False
 
 
 class PlannedMachine(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,6 +198,7 @@ class SessionOut(msgspec.Struct, frozen=True, kw_only=True):
     at_once: int | None
     ended: datetime | None
     override: dict[str, Any] | None
+    metadata: dict[str, Any]
     actions: tuple[ActionWish, ...]
     auto_return: bool
     runs: tuple[RunOut, ...]
@@ -259,6 +263,9 @@ def request_of(given: StateChangeIn) -> Request:
     timeout = None
     if given.timeout is not None:
         timeout = duration_in(given.timeout, "/timeout", flaws, most=timedelta(days=365))
+    if given.auto_return and not any(one.moment is Moment.HOST for one in given.actions):
+        detail = "nothing is to be done on the hosts: they would be given back at once"
+        flaws.append(Flaw("/auto_return", detail))
     if flaws:
         raise RejectedError("the request is wrong", flaws=flaws)
     return Request(
@@ -271,6 +278,7 @@ def request_of(given: StateChangeIn) -> Request:
         starts=None if given.starts_at is None else in_utc(given.starts_at),
         at_once=given.at_once,
         override=given.override,
+        metadata=given.metadata,
         actions=tuple(ActionWish(one.moment, one.name) for one in given.actions),
         auto_return=given.auto_return,
         scale_in=given.scale_in,
@@ -279,7 +287,8 @@ def request_of(given: StateChangeIn) -> Request:
 
 def reply_of(given: ReplyIn) -> Reply:
     """Return an answer as it was written."""
-    return Reply(given.actions, (given.reason or "") if given.reply == "nack" else None)
+    refusal = (given.reason or "") if given.reply == "nack" else None
+    return Reply(given.actions, refusal, ready=given.ready)
 
 
 def policy_of(given: PolicyIn, project: str, scope: Scope) -> MaintenancePolicy:
@@ -386,6 +395,7 @@ def session_out(session: Session, works: list[HostWork], viewer: str | None) -> 
         override=None
         if session.override is None or not everything
         else msgspec.to_builtins(session.override),
+        metadata=session.metadata,
         actions=session.actions if everything else (),
         auto_return=session.auto_return,
         runs=_runs_out(session.runs) if everything else (),

@@ -40,8 +40,8 @@ class PhysicalResourceIn(msgspec.Struct, forbid_unknown_fields=True, gc=False, k
 
 class ConstraintsIn(msgspec.Struct, forbid_unknown_fields=True, gc=False, kw_only=True):
     """What is not to be done to a machine that serves: no live migration, no interruption of more than so many seconds,
-    no more of its group away at once than ``max_out``. With ``anti_affinity`` no two of its group are started on one host.
-    For maintenance it leaves so many seconds (``recovery_time``) after another one of its group.
+    no more of its group away at once than ``max_out``. With ``anti_affinity`` no two of its group are started on one host,
+    with ``max_per_host`` no more than so many. For maintenance it leaves so many seconds (``recovery_time``) after another one of its group.
     """
 
     live_migration: bool = True
@@ -49,6 +49,7 @@ class ConstraintsIn(msgspec.Struct, forbid_unknown_fields=True, gc=False, kw_onl
     max_out: Annotated[int, msgspec.Meta(ge=0, le=10**6)] | None = None
     anti_affinity: bool = False
     recovery_time: Annotated[float, msgspec.Meta(ge=0, le=86400)] | None = None
+    max_per_host: Annotated[int, msgspec.Meta(ge=1, le=10**6)] | None = None
 
 
 class VirtualResourceIn(msgspec.Struct, forbid_unknown_fields=True, gc=False, kw_only=True):

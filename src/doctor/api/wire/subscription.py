@@ -61,7 +61,7 @@ class EndpointIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Where to tell. ``secret`` (``whsec_`` and base64) makes Doctor sign as Standard Webhooks do."""
 
     url: Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
-    format: Literal["doctor", "cloudevents", "aodh"] = "doctor"
+    format: Literal["doctor", "cloudevents", "aodh", "fenix", "fenix-aodh"] = "doctor"
     secret: Annotated[str, msgspec.Meta(max_length=255)] | None = None
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
-from doctor.cli.bench import bulk, floors, growth, latency, resource_map, single, start, storm
+from doctor.cli.bench import bulk, floors, growth, latency, maintenance, resource_map, single, start, storm
 from doctor.cli.bench.machine import Elsewhere, machine, versions
 from doctor.cli.bench.result import BenchError, Result
 from doctor.cli.bench.stage import Stage
@@ -24,6 +24,7 @@ MEASUREMENTS: dict[str, ModuleType] = {
     "latency": latency,
     "storm": storm,
     "growth": growth,
+    "maintenance": maintenance,
     "map": resource_map,
     "start": start,
 }

@@ -8,7 +8,7 @@ keeps an order: the delivery flow does both. What a URL may reach is decided in 
 import asyncio
 import resource
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import lru_cache
 
@@ -17,7 +17,7 @@ import structlog
 from msgspec.structs import replace
 
 from doctor import __version__
-from doctor.drivers.channels import aodh, cloudevents
+from doctor.drivers.channels import aodh, cloudevents, fenix
 from doctor.drivers.channels.connection import Answer, TooLate
 from doctor.drivers.channels.guard import AddressRefused, Guard
 from doctor.drivers.channels.outcome import explain, outcome_of
@@ -27,11 +27,17 @@ from doctor.drivers.channels.url import Url
 from doctor.kit.clock import Clock
 from doctor.kit.signature import Signer
 from doctor.model.notification import Delivered, DeliveryOutcome, Failed, StoredNotification
-from doctor.model.subscription import Endpoint
+from doctor.model.subscription import FENIX, FENIX_AODH, FORMATS, Endpoint
 
 log = structlog.get_logger(__name__)
 
-FORMATS = ("doctor", "cloudevents", "aodh")
+Split = Callable[[StoredNotification], list[aodh.Action]]
+# The formats whose receivers take one thing at a time: a notification is several requests, or none.
+SPLIT: Mapping[str, Split] = {
+    "aodh": aodh.actions,
+    FENIX: fenix.requests,
+    FENIX_AODH: fenix.alarms,
+}
 MAX_URL = 2048
 PART_SENT = 4096  # endpoints of which is remembered how far a notification got
 REPLAYED = "doctor-replay: true\r\n"
@@ -74,7 +80,7 @@ class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class WebhookChannel:
     """The channel for endpoints of `FORMATS` (implements `doctor.ports.channel.Channel`).
 
-    One attempt is one request (in the format ``aodh`` one for each alarm): no redirect is followed, and nothing is sent twice behind our back. A kept connection
+    One attempt is one request (in a format of `SPLIT` one for each part): no redirect is followed, and nothing is sent twice behind our back. A kept connection
     that dies under a request makes the attempt `Failed`, since nobody knows how much of it was read.
     A 2xx counts once its head is there: what happens to the rest of the answer changes nothing.
 
@@ -116,8 +122,10 @@ class WebhookChannel:
         target = self._target(endpoint)
         if isinstance(target, str):
             return Failed(target)
-        if target.is_split:
-            return await self._deliver_split(endpoint, target, notification, attempt, replay)
+        if target.split is not None:
+            return await self._deliver_split(
+                endpoint, target, target.split(notification), notification, attempt, replay
+            )
         body = cloudevents.wrap(notification, self._source) if target.is_wrapped else notification.body
         return await self._send(
             endpoint, target, notification, notification.notification_id, body, attempt, replay
@@ -127,6 +135,7 @@ class WebhookChannel:
         self,
         endpoint: Endpoint,
         target: "_Target",
+        actions: Sequence[aodh.Action],
         notification: StoredNotification,
         attempt: int,
         replay: bool,
@@ -138,7 +147,7 @@ class WebhookChannel:
             sent = 0
         now = self._clock.now()
         told, outcome = None, Delivered(204, now, now)  # of what has no parts there is nothing to tell
-        for action in aodh.actions(notification)[sent:]:
+        for action in actions[sent:]:
             answer = await self._send(
                 endpoint, target, notification, action.action_id, action.body, attempt, replay
             )
@@ -242,7 +251,7 @@ class WebhookChannel:
             f"{signature}"
             f"doctor-attempt: {attempt}\r\n"
             f"{REPLAYED if replay else ''}"
-            f"{f'x-openstack-request-id: req-{message_id}{CRLF}' if target.is_split else ''}"
+            f"{f'x-openstack-request-id: req-{message_id}{CRLF}' if target.split else ''}"
             f"doctor-sequence: {sequence}\r\n\r\n"
         )
         return b"".join((target.post, fields.encode(), body))
@@ -272,11 +281,11 @@ class WebhookChannel:
 class _Target:
     """What is the same for every request to one endpoint: ``post`` lacks the fields of the attempt and the body."""
 
-    __slots__ = ("get", "is_split", "is_wrapped", "place", "post", "signer")
+    __slots__ = ("get", "is_wrapped", "place", "post", "signer", "split")
 
     def __init__(self, url: Url, signer: Signer | None, form: str) -> None:
         self.is_wrapped = form == "cloudevents"
-        self.is_split = form == "aodh"
+        self.split = SPLIT.get(form)
         content_type = cloudevents.CONTENT_TYPE if self.is_wrapped else "application/json"
         same = (
             f" {url.target} HTTP/1.1\r\n"

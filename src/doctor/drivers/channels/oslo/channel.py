@@ -8,20 +8,21 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 import structlog
 
 from doctor.drivers.channels.oslo.broker import Bus, RabbitMq, load_libraries
-from doctor.drivers.channels.oslo.envelope import messages
+from doctor.drivers.channels.oslo.envelope import fenix_messages, messages
 from doctor.kit.clock import Clock, SystemClock
 from doctor.kit.ids import stable_id
 from doctor.kit.options import convert
 from doctor.model.errors import DoctorError
+from doctor.model.fenix import SERVICE
 from doctor.model.notification import Delivered, DeliveryOutcome, Failed, StoredNotification
-from doctor.model.subscription import Endpoint
+from doctor.model.subscription import FENIX, Endpoint
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +39,8 @@ class OsloSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     ``url_file`` holds its address with the password, ``amqp://user:password@host:port/``; the nodes of a cluster one to
     a line. ``exchange`` and ``topic`` are where a listener looks: the routing key is the topic with ``.info``.
-    ``publisher_id`` is who says it. ``timeout`` is how long one attempt may take in all.
+    ``publisher_id`` is who says it. ``timeout`` is how long one attempt may take in all. ``messages`` are Doctor's own of
+    everything, or those that Fenix sends of maintenance.
     """
 
     url_file: Path
@@ -46,6 +48,7 @@ class OsloSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     topic: Name = "notifications"
     publisher_id: Name | None = None
     timeout: Seconds = 10
+    messages: Literal["doctor", "fenix"] = "doctor"
 
 
 def make(settings: Mapping[str, Any]) -> "OsloChannel":
@@ -95,16 +98,21 @@ class OsloChannel:
         self._urls = urls
         self._clock = clock
         self._connect = connect
-        self._publisher_id = settings.publisher_id or f"doctor.{socket.gethostname()}"
+        speaks_fenix = settings.messages == FENIX
+        usual = SERVICE if speaks_fenix else f"doctor.{socket.gethostname()}"
+        self._publisher_id = settings.publisher_id or usual
+        self._messages = fenix_messages if speaks_fenix else messages
         self._bus: Bus | None = None
         self._busy = asyncio.Lock()
         self._closed = False
         self._is_heard = True
         shown = [_shown(url) for url in urls]
         self.endpoint = Endpoint(
-            endpoint_id=stable_id("bus", settings.exchange, settings.topic, *shown),
+            endpoint_id=stable_id(
+                "bus", settings.exchange, settings.topic, *shown, *((FENIX,) if speaks_fenix else ())
+            ),
             url=f"{shown[0]}#{settings.exchange}/{settings.topic}",
-            format=FORMAT,
+            format=FENIX if speaks_fenix else FORMAT,
         )
 
     async def deliver(
@@ -156,7 +164,7 @@ class OsloChannel:
         await asyncio.sleep(0)  # owners first: they are told in this turn of the event loop
         bus = await self._connected()
         told = self._clock.now()
-        unheard = await bus.publish(messages(notification, self._publisher_id))
+        unheard = await bus.publish(self._messages(notification, self._publisher_id))
         self._note_silence(unheard)
         return Delivered(200, told, self._clock.now())
 

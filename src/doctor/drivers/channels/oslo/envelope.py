@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from doctor.drivers.channels import fenix
 from doctor.kit.ids import stable_id
 from doctor.model.notification import StoredNotification
 
@@ -55,6 +56,12 @@ def messages(notification: StoredNotification, publisher_id: str) -> Iterator[Os
     for key, payload in _alarms(body) or [("", msgspec.json.decode(notification.body))]:
         message_id = stable_id("bus", notification.notification_id, key)
         yield _message(message_id, event_type, {**same, **payload}, publisher_id, body.sent_time)
+
+
+def fenix_messages(notification: StoredNotification, publisher_id: str) -> Iterator[OsloMessage]:
+    """Return what the bus is told of maintenance, as Fenix tells it."""
+    for one in fenix.events(notification):
+        yield _message(one.message_id, one.event_type, one.payload, publisher_id, one.generated)
 
 
 def _alarms(body: _Body) -> list[tuple[str, dict[str, Any]]]:
@@ -104,7 +111,7 @@ def _message(
         "event_type": event_type,
         "priority": PRIORITY,
         "payload": payload,
-        "timestamp": sent_time.replace("T", " ").removesuffix("Z"),
+        "timestamp": sent_time.replace("T", " ").removesuffix("Z").removesuffix("+00:00"),
         "_unique_id": message_id.replace("-", ""),
     }
     body = {"oslo.version": VERSION, "oslo.message": _encode(message).decode()}

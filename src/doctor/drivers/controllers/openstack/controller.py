@@ -32,7 +32,7 @@ from doctor.kit import retry
 from doctor.kit.clock import Clock, SystemClock
 from doctor.model import resource
 from doctor.model.errors import DoctorError, PermanentError, Reason, RejectedError, TransientError
-from doctor.model.instruction import Command, Progress
+from doctor.model.instruction import Command, Progress, Stage
 from doctor.model.map_news import Entry, MapDelta, MapStatus, Phase
 from doctor.model.marking import Mark, MarkKind, Standing
 from doctor.model.resource import HOST
@@ -101,8 +101,11 @@ class OpenStackController:
                     await self._nova.write(mark, self._host(mark), standing)
 
     async def look(self, command: Command) -> Progress:
-        """Return what the service of a resource has made of a command."""
-        return await self._commanded(command).look(self._in_words_of_nova(command))
+        """Return what the service of a resource has made of a command. What nobody announces is read when it is done."""
+        progress = await self._commanded(command).look(self._in_words_of_nova(command))
+        if progress.stage is Stage.SUCCEEDED and not self._status.listening:
+            self._wanted.set()
+        return progress
 
     async def tell(self, command: Command) -> None:
         """Give a command to the service of a resource."""

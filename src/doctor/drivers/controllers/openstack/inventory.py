@@ -67,7 +67,8 @@ class Inventory:
 
     def recall(self, known: ResourceMap) -> None:
         """Take over what Doctor knew of this cloud before it was started anew."""
-        things: tuple[Resource, ...] = (*known.physical.values(), *known.virtual.values())
+        machines = (known.as_given(one) for one in known.virtual)
+        things: list[Resource] = [*known.physical.values(), *filter(None, machines)]
         for one in things:
             if one.cloud == self._naming.cloud:
                 self._entries[one.id] = Entry(one, tuple(_brought(one, known)))
