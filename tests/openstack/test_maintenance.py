@@ -324,7 +324,7 @@ async def test_four_hosts_are_emptied_in_turns_and_no_server_moves_twice(
         special = {estate.cold: {"migrate": 1, "confirmResize": 1}, estate.failing: {"live-migration": 2}}
         assert {one: done[one] for one in estate.movers} == dict.fromkeys(estate.movers, usual) | special
         for name, servers in now.items():
-            assert guests(name) == set(servers)
+            assert guests(name) & {*estate.servers} == set(servers)
             for server in servers:
                 mine = await asked.ask("GET", f"/v1/virtual-resources/{server}")
                 assert (mine["location"]["physical_resource_id"], mine["virtual_resource_state"]) == (
@@ -370,7 +370,7 @@ async def test_a_host_that_dies_while_it_is_emptied_is_a_fault_as_ever(
             died = await asked.report(name)
             heard, fault = await owner.hears("fault")
             assert heard - died < TOLD_WITHIN
-            assert {machines(fault)[one] for one in others} == {("error", "DOWN")}
+            assert {machines(fault)[one][0] for one in others} == {"error"}
             _, response = await until_answered(office)
             assert (response["result"], response["reason"]) == ("failed", f"{name}: the host has failed")
             await asked.all_marked()

@@ -1,6 +1,7 @@
 """Sessions whose hosts come back by themselves, as Fenix' do, and who hears of them."""
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -8,8 +9,10 @@ import pytest
 
 from doctor.drivers.channels.fenix import events
 from doctor.flows.maintenance_desk import Reply
+from doctor.flows.placement import apart
 from doctor.model.errors import RejectedError
 from doctor.model.maintenance import Deed, GuestState, HostStage, SessionState
+from doctor.model.resource import Constraints
 from doctor.model.subscription import FENIX, Endpoint, Subscription
 from doctor.ports.store import Change
 from tests.scenarios.maintenance_site import ADMIN, BLUE, BOB, Maintained, machine, maintained
@@ -150,9 +153,7 @@ async def test_where_every_host_is_to_be_emptied_it_is_said_that_machines_move_a
     async with maintained() as one:
         await listen(one, "red-fenix", "red")
         hosts = [each.id for each in one.situation.resources.hosts()]
-        asked = await one.request(*hosts, at_once=1, auto_return=True, override="all of them are old")
-        if one.session(asked).state is SessionState.PROPOSED:
-            await one.maintenance.approve(BOB, asked.session_id)
+        await one.request(*hosts, at_once=1, auto_return=True)
         await one.machine_is(G.ASKED)
         await one.until_so(lambda: bool(heard(one, "red-fenix")), "nobody was told")
         assert heard(one, "red-fenix")[0]["state"] == "PREPARE_MAINTENANCE"
@@ -170,3 +171,36 @@ async def test_what_is_withdrawn_is_called_off_and_stays_on_record() -> None:
         assert again.state is SessionState.ABORTED
         with pytest.raises(RejectedError, match="no such session"):
             await one.maintenance.withdraw(BLUE, asked.session_id)
+
+
+async def test_of_a_group_no_more_go_to_one_host_than_it_bears() -> None:
+    """Two may be together: the third and fourth that leave go to another host than the first two."""
+    async with maintained() as one:
+        bears = Constraints(max_per_host=2)
+        for number in range(4):
+            name, host = f"vm-m{number}", "compute-1" if number < 2 else "compute-2"
+            await one.change(machine(name, host, group="mesh", constraints=bears))
+            await one.agree_beforehand(D.MIGRATE, name)
+        for name in ("vm-1", "vm-2"):
+            await one.agree_beforehand(D.MIGRATE, name)
+        await one.request("compute-1", "compute-2", at_once=1, auto_return=True)
+        await one.stands(S.RETURNED, "compute-2")
+        hosts = Counter(one.machine_named(f"vm-m{number}").host for number in range(4))
+        assert max(hosts.values()) <= 2
+        full = apart(one.situation, one.machine_named("vm-m0"), ())
+        mates = Counter(one.machine_named(f"vm-m{number}").host for number in range(1, 4))
+        assert full == {host for host, count in mates.items() if count >= 2}
+
+
+async def test_who_is_asked_to_make_room_hears_it_in_the_words_of_fenix_and_may_look() -> None:
+    async with maintained() as one:
+        await listen(one, "red-fenix", "red")
+        await listen(one, "bus", None)
+        hosts = [each.id for each in one.situation.resources.hosts()]
+        asked = await one.request(*hosts, scale_in=True, override="all of them are old")
+        await one.maintenance.approve(BOB, asked.session_id)
+        assert one.session(asked).waits_for_room
+        await one.until_so(lambda: bool(heard(one, "red-fenix")), "nobody was asked")
+        assert heard(one, "red-fenix")[0]["state"] == "SCALE_IN"
+        assert "red" in {each["project_id"] for each in heard(one, "bus")}
+        assert one.maintenance.get(RED, asked.session_id).session_id == asked.session_id

@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import socket
 import time
+from collections import deque
 from collections.abc import Iterable
 
+from doctor.agent.asking import ask
 from doctor.agent.identity import Identity
 from doctor.agent.log import log
 from doctor.agent.pace import Lag, Pace
@@ -15,6 +17,8 @@ from doctor.kit.beat import MOST_BYTES, NO_CHALLENGE, Beat, Key, Kind, Malformed
 GOODBYES = 3
 BETWEEN_GOODBYES = 0.01
 MOST_READ = 64  # datagrams at a time
+KNOWN_QUESTIONS = 256  # that were answered; a recording of one is not answered again
+MOST_ASKED = 32  # at the same time
 AT_MOST_EVERY = 0.005  # seconds between heartbeats that were asked for
 
 
@@ -62,6 +66,8 @@ class Beating:
         self._planned = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._buffer = memoryview(bytearray(MOST_BYTES + 1))
+        self._questions: deque[int] = deque(maxlen=KNOWN_QUESTIONS)
+        self._asking: set[asyncio.Task[None]] = set()
         self.listeners: list[Listener] = []
         with contextlib.ExitStack() as opened:
             for network in networks:
@@ -95,6 +101,8 @@ class Beating:
     def close(self) -> None:
         """Close the sockets without a word."""
         loop = asyncio.get_running_loop()
+        for task in self._asking:
+            task.cancel()
         for listener in self.listeners:
             loop.remove_reader(listener.sock)
             listener.sock.close()
@@ -149,6 +157,9 @@ class Beating:
 
     def _take(self, listener: Listener, beat: Beat) -> None:
         """Take what a Doctor says. One that is older than what it said last is a recording."""
+        if beat.kind is Kind.QUESTION:
+            self._asked(listener, beat)
+            return
         if beat.kind is not Kind.CHALLENGE or not listener.challenged < beat.sequence <= self._sequence:
             return
         listener.challenged = beat.sequence
@@ -162,6 +173,32 @@ class Beating:
             if now >= listener.asked_at + AT_MOST_EVERY:
                 listener.asked_at = now
                 self._send_to(listener, Kind.BEAT, now)
+
+    def _asked(self, listener: Listener, question: Beat) -> None:
+        """Find out for Doctor whether a neighbour is there. A question is answered once, and only a few at a time."""
+        if question.challenge != listener.challenge or question.sequence in self._questions:
+            return
+        if len(self._asking) >= MOST_ASKED:
+            log.repeat("peers.too_many_questions", by=listener.address[0])
+            return
+        self._questions.append(question.sequence)
+        task = asyncio.get_running_loop().create_task(self._answer(listener, question))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    async def _answer(self, listener: Listener, question: Beat) -> None:
+        try:
+            heard = await ask(question.subject, question.lag_us, question.interval_us / 1e6)
+        except (ValueError, OSError) as error:
+            log.repeat("peers.cannot_ask", address=question.subject, error=str(error))
+            return
+        answer = question._replace(
+            kind=Kind.ANSWER,
+            challenge=listener.challenge,
+            interval_us=heard,
+            monotonic_ns=time.monotonic_ns(),
+        )
+        listener.send(pack(answer, self._key))
 
 
 def _open(network: NetworkSettings, address: tuple[str, int]) -> socket.socket:

@@ -1,14 +1,31 @@
 """What the agent would do and see here, without doing it: for `doctor agent check`."""
 
+import os
+import re
+import shutil
+import subprocess
 import time
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from doctor.agent.beating import Listener
 from doctor.agent.identity import Identity
+from doctor.agent.kernel_log import DEVICE, load_rules
 from doctor.agent.links import is_hardware, list_now, state_of
+from doctor.agent.processes import command_of, find
+from doctor.agent.raid import MDSTAT, parse
+from doctor.agent.sensors import memory_errors, temperatures
 from doctor.agent.service import make_beating
-from doctor.agent.settings import DoctorSettings, HeartbeatSettings, LinkSettings, Settings
+from doctor.agent.settings import (
+    DiskSettings,
+    DoctorSettings,
+    GuestSettings,
+    HeartbeatSettings,
+    KernelLogSettings,
+    LinkSettings,
+    PollSettings,
+    Settings,
+)
 from doctor.client.access import read_token
 from doctor.client.errors import ApiError, ClientError
 from doctor.client.http import Client
@@ -35,6 +52,88 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield from _doctor(settings.doctor)
     yield from _heartbeat(settings.host, settings.heartbeat)
     yield from _links(settings.links)
+    parts: list[tuple[str, Any, Callable[[Any], Iterator[Finding]]]] = [
+        ("kernel_log", settings.kernel_log, _kernel_log),
+        ("raid", settings.raid, _raid),
+        ("sensors", settings.sensors, _sensors),
+        ("disks", settings.disks, _disks),
+        ("guests", settings.guests, _guests),
+    ]
+    for part, wanted, look in parts:
+        if wanted is None:
+            yield Finding(part, "", OFF, "not looked at")
+            continue
+        try:
+            yield from look(wanted)
+        except (OSError, ValueError) as error:
+            yield Finding(part, "", TROUBLE, str(error))
+    for process in settings.processes:
+        number = find(re.compile(process.pattern), process.pid_file)
+        detail = "it does not run" if number is None else f"process {number}: {command_of(number)[:80]}"
+        yield Finding("processes", process.name, TROUBLE if number is None else FINE, detail)
+
+
+def _kernel_log(wanted: KernelLogSettings) -> Iterator[Finding]:
+    rules = sum(1 for _ in load_rules(wanted.rules_file))
+    os.close(os.open(DEVICE, os.O_RDONLY | os.O_NONBLOCK))
+    yield Finding("kernel_log", str(DEVICE), FINE, f"read by {rules} rules")
+
+
+def _raid(wanted: PollSettings) -> Iterator[Finding]:
+    if not MDSTAT.exists():
+        yield Finding("raid", "", OFF, "there is no software RAID here")
+        return
+    for array in parse(MDSTAT.read_text()):
+        yield Finding(
+            "raid", array.name, TROUBLE if array.trouble else FINE, array.trouble or "all disks are there"
+        )
+
+
+def _sensors(wanted: PollSettings) -> Iterator[Finding]:
+    found = [
+        *(
+            Finding(
+                "sensors", one.name, FINE, f"{one.celsius:g} °C" + (f" of {one.most:g}" if one.most else "")
+            )
+            for one in temperatures()
+        ),
+        *(
+            Finding(
+                "sensors",
+                one.controller,
+                FINE,
+                f"memory errors: {one.corrected} corrected, {one.uncorrected} not",
+            )
+            for one in memory_errors()
+        ),
+    ]
+    yield from found or [
+        Finding("sensors", "", OFF, "the kernel shows no temperatures and no memory errors here")
+    ]
+
+
+def _disks(wanted: DiskSettings) -> Iterator[Finding]:
+    from doctor.agent.disks import asked
+
+    for device, health in asked(wanted.devices):
+        trouble = "it cannot be asked" if health is None else health.failed or health.aging
+        yield Finding("disks", device, TROUBLE if trouble else FINE, trouble or "it says that it is well")
+
+
+def _guests(wanted: GuestSettings) -> Iterator[Finding]:
+    command = shutil.which("virsh")
+    if command is None:
+        raise FileNotFoundError("virsh (libvirt-clients) is not installed")
+    try:
+        done = subprocess.run(  # noqa: S603 - found in the path, no shell
+            [command, "--connect", wanted.uri, "list", "--name"], capture_output=True, text=True, timeout=10
+        )
+    except subprocess.TimeoutExpired:
+        raise ValueError(f"{wanted.uri} does not answer") from None
+    if done.returncode:
+        raise ValueError(done.stderr.strip().replace("\n", " ") or f"virsh ended with {done.returncode}")
+    names = [line for line in done.stdout.split("\n") if line.strip()]
+    yield Finding("guests", wanted.uri, FINE, f"{len(names)} machines run")
 
 
 def _doctor(doctor: DoctorSettings | None) -> Iterator[Finding]:

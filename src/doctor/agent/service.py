@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from doctor.agent.beating import Beating
 from doctor.agent.identity import Identity
-from doctor.agent.links import LinkBook, Links, is_hardware
 from doctor.agent.log import log
 from doctor.agent.pace import Pace
-from doctor.agent.report import Report, Reporter
+from doctor.agent.report import Report
 from doctor.agent.settings import DoctorSettings, HeartbeatSettings, Settings
+from doctor.agent.sources import Sources
 from doctor.kit.beat import Key
 from doctor.kit.key_file import read_key
 
@@ -45,15 +45,16 @@ async def _run(settings: Settings) -> None:
         raise Unusable(str(error)) from error
     if beating is not None:
         beating.start()
-    links = _links(settings, say)
+    sources = Sources(settings, identity, say) if settings.doctor else None
     log.info("agent.started", host=settings.host, boot_id=identity.boot.hex())
     try:
-        await stop.wait()
+        if sources is None:
+            await stop.wait()
+        else:
+            await sources.run(stop)
     finally:
         if beating is not None:
             await beating.stop()
-        if links is not None:
-            links.close()
         await asyncio.to_thread(end)
         log.info("agent.stopped")
 
@@ -85,18 +86,6 @@ def _sending(settings: Settings, doctor: DoctorSettings) -> tuple[Say, Callable[
     sending = Sending(settings.host, client, settings.state / SPOOL, doctor.keep)
     sending.start()
     return sending.say, sending.stop
-
-
-def _links(settings: Settings, say: Say) -> Links | None:
-    if settings.links is None or settings.doctor is None:
-        return None
-    try:
-        links = Links(LinkBook(Reporter(settings.host), settings.links, is_hardware), say)
-    except OSError as error:
-        log.warning("links.not_watched", error=str(error))
-        return None
-    links.start()
-    return links
 
 
 def _unheard(report: Report) -> None:

@@ -1,6 +1,8 @@
 """The settings of the agent: one YAML file. Errors name the path and what would be right."""
 
+import re
 import socket
+from collections.abc import Callable
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from ipaddress import ip_address
@@ -70,11 +72,67 @@ class LinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         return any(fnmatchcase(name, pattern) for pattern in self.watch)
 
 
+class KernelLogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The kernel's log: ``rules_file`` takes the place of the rules that ship."""
+
+    rules_file: Path | None = None
+
+
+class PollSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is looked at again and again, each ``every``."""
+
+    every: timedelta
+
+
+class DiskSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The disks, asked by smartctl or nvme, which need root; ``devices`` are those that are asked, all by default."""
+
+    every: timedelta = timedelta(minutes=10)
+    devices: tuple[Text, ...] = ()
+
+
+class ProcessSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A program that has to run: found by a regular expression in its command line, and by ``pid_file`` if it has one.
+
+    ``event`` says what its end is, ``resource_id`` and ``resource_type`` on what. ``restart`` is a command (a list of words)
+    that starts it anew, at most ``restarts`` times ``within``.
+    """
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[!-~]+$")]
+    pattern: Text
+    pid_file: Path | None = None
+    event: Text = "hypervisor.failure"
+    resource_id: Text | None = None
+    resource_type: Text | None = None
+    restart: tuple[Text, ...] = ()
+    restarts: Count = 3
+    within: timedelta = timedelta(minutes=10)
+
+
+class GuestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The machines of a libvirt hypervisor. ``pid_folder`` has the numbers of their processes; nothing is read there if null.
+
+    ``tell_stopped`` tells of those too that were stopped on purpose.
+    """
+
+    uri: Text = "qemu:///system"
+    pid_folder: Path | None = Path("/run/libvirt/qemu")
+    tell_stopped: bool = False
+
+
+EVERY = {
+    "raid": PollSettings(every=timedelta(seconds=2)),
+    "sensors": PollSettings(every=timedelta(seconds=10)),
+    "conditions": PollSettings(every=timedelta(seconds=60)),
+}
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All settings of an agent.
 
     ``host`` is its host's id in the resource map; without it, the name of the machine. ``state`` is the folder where events
-    wait while Doctor is away. A part that is left out is not done, apart from ``links``, which ``false`` switches off.
+    wait while Doctor is away. ``links``, ``kernel_log``, ``raid``, ``sensors`` and ``conditions`` are looked at where they
+    are, unless ``false`` switches them off; ``disks``, ``processes`` and ``guests`` if they are named.
     """
 
     host: Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[!-~]+$")] = ""
@@ -82,6 +140,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     doctor: DoctorSettings | None = None
     heartbeat: HeartbeatSettings | None = None
     links: LinkSettings | None = LinkSettings()
+    kernel_log: KernelLogSettings | None = KernelLogSettings()
+    raid: PollSettings | None = EVERY["raid"]
+    sensors: PollSettings | None = EVERY["sensors"]
+    conditions: PollSettings | None = EVERY["conditions"]
+    disks: DiskSettings | None = None
+    processes: tuple[ProcessSettings, ...] = ()
+    guests: GuestSettings | None = None
 
 
 def load_settings(path: Path) -> Settings:
@@ -116,6 +181,7 @@ def parse_settings(document: Any, *, folder: Path = Path()) -> Settings:
     if "state" in given:
         given["state"] = _file(given["state"], "state", folder)
     given.setdefault("host", socket.gethostname())
+    given["processes"] = _processes(given.get("processes", []), folder)
     settings = convert({**given, **parts}, Settings)
     if settings.heartbeat is None and settings.doctor is None:
         raise ValueError("heartbeat: required, or doctor: without both the agent has nobody to tell")
@@ -166,7 +232,58 @@ def _links(given: Any, folder: Path) -> LinkSettings:
     return convert(given, LinkSettings, "links.")
 
 
-PARTS = {"doctor": _doctor, "heartbeat": _heartbeat, "links": _links}
+def _kernel_log(given: Any, folder: Path) -> KernelLogSettings:
+    return convert(_files(given, "kernel_log", folder, "rules_file"), KernelLogSettings, "kernel_log.")
+
+
+def _poll(name: str, usual: PollSettings) -> Callable[[Any, Path], PollSettings]:
+    def read(given: Any, folder: Path) -> PollSettings:
+        given = {"every": usual.every.total_seconds(), **given}
+        return convert(given, PollSettings, f"{name}.", durations={"every": timedelta(milliseconds=100)})
+
+    return read
+
+
+def _disks(given: Any, folder: Path) -> DiskSettings:
+    return convert(given, DiskSettings, "disks.", durations={"every": timedelta(seconds=1)})
+
+
+def _guests(given: Any, folder: Path) -> GuestSettings:
+    return convert(given, GuestSettings, "guests.")
+
+
+def _processes(given: Any, folder: Path) -> tuple[ProcessSettings, ...]:
+    if not isinstance(given, list):
+        raise ValueError(f"processes: expected a list, got {type(given).__name__}")
+    found = [_process(one, f"processes[{index}]", folder) for index, one in enumerate(given)]
+    names = [one.name for one in found]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise ValueError(f"processes[{index}].name: {name} is there twice")
+    return tuple(found)
+
+
+def _process(given: Any, path: str, folder: Path) -> ProcessSettings:
+    parsed = _files(given, path, folder, "pid_file")
+    read = convert(parsed, ProcessSettings, f"{path}.", durations={"within": timedelta(seconds=1)})
+    try:
+        re.compile(read.pattern)
+    except re.error as error:
+        raise ValueError(f"{path}.pattern: {error}") from None
+    return read
+
+
+PARTS: dict[str, Callable[[Any, Path], Any]] = {
+    "doctor": _doctor,
+    "heartbeat": _heartbeat,
+    "links": _links,
+    "kernel_log": _kernel_log,
+    "raid": _poll("raid", EVERY["raid"]),
+    "sensors": _poll("sensors", EVERY["sensors"]),
+    "conditions": _poll("conditions", EVERY["conditions"]),
+    "disks": _disks,
+    "guests": _guests,
+}
 
 
 def _files(given: Any, path: str, folder: Path, *names: str) -> dict[str, Any]:

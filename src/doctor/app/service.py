@@ -30,7 +30,7 @@ from doctor.model.event import RawEvent
 from doctor.model.identity import Role
 from doctor.model.resource import PhysicalResource
 from doctor.model.resource_map import ResourceMap
-from doctor.ports.monitor import Monitor, Said
+from doctor.ports.monitor import Monitor, Said, Stake
 
 log = structlog.get_logger(__name__)
 
@@ -290,6 +290,16 @@ class _Hosts:
 
     def hosts(self) -> list[PhysicalResource]:
         return list(self._map.hosts())
+
+    def stake(self, host_id: str) -> Stake:
+        """Return what is at stake on a host."""
+        virtual = self._map.virtual
+        machines = [virtual[machine] for machine in self._map.machines_on(host_id)]
+        return Stake(
+            levels=frozenset(str(machine.sal) for machine in machines if machine.sal is not None),
+            is_troubled=self._situation.book.is_troubled(host_id),
+            wish=self._situation.subscriptions.detection_wish(machines),
+        )
 
 
 async def _watch(monitor: Monitor, parts: Parts) -> None:

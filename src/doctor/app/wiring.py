@@ -16,6 +16,7 @@ from doctor.drivers.channels.switch import SwitchChannel
 from doctor.drivers.channels.webhook import WebhookChannel, WebhookSettings
 from doctor.drivers.controllers.embedded import EmbeddedController
 from doctor.drivers.identities.keystone import Keystone, KeystoneSettings
+from doctor.drivers.monitors.heartbeat.monitor import HeartbeatMonitor, PeerMonitor
 from doctor.drivers.stores.sqlite import SqliteStore
 from doctor.flows.acknowledgement import AcknowledgementFlow
 from doctor.flows.ageing import AgeingFlow
@@ -429,11 +430,9 @@ def _force_down(settings: Settings, clouds: dict[str, Controller]) -> dict[str, 
 
 def _own_witnesses(settings: Settings, monitors: Sequence[Monitor]) -> dict[str, Vantage]:
     """Return from where Doctor's own monitors see hosts: it is the host itself that answers to a ping and sends heartbeats."""
-    return {
-        monitor.name: Vantage.IN_BAND
-        for wish, monitor in zip(settings.monitors, monitors, strict=True)
-        if wish.get("driver") in IN_BAND
-    }
+    drivers = {wish.get("vantage", wish.get("driver")): wish.get("driver") for wish in settings.monitors}
+    found = {monitor.name: Vantage.IN_BAND for monitor in monitors if drivers.get(monitor.name) in IN_BAND}
+    return found | {monitor.name: Vantage.PEER for monitor in monitors if isinstance(monitor, PeerMonitor)}
 
 
 def _monitors(settings: Settings) -> list[Monitor]:
@@ -445,4 +444,6 @@ def _monitors(settings: Settings) -> list[Monitor]:
             flaw = Flaw(f"monitors[{index}]", f"another one is called {monitor.name!r}: set its vantage")
             raise RejectedError("the settings are wrong", flaws=[flaw])
         made[monitor.name] = monitor
+        if isinstance(monitor, HeartbeatMonitor):
+            made[monitor.peers.name] = monitor.peers
     return list(made.values())

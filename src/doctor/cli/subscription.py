@@ -52,6 +52,9 @@ def subscription() -> None:
 @click.option("--when-isolated", is_flag=True, help="Tell of a dead host when it can do no more harm.")
 @click.option("--acknowledge", is_flag=True, help="Tell again until it is acknowledged.")
 @click.option("--heartbeat", metavar="DURATION", help="Say so after this much silence (PT1S to PT1H).")
+@click.option(
+    "--detection", metavar="DURATION", help="Look at the hosts of your machines so often (PT0.05S)."
+)
 @json_option
 def create(
     endpoints: tuple[str, ...],
@@ -65,6 +68,7 @@ def create(
     when_isolated: bool,
     acknowledge: bool,
     heartbeat: str | None,
+    detection: str | None,
     as_json: bool,
     **lists: Any,
 ) -> None:
@@ -101,6 +105,7 @@ def create(
         when="isolated" if when_isolated else None,
         acknowledge="explicit" if acknowledge else None,
         heartbeat=heartbeat,
+        detection=detection,
     )
     wanted = [{"url": url, **_given(secret=secret, format=form)} for url in endpoints]
     wish = {"subscribe_filter": subscribe_filter, "endpoints": wanted, **_given(policy=policy or None)}

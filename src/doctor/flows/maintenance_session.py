@@ -46,9 +46,9 @@ from doctor.model.map_news import MapStatus
 from doctor.model.map_news import Phase as MapPhase
 from doctor.model.notification import Phase
 from doctor.model.resource import VIRTUAL_MACHINE, PhysicalResource, Resource, VirtualResource
-from doctor.model.subscription import EventKind
 from doctor.notifier.maintenance import (
     administrators_told,
+    hear_for_owners,
     owners_told,
     write_maintenance,
     write_response,
@@ -314,19 +314,20 @@ class SessionKeeper:
         owners = {
             one.owner for one in self._situation.resources.virtual.values() if one.type == VIRTUAL_MACHINE
         }
+        subscriptions = self._situation.subscriptions
         for owner in sorted(owners):
-            for subscription in self._situation.subscriptions.of(owner):
-                if subscription.filter.asks_for(EventKind.MAINTENANCE, owner):
-                    notice = partial(
-                        write_maintenance,
-                        subscription,
-                        session,
-                        Phase.SCALE_IN,
-                        self._situation.describer(owner),
-                        now=draft.now,
-                        occasion=draft.now.isoformat(),
-                    )
-                    tell(self._situation, subscription, notice, draft)
+            for subscription in hear_for_owners(subscriptions.of(owner), subscriptions.of(None)):
+                notice = partial(
+                    write_maintenance,
+                    subscription,
+                    session,
+                    Phase.SCALE_IN,
+                    self._situation.describer(owner),
+                    now=draft.now,
+                    occasion=draft.now.isoformat(),
+                    owner=owner,
+                )
+                tell(self._situation, subscription, notice, draft)
 
     @property
     def has_quiet_host(self) -> bool:

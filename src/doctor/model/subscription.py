@@ -89,7 +89,8 @@ class TellingPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How a subscriber wants to be told.
 
     ``clear`` and ``change`` are whether of ends and of changes. ``heartbeat`` is after how much silence it is told that
-    there was nothing to tell.
+    there was nothing to tell. ``detection`` is within what time it wants its machines' hosts to be looked at, if the operator
+    lets it.
     """
 
     clear: bool = True
@@ -98,6 +99,7 @@ class TellingPolicy(msgspec.Struct, frozen=True, kw_only=True):
     aggregate: Aggregate | None = None
     acknowledge: Acknowledge = Acknowledge.HTTP
     heartbeat: timedelta | None = None
+    detection: timedelta | None = None
 
 
 class Subscription(TellingPolicy, frozen=True, kw_only=True):

@@ -35,17 +35,25 @@ Allowed = Mapping[str, tuple[Deed, ...]]  # what may be answered for which machi
 FENIX_DOORS = "/maintenance/v1"  # where Doctor answers as Fenix does
 
 
+def hear_for_owners(
+    subscriptions: Iterable[Subscription], administrators: Iterable[Subscription]
+) -> Iterator[Subscription]:
+    """Return which subscriptions hear what is said to an owner, whose ``subscriptions`` these are."""
+    for one in (*subscriptions, *(one for one in administrators if one.speaks_fenix)):
+        if one.filter.asks_for(EventKind.MAINTENANCE, one.project):
+            yield one
+
+
 def owners_told(
     guests: Sequence[Guest], subscriptions: Iterable[Subscription], administrators: Iterable[Subscription]
 ) -> Iterator[tuple[Subscription, tuple[Guest, ...]]]:
-    """Return which subscriptions hear of machines of an owner, and of which: ``subscriptions`` are his."""
-    for one in (*subscriptions, *(one for one in administrators if one.speaks_fenix)):
-        if one.filter.asks_for(EventKind.MAINTENANCE, one.project):
-            own = tuple(
-                guest for guest in guests if resource_matches(one.filter, guest.resource_id, VIRTUAL_MACHINE)
-            )
-            if own:
-                yield one, own
+    """Return which subscriptions hear of machines of an owner, and of which."""
+    for one in hear_for_owners(subscriptions, administrators):
+        own = tuple(
+            guest for guest in guests if resource_matches(one.filter, guest.resource_id, VIRTUAL_MACHINE)
+        )
+        if own:
+            yield one, own
 
 
 def administrators_told(subscriptions: Iterable[Subscription]) -> Iterator[Subscription]:

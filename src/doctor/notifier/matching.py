@@ -5,11 +5,13 @@ resources and of nothing else; the Administrator hears of the physical side too.
 """
 
 from collections.abc import Collection, Iterable, Iterator
+from datetime import timedelta
 from typing import NamedTuple
 
 from doctor.model.alarm import Alarm, Transition
 from doctor.model.fault import Fault
 from doctor.model.notification import NotificationType
+from doctor.model.resource import VirtualResource
 from doctor.model.subscription import EventKind, SubscribeFilter, Subscription
 from doctor.notifier.capacity import is_told_of_capacity
 
@@ -22,6 +24,7 @@ class Subscriptions:
         self._by_project: dict[str | None, dict[str, Subscription]] = {}
         self._told_of_capacity: dict[str, Subscription] = {}
         self._told_of_the_vim: dict[str, Subscription] = {}
+        self._wishing: set[str] = set()  # those that say how soon a failure of theirs is to be found
         for subscription in subscriptions:
             self.put(subscription)
 
@@ -34,6 +37,8 @@ class Subscriptions:
             self._told_of_capacity[subscription.subscription_id] = subscription
         if EventKind.VIM in subscription.filter.event:
             self._told_of_the_vim[subscription.subscription_id] = subscription
+        if subscription.detection is not None:
+            self._wishing.add(subscription.subscription_id)
 
     def remove(self, subscription_id: str) -> None:
         """Forget a subscription; one that is not there is no error."""
@@ -42,6 +47,7 @@ class Subscriptions:
             self._by_project[known.project].pop(subscription_id, None)
             self._told_of_capacity.pop(subscription_id, None)
             self._told_of_the_vim.pop(subscription_id, None)
+            self._wishing.discard(subscription_id)
 
     def get(self, subscription_id: str) -> Subscription | None:
         """Return the subscription of this id, or None."""
@@ -50,6 +56,21 @@ class Subscriptions:
     def of(self, project: str | None) -> Collection[Subscription]:
         """Return the subscriptions of one project; None is the Administrator."""
         return self._by_project.get(project, {}).values()
+
+    def detection_wish(self, machines: Iterable[VirtualResource]) -> timedelta | None:
+        """Return the shortest time within which owners of some machines want them to be looked at [D functest]."""
+        if not self._wishing:
+            return None
+        return min(
+            (
+                subscription.detection
+                for machine in machines
+                for subscription in self.of(machine.owner)
+                if subscription.detection is not None
+                and resource_matches(subscription.filter, machine.id, machine.type)
+            ),
+            default=None,
+        )
 
     def told_of_capacity(self) -> Collection[Subscription]:
         """Return the subscriptions that are told when the pool's capacity changes."""

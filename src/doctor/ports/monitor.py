@@ -4,6 +4,8 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from datetime import timedelta
 from typing import Protocol, runtime_checkable
 
+import msgspec
+
 from doctor.model.event import RawEvent
 from doctor.model.resource import PhysicalResource
 from doctor.ports.payload import Listing
@@ -19,6 +21,27 @@ class Targets(Protocol):
 
     def hosts(self) -> Iterable[PhysicalResource]:
         """Return the hosts of the resource map."""
+        ...
+
+
+class Stake(msgspec.Struct, frozen=True, kw_only=True):
+    """What depends on a host, and how it is: how closely it should be watched.
+
+    ``levels`` are the service availability levels of the machines on it, ``is_troubled`` that a fault or warning is open on it,
+    ``wish`` the shortest time within which an owner wants to have his machines looked at.
+    """
+
+    levels: frozenset[str] = frozenset()
+    is_troubled: bool = False
+    wish: timedelta | None = None
+
+
+@runtime_checkable
+class Informed(Protocol):
+    """Targets of which more is known than that they are there."""
+
+    def stake(self, host_id: str) -> Stake:
+        """Return what is at stake on a host."""
         ...
 
 

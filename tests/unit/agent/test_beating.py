@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from doctor.agent import asking
 from doctor.agent.beating import Beating
 from doctor.agent.identity import Identity
 from doctor.agent.pace import LAG_KEPT, Lag, Pace
@@ -168,3 +169,81 @@ def test_this_run_is_newer_than_the_one_before() -> None:
     first, second = Identity.of("c1"), Identity.of("c1")
     assert first.boot == second.boot
     assert first.session < second.session
+
+
+async def test_doctor_may_wish_for_another_pace(doctor: Doctor) -> None:
+    made = Beating(IDENTITY, KEY, [NetworkSettings(name="mgmt", to=(doctor.text,))], Pace(0.1, 0.02))
+    made.start()
+    for wish, expected in ((20_000, 20_000), (1, 20_000), (0, 100_000)):
+        await asyncio.sleep(0.15)
+        last = doctor.heard()[-1]
+        doctor.send(last._replace(kind=Kind.CHALLENGE, interval_us=wish))
+        await asyncio.sleep(0.25)
+        assert doctor.heard()[-1].interval_us == expected
+    await made.stop()
+
+
+async def question(doctor: Doctor, address: str, **change: object) -> list[Beat]:
+    """Challenge the agent, ask it, and return what it answers."""
+    await asyncio.sleep(0.05)
+    last = doctor.heard()[-1]
+    doctor.send(last._replace(kind=Kind.CHALLENGE, challenge=b"proof-1!", interval_us=0))
+    await asyncio.sleep(0.05)
+    asked = last._replace(
+        kind=Kind.QUESTION,
+        subject=address,
+        sequence=4711,
+        challenge=b"proof-1!",
+        interval_us=60_000,
+        lag_us=3,
+    )
+    for _ in range(3):  # it may come twice, or be a recording: it is answered once
+        doctor.send(asked._replace(**change))  # type: ignore[arg-type]
+    await asyncio.sleep(0.3)
+    return [beat for beat in doctor.heard() if beat.kind is Kind.ANSWER]
+
+
+async def test_it_says_whether_a_neighbour_is_there(doctor: Doctor, beating: Beating) -> None:
+    (answer,) = await question(doctor, "127.0.0.1")
+    assert (answer.sequence, answer.subject, answer.challenge) == (4711, "127.0.0.1", b"proof-1!")
+    assert answer.interval_us > 0
+
+
+async def test_it_says_that_a_neighbour_is_not_there(doctor: Doctor, beating: Beating) -> None:
+    (answer,) = await question(doctor, "192.0.2.77")
+    assert answer.interval_us == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "change"),
+    [
+        pytest.param("224.0.0.1", {}, id="everybody"),
+        pytest.param("no address", {}, id="no address"),
+        pytest.param("127.0.0.1", {"challenge": b"other-1!"}, id="of another Doctor"),
+    ],
+)
+async def test_some_questions_are_not_answered(
+    doctor: Doctor, beating: Beating, address: str, change: dict[str, object]
+) -> None:
+    assert await question(doctor, address, **change) == []
+
+
+async def test_a_neighbour_may_be_asked_by_tcp(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "_icmp", lambda: None)
+    monkeypatch.setattr(asking, "TCP_PORT", 9)
+    assert await asking.ask("127.0.0.1", 3, 0.2) == 1, "who refuses is there"
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    monkeypatch.setattr(asking, "TCP_PORT", server.sockets[0].getsockname()[1])
+    assert await asking.ask("127.0.0.1", 3, 0.2) == 1
+    server.close()
+    assert await asking.ask("192.0.2.77", 3, 0.05) == 0
+
+
+def test_replies_of_others_are_not_counted() -> None:
+    token = b"12345678"
+    reply = bytes([0, 0, 0, 0, 0, 1, 0, 2]) + token
+    assert asking.is_reply(reply, token)
+    assert asking.is_reply(bytes([0x45]) + bytes(19) + reply, token)
+    assert not asking.is_reply(reply, b"87654321")
+    assert not asking.is_reply(asking.echo(1, 2, token), token)
+    assert not asking.is_reply(b"", token)

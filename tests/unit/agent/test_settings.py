@@ -58,6 +58,23 @@ def test_links_may_be_left_alone() -> None:
 @pytest.mark.parametrize(
     ("document", "message"),
     [
+        pytest.param(
+            {**LEAST, "processes": {}}, "processes: expected a list", id="processes that are no list"
+        ),
+        pytest.param({**LEAST, "processes": [{"name": "x"}]}, r"processes\[0\]: .*pattern", id="no pattern"),
+        pytest.param(
+            {**LEAST, "processes": [{"name": "x", "pattern": "("}]},
+            r"processes\[0\].pattern: ",
+            id="no regular expression",
+        ),
+        pytest.param(
+            {**LEAST, "processes": [{"name": "x", "pattern": "x"}] * 2},
+            r"processes\[1\].name: x is there twice",
+            id="a process twice",
+        ),
+        pytest.param({**LEAST, "disks": {"every": 0}}, "disks.every: must be at least", id="too often"),
+        pytest.param({**LEAST, "raid": {"every": "x"}}, "raid.every: ", id="no duration"),
+        pytest.param({**LEAST, "guests": {"url": "x"}}, "guests: .*unknown field `url`", id="a mistyped uri"),
         pytest.param([], "the settings: expected a mapping", id="no mapping"),
         pytest.param({"host": "c1"}, "heartbeat: required, or doctor", id="nobody to tell"),
         pytest.param({"hosst": "c1", **LEAST}, ".*unknown field `hosst`", id="a mistyped name"),

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from doctor.api.wire.fenix import detail_of, step_of
 from doctor.model.fenix import Step
@@ -12,6 +13,7 @@ from doctor.model.maintenance import (
     GuestState,
     HostStage,
     HostWork,
+    ScaleIn,
     Session,
     SessionState,
 )
@@ -61,6 +63,14 @@ def test_the_step_of_a_session(
     state: SessionState, stages: tuple[HostStage, ...], moves_again: bool, step: Step
 ) -> None:
     assert step_of(session(state), works(*stages), moves_again=moves_again) is step
+
+
+def test_a_session_that_waits_for_room_asks_to_scale_in() -> None:
+    waits = replace(session(S.RUNNING), scale_in=ScaleIn(vcpus=2, memory_mb=0, until=NOW))
+    assert step_of(waits, works(H.WAITING), moves_again=False) is Step.SCALE_IN
+    assert (
+        step_of(replace(waits, state=S.FAILED), works(H.FAILED), moves_again=False) is Step.MAINTENANCE_FAILED
+    )
 
 
 def test_the_detail_of_a_session_that_is_half_way() -> None:

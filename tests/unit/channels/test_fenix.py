@@ -98,6 +98,7 @@ def test_each_machine_that_is_in_the_way_is_asked_for_by_itself() -> None:
     [
         pytest.param(stored("started", machine(), moves_again=True), ["PREPARE_MAINTENANCE"], id="prepared"),
         pytest.param(stored("planned", machine()), ["PLANNED_MAINTENANCE"], id="newcomer"),
+        pytest.param(stored("scale_in"), ["SCALE_IN"], id="no-room"),
         pytest.param(stored("reminder", machine()), ["PLANNED_MAINTENANCE"], id="reminded"),
         pytest.param(
             stored("reminder", machine(), now="2026-03-04T04:00:00Z"), ["MAINTENANCE"], id="reminded-before"

@@ -325,3 +325,43 @@ def test_wrong_settings_are_named_without_their_secrets(
     with pytest.raises(ValueError, match=words) as refused:
         make({name: str(file) if value == "FILE" else value for name, value in settings.items()})
     assert "hush" not in str(refused.value)
+
+
+async def test_a_channel_in_the_words_of_fenix_is_another_one_and_says_nothing_of_faults() -> None:
+    usual = OsloSettings(url_file=Path("x"))
+    fenix = OsloSettings(url_file=Path("x"), messages="fenix")
+    sent: list[OsloMessage] = []
+
+    class Listening:
+        is_open = True
+
+        async def publish(self, some: Iterable[OsloMessage]) -> int:
+            sent.extend(some)
+            return 0
+
+        async def close(self) -> None:
+            pass
+
+    async def connect(url: str, exchange: str, topic: str) -> Listening:
+        return Listening()
+
+    plain, other = (OsloChannel(one, list(URLS), SystemClock(), connect=connect) for one in (usual, fenix))
+    assert plain.endpoint.endpoint_id != other.endpoint.endpoint_id
+    assert (plain.endpoint.format, other.endpoint.format) == ("oslo", "fenix")
+    assert isinstance(await other.deliver(other.endpoint, stored(), attempt=1), Delivered)
+    assert sent == []
+    work = {
+        "session_id": "s-1",
+        "phase": "moved",
+        "starts_at": "2026-03-04T05:06:07Z",
+        "reply_by": None,
+        "deadline": None,
+        "project_id": "red",
+        "machines": [{"virtual_resource_id": "vm-1", "state": "away", "allowed_actions": []}],
+    }
+    told = stored(notification_type="maintenance", maintenance=work)
+    assert isinstance(await other.deliver(other.endpoint, told, attempt=1), Delivered)
+    (message,) = sent
+    inner = msgspec.json.decode(msgspec.json.decode(message.body)["oslo.message"])
+    assert (inner["publisher_id"], inner["event_type"]) == ("fenix", "maintenance.scheduled")
+    assert inner["payload"]["state"] == "INSTANCE_ACTION_DONE"

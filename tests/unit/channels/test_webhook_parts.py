@@ -257,7 +257,8 @@ async def test_name_servers_that_hesitate_are_stood_in_for_by_memory(names: Name
     assert await resolver.resolve("vnfm") == moved  # the late answer was not lost
 
 
-async def test_a_name_that_was_removed_is_forgotten(names: Names) -> None:
+async def test_a_name_that_was_removed_is_forgotten(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolver_module, "LOOKUP_PATIENCE_S", 10.0)  # on a busy machine too
     resolver = PatientResolver()
     await resolver.resolve("vnfm")
     names.says = socket.gaierror(socket.EAI_NONAME, "no such name")

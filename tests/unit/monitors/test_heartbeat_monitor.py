@@ -8,13 +8,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from doctor.drivers.monitors.heartbeat.keyring import Keyring
-from doctor.drivers.monitors.heartbeat.monitor import HeartbeatMonitor, Listening
+from doctor.drivers.monitors.heartbeat.monitor import HeartbeatMonitor, Listening, PeerMonitor
 from doctor.drivers.monitors.heartbeat.receiver import Receiver
 from doctor.drivers.monitors.heartbeat.settings import HeartbeatSettings
 from doctor.kit.beat import MOST_BYTES, Beat, Key, Kind, Malformed, derived, pack, read
 from doctor.kit.key_file import new_key, write_key
 from doctor.model.errors import PermanentError
 from doctor.model.event import RawEvent
+from doctor.ports.monitor import Stake
 from tests.unit.monitors.test_ping_monitor import Hosts, LoopClock, Map
 
 HOSTS = {f"compute-{number}": f"198.18.0.{number}" for number in range(1, 7)}
@@ -27,6 +28,8 @@ class Agents:
         self.alive = dict.fromkeys(HOSTS, True)
         self.boots = dict.fromkeys(HOSTS, b"A" * 16)
         self.lag_us = 0
+        self.wished: dict[str, int] = {}
+        self.hear: set[str] = set()  # the addresses that agents hear when they are asked
         self._keys = {host: Key(derived(master, host)) for host in HOSTS}
         self._socks: dict[str, socket.socket] = {}
         self._sequence = 0
@@ -66,7 +69,12 @@ class Agents:
                 beat, _ = read(memoryview(self._socks[host].recv(MOST_BYTES)))
             except (BlockingIOError, Malformed):
                 return
+            if beat.challenge == self._challenges.get(host) and beat.kind is Kind.CHALLENGE:
+                self.wished[host] = beat.interval_us
             self._challenges[host] = beat.challenge
+            if beat.kind is Kind.QUESTION:
+                answer = beat._replace(kind=Kind.ANSWER, interval_us=int(beat.subject in self.hear))
+                self._socks[host].send(pack(answer, self._keys[host]))
 
     def close(self) -> None:
         for sock in self._socks.values():
@@ -88,6 +96,8 @@ class World:
         self.listening = Listening(self.map, read, LoopClock(), receiver, self.hosts)
         self.agents = Agents(master, receiver.addresses[0])
         self.events: list[RawEvent] = []
+        self.of_peers: list[RawEvent] = []
+        self.listening.peers_say = self.of_peers.append
 
     async def __aenter__(self) -> "World":
         self._tasks = [asyncio.create_task(self.agents.run()), asyncio.create_task(self._read())]
@@ -287,3 +297,111 @@ async def test_it_gives_everything_back(tmp_path: Path) -> None:
         await watching.aclose()
     assert logs[0]["event"] == "heartbeat.started"
     assert logs[-1]["event"] == "monitor.stopped"
+
+
+@pytest.mark.looptime
+@pytest.mark.requirement("E30")
+async def test_a_host_that_its_peers_hear_is_not_dead(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        world.said()
+        world.agents.hear.add(HOSTS["compute-1"])
+        world.die("compute-1")
+        await asyncio.sleep(20)
+        assert world.said() == [("hypervisor.unreachable", "compute-1", "down")]
+        assert world.of_peers == []
+
+        world.agents.hear.clear()
+        await asyncio.sleep(6)
+        assert world.said() == [("hypervisor.unreachable", "compute-1", "up"), (DOWN, "compute-1", "down")]
+
+
+@pytest.mark.looptime
+async def test_what_peers_say_is_said_by_a_witness_of_its_own(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        world.die("compute-1")
+        await asyncio.sleep(1)
+        (dead,) = world.of_peers
+        assert (dead.type, dead.resource, dead.status, dead.source) == (
+            DOWN,
+            "compute-1",
+            "down",
+            "heartbeat.peers",
+        )
+        assert len(dead.details["peers"]) == 3
+        assert dead.sight is None
+        await asyncio.sleep(20)
+        assert len(world.of_peers) == 1
+
+        world.agents.alive["compute-1"] = True
+        await asyncio.sleep(1)
+        assert [event.status for event in world.of_peers] == ["down", "up"]
+
+
+@pytest.mark.looptime
+async def test_a_dead_host_that_its_peers_hear_again_is_back(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        world.die("compute-1")
+        await asyncio.sleep(1)
+        world.said()
+        world.agents.hear.add(HOSTS["compute-1"])
+        await asyncio.sleep(6)
+        assert world.said() == [(DOWN, "compute-1", "up"), ("hypervisor.unreachable", "compute-1", "down")]
+        assert [event.status for event in world.of_peers] == ["down", "up"]
+
+
+@pytest.mark.looptime
+async def test_nobody_is_asked_who_is_missed_himself(tmp_path: Path) -> None:
+    async with World(tmp_path, peers=5) as world:
+        world.said()
+        world.die("compute-1", "compute-2", "compute-3", "compute-4", "compute-5")
+        await asyncio.sleep(1)
+        assert {one.resource for one in world.of_peers} <= {f"compute-{n}" for n in range(1, 6)}
+        assert all(set(one.details["peers"]) == {"compute-6"} for one in world.of_peers)
+
+
+@pytest.mark.looptime
+async def test_peers_may_be_left_alone(tmp_path: Path) -> None:
+    async with World(tmp_path, peers=0) as world:
+        world.said()
+        world.agents.hear.add(HOSTS["compute-1"])
+        world.die("compute-1")
+        await asyncio.sleep(1)
+        assert world.said() == [(DOWN, "compute-1", "down")]
+        assert world.of_peers == []
+
+
+async def test_the_monitor_of_peers_says_what_it_is_told() -> None:
+    monitor = PeerMonitor("heartbeat.peers")
+    watching = monitor.watch(Map(**HOSTS))
+    event = RawEvent(time=LoopClock().now(), type=DOWN)
+    asyncio.get_running_loop().call_later(0.01, monitor.say, event)
+    assert await anext(watching) is event
+    await watching.aclose()
+
+
+class Informed(Map):
+    """Targets of which more is known."""
+
+    def __init__(self, **hosts: str) -> None:
+        super().__init__(**hosts)
+        self.stakes: dict[str, Stake] = {}
+
+    def stake(self, host_id: str) -> Stake:
+        return self.stakes.get(host_id, Stake())
+
+
+@pytest.mark.looptime
+@pytest.mark.requirement("F21")
+async def test_a_host_in_trouble_is_watched_more_closely(tmp_path: Path) -> None:
+    world = World(tmp_path, paces={"troubled": 0.02})
+    informed = Informed(**HOSTS)
+    world.listening._targets = informed
+    async with world:
+        await asyncio.sleep(3)
+        assert world.agents.wished == {}
+        informed.stakes["compute-1"] = Stake(is_troubled=True)
+        await asyncio.sleep(3)
+        assert world.agents.wished == {"compute-1": 20_000}
+        informed.stakes.clear()
+        await asyncio.sleep(6)
+        assert world.agents.wished == {"compute-1": 0}

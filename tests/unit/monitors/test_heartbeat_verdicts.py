@@ -2,7 +2,7 @@
 
 import pytest
 
-from doctor.drivers.monitors.heartbeat.verdicts import UNDECIDED, AgentSilent, Verdicts
+from doctor.drivers.monitors.heartbeat.verdicts import UNDECIDED, AgentSilent, Unreachable, Verdicts
 from doctor.drivers.monitors.ping.judging import Change, Rule, Status
 
 RULE = Rule(interval=0.1, timeout=0.125, misses=3, recover=2, start_grace=1.0)
@@ -83,3 +83,27 @@ def test_what_is_forgotten_is_not_said(verdicts: Verdicts) -> None:
     say(verdicts, 5.0)
     verdicts.forget("c1")
     assert list(verdicts.look(100.0)) == []
+
+
+def test_a_host_that_its_peers_hear_is_not_dead(verdicts: Verdicts) -> None:
+    verdicts.answers("c1", Status.DOWN)
+    verdicts.peers({"c1": Status.UP}, ())
+    assert say(verdicts, 5.0) == [Unreachable("c1", True)]
+    assert list(verdicts.look(6.0)) == []
+    assert list(verdicts.beats(BACK, 9.0, can_ask=True)) == [Unreachable("c1", False), BACK]
+
+
+def test_peers_are_waited_for_as_long_as_they_may_answer(verdicts: Verdicts) -> None:
+    verdicts.answers("c1", Status.DOWN)
+    verdicts.peers({"c1": Status.UNKNOWN}, ["c1"])
+    assert say(verdicts, 5.0) == []
+    verdicts.peers({"c1": Status.UNKNOWN}, [])
+    assert list(verdicts.look(5.1)) == [SILENT]
+
+
+def test_from_unreachable_to_an_agent_that_is_silent(verdicts: Verdicts) -> None:
+    verdicts.answers("c1", Status.DOWN)
+    verdicts.peers({"c1": Status.UP}, ())
+    say(verdicts, 5.0)
+    verdicts.answers("c1", Status.UP)
+    assert list(verdicts.look(20.0)) == [Unreachable("c1", False), AgentSilent("c1", True, 5.0)]

@@ -166,6 +166,7 @@ def request_of(given: SessionIn, all_hosts: Sequence[str]) -> Request:
         reason=f"maintenance ({given.workflow})",
         metadata=given.metadata,
         auto_return=True,
+        scale_in=True,
     )
 
 
@@ -188,6 +189,8 @@ def step_of(session: Session, works: Sequence[HostWork], *, moves_again: bool) -
     has_failed = session.state is SessionState.PAUSED and session.outcome  # and waits for a person
     if session.state.is_over or has_failed:
         return Step.MAINTENANCE_FAILED
+    if session.waits_for_room and session.state is not SessionState.PROPOSED:
+        return Step.SCALE_IN
     if session.state in (SessionState.PROPOSED, SessionState.PLANNED):
         return Step.MAINTENANCE
     stages = {one.stage for one in works}

@@ -24,6 +24,7 @@ from doctor.model.subscription import (
 
 MOST_ENDPOINTS = 100  # of which the settings allow as many as they like
 SHORTEST_HEARTBEAT = timedelta(seconds=1)
+SHORTEST_DETECTION = timedelta(milliseconds=10)
 LONGEST_HEARTBEAT = timedelta(hours=1)
 
 Duration = Annotated[str, msgspec.Meta(max_length=64)] | float | int
@@ -71,6 +72,8 @@ class PolicyIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ``when: isolated`` waits until a dead host can do no more harm. ``clear`` and ``change`` are whether of ends and of
     changes; ``batch`` is one notification for all that one cause did. With ``acknowledge: explicit`` a notification is
     sent again until it is acknowledged. ``heartbeat`` (``PT1S`` to ``PT1H``) is after how much silence to say so.
+    ``detection`` (``PT0.01S`` to ``PT1H``) is how often the hosts of one's machines should be looked at; the operator says how
+    much of that is heeded.
     """
 
     when: When = When.DETECTED
@@ -80,6 +83,7 @@ class PolicyIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     aggregate: AggregateIn | None = None
     acknowledge: Acknowledge = Acknowledge.HTTP
     heartbeat: Duration | None = None
+    detection: Duration | None = None
 
 
 class SubscribeRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -158,6 +162,7 @@ class PolicyOut(msgspec.Struct, frozen=True, kw_only=True):
     aggregate: AggregateOut | None
     acknowledge: Acknowledge
     heartbeat: timedelta | None
+    detection: timedelta | None = None
 
 
 class HeldOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -250,6 +255,9 @@ def policy_of(given: PolicyIn) -> TellingPolicy:
     heartbeat = _duration(given.heartbeat, "/policy/heartbeat", flaws)
     if heartbeat is not None and not SHORTEST_HEARTBEAT <= heartbeat <= LONGEST_HEARTBEAT:
         flaws.append(Flaw("/policy/heartbeat", "must be from 1 second (PT1S) to 1 hour (PT1H)"))
+    detection = _duration(given.detection, "/policy/detection", flaws)
+    if detection is not None and not SHORTEST_DETECTION <= detection <= LONGEST_HEARTBEAT:
+        flaws.append(Flaw("/policy/detection", "must be from 10 milliseconds (PT0.01S) to 1 hour (PT1H)"))
     aggregate = None
     if given.aggregate is not None:
         wish = given.aggregate
@@ -266,6 +274,7 @@ def policy_of(given: PolicyIn) -> TellingPolicy:
         aggregate=aggregate,
         acknowledge=given.acknowledge,
         heartbeat=heartbeat,
+        detection=detection,
     )
 
 
@@ -336,6 +345,7 @@ def shown(subscription: Subscription, *, sequence: int, waiting: WaitingOut) -> 
             aggregate=_aggregate_out(subscription.aggregate),
             acknowledge=subscription.acknowledge,
             heartbeat=subscription.heartbeat,
+            detection=subscription.detection,
         ),
         created=subscription.created,
         sequence=sequence,

@@ -5,6 +5,7 @@ for who looks after hosts. A notification becomes as many of them as Fenix would
 for, one for the whole otherwise. What Fenix has no word for is not told: its clients take an unknown state for a failure.
 
     planned            MAINTENANCE, answered by ACK_MAINTENANCE
+    no room            SCALE_IN, answered by ACK_SCALE_IN
     started, asked     PREPARE_MAINTENANCE or PLANNED_MAINTENANCE for each machine, answered by its action
     moved              INSTANCE_ACTION_DONE
     the end            MAINTENANCE_COMPLETE
@@ -101,6 +102,8 @@ def _of_machines(body: _Body, work: _Maintenance) -> Iterator[tuple[str, dict[st
     in_the_way = [one for one in work.machines if not one.state.is_out_of_the_way]
     has_begun = body.event_time >= work.starts_at
     match work.phase:
+        case Phase.SCALE_IN:
+            yield _scheduled(work, Step.SCALE_IN, url, url, at=work.reply_by, by=work.reply_by)
         case Phase.PLANNED | Phase.REMINDER if not has_begun:
             yield _scheduled(work, Step.MAINTENANCE, url, url, at=work.starts_at, by=work.starts_at)
         case Phase.PLANNED | Phase.REMINDER | Phase.STARTED:

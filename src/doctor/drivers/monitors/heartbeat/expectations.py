@@ -41,6 +41,11 @@ class Expectations:
         """Tell whether heartbeats of a host are expected."""
         return host in self._paths
 
+    def rule_of(self, host: str) -> Rule | None:
+        """Return the rule by which a host is judged."""
+        known = self._judge.hosts.get(host)
+        return None if known is None else known.rule
+
     def expect(self, host: str, rule: Rule, now: float) -> None:
         """Begin to expect a host that was not heard yet."""
         if host not in self._paths:

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable
 from enum import Enum, auto
 
-from doctor.kit.beat import CHALLENGE_BYTES, Beat
+from doctor.kit.beat import CHALLENGE_BYTES, Beat, Kind
 
 MOST_NETWORKS = 16
 
@@ -52,6 +52,8 @@ class Sender:
         is_of_now = self._is_of_now(beat)
         if beat.challenge != (self._challenge if is_of_now else self._next):
             return Worth.UNPROVEN
+        if beat.kind is Kind.ANSWER:  # its number is that of the question, which is asked once
+            return Worth.LIFE if is_of_now else Worth.UNPROVEN
         if not is_of_now:
             self._begin(beat)
         last = self._sequences.get(beat.subject)

@@ -1,19 +1,26 @@
 """The heartbeat monitor as the rest of Doctor sees it: targets go in, heartbeats arrive, raw events come out."""
 
-from collections.abc import AsyncGenerator, Iterable, Iterator
+import asyncio
+import random
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator
+from itertools import islice
 
 import msgspec
 import structlog
 
 from doctor.drivers.monitors.heartbeat.expectations import Expectations
 from doctor.drivers.monitors.heartbeat.keyring import Keyring
+from doctor.drivers.monitors.heartbeat.pacing import Pacing, wished
+from doctor.drivers.monitors.heartbeat.peers import Peers, chosen
 from doctor.drivers.monitors.heartbeat.receiver import Heard, Receiver
-from doctor.drivers.monitors.heartbeat.reports import report_agent, report_restart
+from doctor.drivers.monitors.heartbeat.reports import report_agent, report_peers, report_reach, report_restart
 from doctor.drivers.monitors.heartbeat.settings import HeartbeatSettings, Rules
-from doctor.drivers.monitors.heartbeat.verdicts import AgentSilent, Verdicts
+from doctor.drivers.monitors.heartbeat.verdicts import AgentSilent, Unreachable, Verdict, Verdicts
+from doctor.drivers.monitors.ping.addresses import literal
 from doctor.drivers.monitors.ping.judging import Change, Host, Rule, Status
 from doctor.drivers.monitors.ping.methods import open_prober
-from doctor.drivers.monitors.ping.monitor import Watching
+from doctor.drivers.monitors.ping.monitor import MOST_WAITING, Watching
 from doctor.drivers.monitors.ping.probing import Prober
 from doctor.drivers.monitors.ping.reports import Words
 from doctor.drivers.monitors.ping.wishes import Wish, is_chosen
@@ -22,23 +29,54 @@ from doctor.kit.clock import Clock, SystemClock
 from doctor.model.errors import PermanentError
 from doctor.model.event import RawEvent
 from doctor.model.resource import PhysicalResource
-from doctor.ports.monitor import Targets
+from doctor.ports.monitor import Informed, Stake, Targets
 
 LOST_SOME = 1.0  # seconds that we count as late when the kernel had no room for what came
 SHORTEST_WINDOW = 0.04
+WISH_EVERY = 1.0  # seconds
+WISHES_AT_ONCE = 10  # hosts
+QUESTIONS = 3  # of a peer, within so many seconds
+QUESTIONS_WITHIN = 0.12
+PART_OF_WINDOW = 0.75  # of the time until the host counts as silent; the rest is for the way there and back
 CROWD = 50  # hosts that are asked at the same time before they are asked less often
 
 log = structlog.get_logger()
 
 
+class PeerMonitor:
+    """Says what agents say of the hosts beside theirs. It is fed by the heartbeat monitor, which asks them."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._events: deque[RawEvent] = deque(maxlen=MOST_WAITING)
+        self._bell = asyncio.Event()
+
+    def say(self, event: RawEvent) -> None:
+        """Hand over an event."""
+        self._events.append(event)
+        self._bell.set()
+
+    async def watch(self, targets: Targets) -> AsyncGenerator[RawEvent, None]:
+        """Yield events until cancelled or closed."""
+        while True:
+            while self._events:
+                yield self._events.popleft()
+            self._bell.clear()
+            await self._bell.wait()
+
+
 class HeartbeatMonitor:
-    """Reports hosts whose agents send no heartbeats any more and that answer to no ping, and those that do so again."""
+    """Reports hosts whose agents send no heartbeats any more and that answer to no ping, and those that do so again.
+
+    What agents say of other hosts is said by a monitor of its own, `peers`: they are another vantage.
+    """
 
     def __init__(self, settings: HeartbeatSettings, keyring: Keyring, clock: Clock | None = None) -> None:
         self._settings = settings
         self._keyring = keyring
         self._clock = clock or SystemClock()
         self.name = settings.vantage
+        self.peers = PeerMonitor(f"{settings.vantage}.peers")
 
     async def watch(self, targets: Targets) -> AsyncGenerator[RawEvent, None]:
         """Yield events until cancelled or closed.
@@ -47,6 +85,7 @@ class HeartbeatMonitor:
             PermanentError: an address to listen on is not ours or is taken, or no way of asking is allowed here.
         """
         listening = listen(targets, self._settings, self._keyring, self._clock)
+        listening.peers_say = self.peers.say
         try:
             listening.start()
             while True:
@@ -90,8 +129,21 @@ class Listening(Watching):
         self._expectations = Expectations()
         self._verdicts = Verdicts(settings.agent_grace.total_seconds())
         self._rules = Rules(settings)
+        self._asked_by_peers: set[str] = set()
         self._asked: frozenset[str] = frozenset()  # the hosts that are asked by ping now
         self._askable: frozenset[str] = frozenset()
+        self._pacing = Pacing()
+        self._wishes: dict[str, int] = {}
+        self._wished_at = 0.0
+        self._to_look_at: Iterator[PhysicalResource] = iter(())
+        self._later: deque[RawEvent] = deque()
+        self._peers = Peers()
+        self._contacts: dict[str, Heard] = {}
+        self._zones: dict[str, str | None] = {}
+        self._addresses: dict[str, tuple[str, ...]] = {}
+        self._dead_to_peers: set[str] = set()
+        self._random = random.Random()
+        self.peers_say: Callable[[RawEvent], None] = lambda event: None
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -115,6 +167,8 @@ class Listening(Watching):
     def _load(self, now: float) -> None:
         hosts = [host for host in self._targets.hosts() if is_chosen(host.id, self._own.only)]
         self._receiver.ids = names_of(hosts)
+        self._zones = {host.id: host.zone_id for host in hosts}
+        self._addresses = {host.id: tuple(filter(is_literal, host.address)) for host in hosts}
         ids = {host.id for host in hosts}
         for gone in [host.name for host in self._expectations.hosts if host.name not in ids]:
             self._forget(gone)
@@ -128,6 +182,11 @@ class Listening(Watching):
     def _forget(self, host: str) -> None:
         self._expectations.forget(host)
         self._verdicts.forget(host)
+        self._contacts.pop(host, None)
+        self._wishes.pop(host, None)
+        self._pacing.forget(host)
+        self._peers.forget(host)
+        self._peers_say(host, is_dead=False)
 
     def _wish(self) -> Iterable[tuple[str, Wish]]:
         """Return how the hosts are asked that miss heartbeats: soon enough to know before they count as silent."""
@@ -143,23 +202,42 @@ class Listening(Watching):
 
     # --- what comes ---
 
+    def _wish_paces(self, now: float) -> None:
+        """Find out anew how often agents are wished to speak, of a few hosts at a time."""
+        if not self._own.paces.is_there:
+            return
+        targets = self._targets
+        hosts = list(islice(self._to_look_at, WISHES_AT_ONCE))
+        if not hosts and now >= self._wished_at:
+            self._wished_at = now + WISH_EVERY
+            self._to_look_at = iter(list(targets.hosts()))
+        for host in hosts:
+            stake = targets.stake(host.id) if isinstance(targets, Informed) else Stake()
+            self._wishes[host.id] = wished(self._own.paces, host, stake)
+
     def _look(self, now: float, lag: float) -> None:
+        self._wish_paces(now)
         arrival = self._receiver.drain(now)
         for heard in arrival.heard:
             self._take(heard, now)
         late = max(lag, LOST_SOME) if arrival.dropped else lag
         self._expectations.advance(now, late, is_all=arrival.is_all)
         self._ask_those_that_are_missed(now)
+        self._ask_peers(now)
         super()._look(now, lag)
 
     def _take(self, heard: Heard, now: float) -> None:
         host, beat = heard.host, heard.beat
+        if beat.kind is Kind.ANSWER:
+            self._peers.answered(host, beat.sequence, is_heard=beat.interval_us > 0)
+            return
         if beat.kind is Kind.GOODBYE:
             if self._expectations.knows(host):
                 log.info("heartbeat.goodbye", host=host, network=beat.subject)
                 self._forget(host)
             return
         if heard.is_new_session:
+            self._pacing.forget(host)
             log.debug("heartbeat.session", host=host, boot_id=beat.boot.hex(), network=beat.subject)
             if heard.was_boot not in (b"", beat.boot):
                 now_on_wall = self._clock.now()
@@ -168,6 +246,11 @@ class Listening(Watching):
                         host, was_boot=heard.was_boot, boot=beat.boot, source=self.vantage, now=now_on_wall
                     )
                 )
+        self._contacts[host] = heard
+        if self._own.paces.is_there:
+            wish = self._wishes.get(host, 0)
+            if self._pacing.due(host, wish, beat.interval_us, now):
+                self._receiver.wish(heard, wish)
         rule = self._rules.of(beat.interval_us, beat.lag_us)
         self._expectations.heard(host, beat.subject, rule, now, is_anew=heard.is_new_session)
 
@@ -186,6 +269,60 @@ class Listening(Watching):
             self._asked = wanted
             self._watch(now)
 
+    def _ask_peers(self, now: float) -> None:
+        """Have others ask those that are missed; as long as they are, every few seconds."""
+        missed = self._expectations.suspects | self._verdicts.silent
+        for host in self._asked_by_peers - missed:
+            self._peers.forget(host)
+        self._asked_by_peers = missed
+        if not missed or not self._own.peers:
+            self._verdicts.peers({}, ())
+            return
+        for host in missed:
+            addresses = self._addresses.get(host)
+            if addresses and self._peers.is_due(host, now):
+                self._ask_peers_of(host, addresses, missed, now)
+        said = {host: self._peers.status(host, now) for host in missed}
+        self._verdicts.peers(said, [host for host in missed if self._peers.is_open(host, now)])
+        for host in self._verdicts.silent:
+            if said[host] is not Status.UNKNOWN:
+                self._peers_say(host, is_dead=said[host] is Status.DOWN)
+
+    def _ask_peers_of(
+        self, host: str, addresses: tuple[str, ...], missed: Collection[str], now: float
+    ) -> None:
+        there = [
+            one.name
+            for one in self._expectations.hosts
+            if one.status is Status.UP and one.name not in missed and one.name in self._contacts
+        ]
+        asked = chosen(host, there, self._zones, self._own.peers, self._random)
+        rule = self._expectations.rule_of(host)
+        within = QUESTIONS_WITHIN if rule is None else min(PART_OF_WINDOW * window(rule), QUESTIONS_WITHIN)
+        number = self._peers.begin(host, asked, now, within)
+        for index, peer in enumerate(asked):
+            self._receiver.question(
+                self._contacts[peer],
+                addresses[index % len(addresses)],
+                number,
+                times=QUESTIONS,
+                within=within,
+            )
+
+    def _peers_say(self, host: str, *, is_dead: bool) -> None:
+        """Say what the peers of a host say: that is a witness of its own."""
+        if is_dead == (host in self._dead_to_peers):
+            return
+        (self._dead_to_peers.add if is_dead else self._dead_to_peers.discard)(host)
+        event = report_peers(
+            host,
+            is_dead=is_dead,
+            peers=self._peers.asked(host),
+            source=f"{self.vantage}.peers",
+            now=self._clock.now(),
+        )
+        self.peers_say(event)
+
     # --- what is said ---
 
     def _found(self, now: float) -> Iterator[Change]:
@@ -195,20 +332,35 @@ class Listening(Watching):
             else:
                 self._verdicts.answers(change.host, change.status)
         for change in self._expectations.changes():
+            if change.status is Status.UP:
+                self._peers_say(change.host, is_dead=False)
             yield from self._changes(
                 self._verdicts.beats(change, now, can_ask=change.host in self._askable), now
             )
         yield from self._changes(self._verdicts.look(now), now)
 
-    def _changes(self, verdicts: Iterable[Change | AgentSilent], now: float) -> Iterator[Change]:
-        """Give the changes of hosts, which others have to be held against; of agents there is nothing to doubt."""
+    def _collect(self, now: float) -> None:
+        super()._collect(now)
+        while self._later:
+            self._say(self._later.popleft())
+
+    def _changes(self, verdicts: Iterable[Verdict], now: float) -> Iterator[Change]:
+        """Give the changes of hosts, which others have to be held against.
+
+        Of the rest there is nothing to doubt: what is over is said before them, what begins after them.
+        """
         for verdict in verdicts:
-            if isinstance(verdict, AgentSilent):
-                self._say(report_agent(verdict, source=self.vantage, now=self._clock.now()))
-            elif verdict.missed is not None:
-                yield _until(verdict, now)
-            else:
-                yield verdict
+            match verdict:
+                case AgentSilent():
+                    event = report_agent(verdict, source=self.vantage, now=self._clock.now())
+                    self._later.append(event) if verdict.is_silent else self._say(event)
+                case Unreachable():
+                    event = report_reach(verdict, source=self.vantage, now=self._clock.now())
+                    self._later.append(event) if verdict.is_unreachable else self._say(event)
+                case Change(missed=None):
+                    yield verdict
+                case Change():
+                    yield _until(verdict, now)
 
     def _in_words(self, change: Change) -> Words:
         networks = ", ".join(name or "any network" for name in change.addresses)
@@ -234,17 +386,30 @@ def _until(change: Change, now: float) -> Change:
     return msgspec.structs.replace(change, missed=(change.missed[0], now))
 
 
+def window(rule: Rule) -> float:
+    """Return the seconds between the first heartbeat that a host misses and the last, in which others can be asked."""
+    return max((rule.misses - 1) * rule.interval, SHORTEST_WINDOW)
+
+
 def asking(rule: Rule, crowd: float) -> Rule:
     """Return how a host is asked that has missed a heartbeat: so that it is known when the last one is missed.
 
     ``crowd`` times as many as usual are asked at the same time: then each is asked less often, and fewer answers are
     waited for.
     """
-    window = max((rule.misses - 1) * rule.interval, SHORTEST_WINDOW)
-    timeout = min(max(window / 4, 0.02), 1.0)
-    interval = min(max(window / 10, 0.01), 1.0) * crowd
-    misses = max(2, 1 + int((window - timeout - interval) / interval))
+    there_is = window(rule)
+    timeout = min(max(there_is / 4, 0.02), 1.0)
+    interval = min(max(there_is / 10, 0.01), 1.0) * crowd
+    misses = max(2, 1 + int((there_is - timeout - interval) / interval))
     return Rule(interval=interval, timeout=timeout, misses=misses, recover=1, start_grace=0.0)
+
+
+def is_literal(text: str) -> bool:
+    """Tell whether an address is written in figures: a peer is not asked to look up names."""
+    try:
+        return literal(text) is not None
+    except ValueError:
+        return False
 
 
 def names_of(hosts: Iterable[PhysicalResource]) -> dict[str, str]:

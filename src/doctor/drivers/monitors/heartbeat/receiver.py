@@ -146,6 +146,34 @@ class Receiver:
         with contextlib.suppress(OSError):
             sock.sendto(pack(beat, key), source)
 
+    def wish(self, heard: Heard, interval_us: int) -> None:
+        """Tell the agent that was heard how often it is wished to speak; 0 takes a wish back."""
+        sender, key = (
+            self._senders.get(heard.beat.host),
+            self._keyring.find(heard.beat.host, is_known=True, now=0.0),
+        )
+        if sender is not None and key is not None:
+            challenge = sender.challenge_for(heard.beat)
+            wish = heard.beat._replace(kind=Kind.CHALLENGE, challenge=challenge, interval_us=interval_us)
+            self.send(wish, key, heard.source, heard.socket)
+
+    def question(self, asked: Heard, address: str, number: int, *, times: int, within: float) -> None:
+        """Ask the agent that was heard of an address, whether somebody is there."""
+        sender, key = (
+            self._senders.get(asked.beat.host),
+            self._keyring.find(asked.beat.host, is_known=True, now=0.0),
+        )
+        if sender is not None and key is not None:
+            question = asked.beat._replace(
+                kind=Kind.QUESTION,
+                subject=address,
+                sequence=number,
+                challenge=sender.challenge_for(asked.beat),
+                interval_us=round(within * 1e6),
+                lag_us=times,
+            )
+            self.send(question, key, asked.source, asked.socket)
+
     def _dropped(self) -> int:
         """Return how many datagrams the kernel had no room for since the last time."""
         dropped = 0

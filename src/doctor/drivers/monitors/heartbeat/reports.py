@@ -1,10 +1,12 @@
 """What is found out about hosts by their heartbeats as raw events."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 import msgspec
 
-from doctor.drivers.monitors.heartbeat.verdicts import AgentSilent
+from doctor.drivers.monitors.heartbeat.verdicts import AgentSilent, Unreachable
+from doctor.drivers.monitors.ping.reports import HOST_DOWN
 from doctor.model.event import RawEvent
 from doctor.model.fault import Severity
 from doctor.model.resource import HOST
@@ -12,6 +14,7 @@ from doctor.model.vantage import VANTAGE
 
 SILENT = "monitor.silent"
 RESTARTED = "hypervisor.restarted"
+UNREACHABLE = "hypervisor.unreachable"
 
 
 def agent_of(host: str) -> str:
@@ -65,5 +68,54 @@ def report_restart(host: str, *, was_boot: bytes, boot: bytes, source: str, now:
         source=source,
         status="down",
         monitor_event_id=f"{host} {boot.hex()}",
+        raw_details=msgspec.json.encode(details),
+    )
+
+
+def report_reach(verdict: Unreachable, *, source: str, now: datetime) -> RawEvent:
+    """Return the event that we cannot reach a host that its peers hear, or that this is over."""
+    cause = "no heartbeat and no answer to ping here, and its peers hear it"
+    return _on_host(
+        UNREACHABLE,
+        verdict.host,
+        "down" if verdict.is_unreachable else "up",
+        cause if verdict.is_unreachable else "it is heard again, or its peers do not hear it either",
+        source=source,
+        now=now,
+    )
+
+
+def report_peers(host: str, *, is_dead: bool, peers: Collection[str], source: str, now: datetime) -> RawEvent:
+    """Return the event that the peers of a host hear it no more, or that they need not be asked any more."""
+    return _on_host(
+        HOST_DOWN,
+        host,
+        "down" if is_dead else "up",
+        "its peers do not hear it" if is_dead else "it is heard",
+        source=source,
+        now=now,
+        peers=sorted(peers),
+    )
+
+
+def _on_host(
+    kind: str, host: str, status: str, cause: str, *, source: str, now: datetime, **more: object
+) -> RawEvent:
+    details = {
+        "hostname": host,
+        "status": status,
+        "source": source,
+        "monitor_event_id": host,
+        "cause": cause,
+        **more,
+    }
+    return RawEvent(
+        time=now,
+        type=kind,
+        resource=host,
+        resource_type=HOST,
+        source=source,
+        status=status,
+        monitor_event_id=host,
         raw_details=msgspec.json.encode(details),
     )

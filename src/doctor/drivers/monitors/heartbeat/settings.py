@@ -8,9 +8,10 @@ from typing import Annotated, Any, Self
 
 import msgspec
 
+from doctor.drivers.monitors.heartbeat.pacing import PaceSettings
 from doctor.drivers.monitors.ping.judging import Rule
 from doctor.drivers.monitors.ping.settings import Count, PingSettings, Text
-from doctor.kit.options import convert, mapping
+from doctor.kit.options import convert, duration, mapping
 
 DURATIONS = {
     "fastest": timedelta(milliseconds=10),
@@ -44,6 +45,8 @@ class HeartbeatSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     - ``start_grace``: for so long the silence of one that was never heard is no news.
     - ``confirm``: ask a host that misses a heartbeat by ping; if it answers, only its agent is silent.
     - ``agent_grace``: for so long an agent may be silent on a host that answers.
+    - ``peers``: so many agents of other hosts are asked whether they hear a host that is missed; 0 asks nobody.
+    - ``paces``: how often which agents are wished to speak.
     - ``ping``: how a host is asked, and canaries: as for the ping monitor.
     - ``canaries``, ``vantage``: as for the ping monitor.
     """
@@ -62,6 +65,8 @@ class HeartbeatSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     start_grace: timedelta = timedelta(seconds=10)
     confirm: bool = True
     agent_grace: timedelta = timedelta(seconds=10)
+    paces: PaceSettings = PaceSettings()
+    peers: Annotated[int, msgspec.Meta(ge=0, le=10)] = 3
     ping: Annotated[PingSettings, msgspec.Meta(description="how hosts and canaries are asked")] = (
         PingSettings()
     )
@@ -98,6 +103,7 @@ class HeartbeatSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
         if not listen:
             raise ValueError("listen: required: an address and port (UDP), such as 192.0.2.1:12346")
         given["listen"] = [listen] if isinstance(listen, str) else listen
+        given["paces"] = _paces(mapping(given.get("paces", {}), "paces"))
         read = convert({**given, "ping": parsed_ping}, cls, durations=DURATIONS)
         _ = read.addresses
         if read.master_key_file is None and read.keys_file is None:
@@ -105,6 +111,18 @@ class HeartbeatSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
         if read.fastest > read.slowest:
             raise ValueError("fastest: is slower than slowest")
         return read
+
+
+def _paces(given: Mapping[str, Any]) -> PaceSettings:
+    least = timedelta(milliseconds=10)
+    read = dict(given)
+    for name in ("hosts", "zones", "levels"):
+        if name in given:
+            read[name] = {
+                str(key): duration(value, f"paces.{name}.{key}", least=least)
+                for key, value in mapping(given[name], f"paces.{name}").items()
+            }
+    return convert(read, PaceSettings, "paces.", durations={"troubled": least, "owners": least})
 
 
 def _address(text: str, path: str) -> tuple[str, int]:

@@ -1,10 +1,11 @@
-"""What the silence of an agent means: its host is dead, or only the agent is.
+"""What the silence of an agent means: its host is dead, or only the agent is, or only we do not hear it.
 
-Comes in that the heartbeats of a host stay away or come again, and whether the host answers to a ping meanwhile; goes out what
-is to be said of it. A host that misses a heartbeat is asked at once, so the answer is mostly there before it is needed.
+Comes in that the heartbeats of a host stay away or come again, whether the host answers to a ping meanwhile, and whether its
+peers hear it; goes out what is to be said of it. All of them are asked when a host misses a heartbeat, so the answer is mostly
+there before it is needed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from enum import Enum, auto
 
 import msgspec
@@ -20,6 +21,7 @@ class Said(Enum):
     ALIVE = auto()
     DEAD = auto()
     WITHOUT_AGENT = auto()
+    UNREACHABLE = auto()
 
 
 class AgentSilent(msgspec.Struct, frozen=True):
@@ -30,7 +32,14 @@ class AgentSilent(msgspec.Struct, frozen=True):
     heard: float | None
 
 
-Verdict = Change | AgentSilent
+class Unreachable(msgspec.Struct, frozen=True):
+    """We hear nothing of the host, and its peers do; or we hear it again, or they do not either."""
+
+    host: str
+    is_unreachable: bool
+
+
+Verdict = Change | AgentSilent | Unreachable
 
 
 class Verdicts:
@@ -44,6 +53,8 @@ class Verdicts:
         self._said: dict[str, Said] = {}
         self._silent: dict[str, tuple[Change, float]] = {}
         self._answers: dict[str, Status] = {}
+        self._peers: dict[str, Status] = {}
+        self._waiting: frozenset[str] = frozenset()
 
     @property
     def silent(self) -> set[str]:
@@ -55,6 +66,11 @@ class Verdicts:
         self._said.pop(host, None)
         self._silent.pop(host, None)
         self._answers.pop(host, None)
+        self._peers.pop(host, None)
+
+    def peers(self, said: Mapping[str, Status], waiting: Collection[str]) -> None:
+        """Take note of what the peers of hosts say, and of which hosts they may say something soon."""
+        self._peers, self._waiting = dict(said), frozenset(waiting)
 
     def answers(self, host: str, status: Status) -> None:
         """Take note of whether a host answers; UNKNOWN when it is asked no more."""
@@ -70,8 +86,7 @@ class Verdicts:
             yield from self._of(host, now)
             return
         self._silent.pop(host, None)
-        if self._said.get(host) is Said.WITHOUT_AGENT:
-            yield AgentSilent(host, False, change.heard)
+        yield from self._no_longer(change)
         if self._said.get(host) is not Said.ALIVE:
             yield change
         self._said[host] = Said.ALIVE
@@ -83,24 +98,44 @@ class Verdicts:
 
     def _of(self, host: str, now: float) -> Iterator[Verdict]:
         change, since = self._silent[host]
-        said = self._said.get(host)
         match self._answers.get(host, Status.UNKNOWN):
             case Status.UP:
-                if said is Said.DEAD:
-                    yield msgspec.structs.replace(change, status=Status.UP, missed=None)
-                    self._said[host] = Said.ALIVE
-                if said is not Said.WITHOUT_AGENT and now >= since + self._patience:
-                    self._said[host] = Said.WITHOUT_AGENT
-                    yield AgentSilent(host, True, change.heard)
+                yield from self._there(change, Said.WITHOUT_AGENT, is_said=now >= since + self._patience)
             case Status.UNKNOWN if now < since + UNDECIDED:
                 pass
+            case _ if self._peers.get(host) is Status.UP:
+                yield from self._there(change, Said.UNREACHABLE, is_said=True)
+            case _ if (
+                host in self._waiting and now < since + UNDECIDED and self._said.get(host) is not Said.DEAD
+            ):
+                pass
             case _:
-                yield from self._dead(change)
+                if self._said.get(host) is not Said.DEAD:
+                    yield from self._no_longer(change)
+                    self._said[host] = Said.DEAD
+                    yield change
 
-    def _dead(self, change: Change) -> Iterator[Verdict]:
-        said = self._said.get(change.host)
-        if said is Said.WITHOUT_AGENT:
-            yield AgentSilent(change.host, False, change.heard)
-        if said is not Said.DEAD:
-            self._said[change.host] = Said.DEAD
-            yield change
+    def _there(self, change: Change, what: Said, *, is_said: bool) -> Iterator[Verdict]:
+        """Say of a host that is there what is wrong with it, and that it is not dead if that was said."""
+        host = change.host
+        if self._said.get(host) is Said.DEAD:
+            self._said[host] = Said.ALIVE
+            yield msgspec.structs.replace(change, status=Status.UP, missed=None)
+        if is_said and self._said.get(host) is not what:
+            yield from self._no_longer(change)
+            self._said[host] = what
+            yield (
+                AgentSilent(host, True, change.heard)
+                if what is Said.WITHOUT_AGENT
+                else Unreachable(host, True)
+            )
+
+    def _no_longer(self, change: Change) -> Iterator[Verdict]:
+        """Take back what was said of a host that was not dead."""
+        match self._said.get(change.host):
+            case Said.WITHOUT_AGENT:
+                yield AgentSilent(change.host, False, change.heard)
+            case Said.UNREACHABLE:
+                yield Unreachable(change.host, False)
+            case _:
+                pass
