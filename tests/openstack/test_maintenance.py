@@ -200,14 +200,18 @@ async def watched(cloud: Cloud) -> AsyncIterator[dict[str, list[tuple[str, str |
     """Note how the compute services stand, one after the other, each when it changes."""
     seen: dict[str, list[tuple[str, str | None]]] = {}
 
+    async def look() -> None:
+        for name, one in (await cloud.services()).items():
+            stands = (one["status"], one["disabled_reason"])
+            if seen.setdefault(name, [stands])[-1] != stands:
+                seen[name].append(stands)
+
     async def watch() -> None:
         while True:
-            for name, one in (await cloud.services()).items():
-                stands = (one["status"], one["disabled_reason"])
-                if seen.setdefault(name, [stands])[-1] != stands:
-                    seen[name].append(stands)
             await asyncio.sleep(LOOK_EVERY)
+            await look()
 
+    await look()
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(watch())
         yield seen

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from doctor.flows.instruction import Order
 from doctor.flows.maintenance_desk import HostWish, Request
 from doctor.model.errors import RejectedError
-from doctor.model.instruction import Action
+from doctor.model.identity import Identity
+from doctor.model.instruction import Action, Instruction
 from doctor.model.maintenance import (
     Decider,
     Deed,
@@ -548,6 +550,80 @@ async def test_what_was_being_shut_down_when_it_is_called_off_is_started_again()
         assert one.state_of("compute-1") == "normal"
         await one.until_so(lambda: one.told_to == [(A.STOP, "vm-1"), (A.START, "vm-1")])
         await one.until_so(lambda: one.machine_named("vm-1").vim_state == "active")
+
+
+async def test_a_slow_disk_makes_no_deadline_later() -> None:
+    """[I-26] A look that waits for the disk for long is no work after which one rests."""
+    world = World()
+    async with maintained(world) as one:
+        asked = await one.request(seconds=30.0)
+        await one.machine_is(G.ASKED)
+        await asyncio.sleep(6)
+        world.store.seconds = 18.0
+        answer = asyncio.create_task(one.reply(asked, refusal="not now"))
+        await asyncio.sleep(1)
+        world.store.seconds = 0.0
+        await answer
+        work = await one.stands(S.FAILED)
+        assert work.deadline is not None and work.ended is not None
+        assert (work.ended - work.deadline).total_seconds() < 3
+
+
+async def test_an_instruction_that_was_kept_just_before_a_failure_is_called_off_too() -> None:
+    """[I-26] What its host could not keep any more is known by its id."""
+    world = World()
+    async with maintained(world) as one:
+        for name in ("vm-g0", "vm-g1"):
+            await one.change(machine(name, "compute-1", group="core", constraints=Constraints(max_out=1)))
+            await one.agree_beforehand(D.MIGRATE, name)
+        one.controller.lasts = 10.0
+        create, made = one.instructions.create, []
+
+        async def create_and_break(identity: Identity, order: Order) -> Instruction:
+            made.append(await create(identity, order))
+            if len(made) == 2:
+                world.store.breaks = 1
+            return made[-1]
+
+        one.instructions.create = create_and_break  # type: ignore[method-assign]
+        asked = await one.request()
+        await one.until_so(lambda: world.store.refused)
+        await one.machine_is(G.MOVING, "vm-g0")
+        await one.machine_is(G.MOVING, "vm-g1")
+        await one.maintenance.abort(ADMIN, asked.session_id)
+        await asyncio.sleep(30)
+        ((_, left),) = one.told_to
+        assert one.host_of("vm-g1" if left == "vm-g0" else "vm-g0") == "compute-1"
+
+
+async def test_a_session_that_runs_stays_so_when_machines_leave() -> None:
+    async with maintained() as one:
+        await one.agree_beforehand(D.MIGRATE)
+        one.controller.lasts = 10.0
+        asked = await one.request()
+        await one.machine_is(G.MOVING)
+        assert one.session(asked).state is SessionState.RUNNING
+
+
+async def test_a_machine_that_was_shut_down_counts_for_its_group_until_its_host_is_back() -> None:
+    """[I-28] At most one may be away."""
+    async with maintained() as one:
+        careful = Constraints(max_out=1)
+        await one.change(
+            machine("vm-a", "compute-1", group="core", constraints=careful),
+            machine("vm-b", "compute-2", group="core", constraints=careful),
+        )
+        for name in ("vm-1", "vm-2", "vm-b"):
+            await one.agree_beforehand(D.MIGRATE, name)
+        await one.agree_beforehand(D.STOP, "vm-a")
+        await one.request("compute-1")
+        await one.stands(S.EMPTY, "compute-1")
+        await one.request("compute-2", seconds=120.0)
+        await asyncio.sleep(20)
+        assert one.host_of("vm-b") == "compute-2"
+        await one.maintenance.give_back(ADMIN, ["compute-1"])
+        await one.stands(S.EMPTY, "compute-2")
+        assert one.told_to.index((A.START, "vm-a")) < one.told_to.index((A.MIGRATE, "vm-b"))
 
 
 async def test_sessions_at_the_same_time_are_weighed_together() -> None:

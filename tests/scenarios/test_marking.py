@@ -384,6 +384,22 @@ async def test_a_fault_that_comes_before_the_map_is_marked_when_it_is_there() ->
         assert site.said() == {DOWN: "down", DISABLED: "disabled"}
 
 
+async def test_what_the_map_of_before_a_restart_says_is_asked_for_before_it_is_marked() -> None:
+    """Its server was shut down meanwhile: put into error, and back to active, it would seem to run."""
+    site = Site()
+    async with site.running() as doctor:
+        await asyncio.sleep(1)
+        site.known = doctor.situation.resources
+    site.cloud.standings[VM_1] = Standing("stopped")
+    async with site.running() as doctor:
+        await doctor.report(host_down("compute-1"))
+        await asyncio.sleep(2)
+        assert site.said()[VM_1] == "stopped"
+        await doctor.report(host_up("compute-1"))
+        await asyncio.sleep(10)
+        assert site.said()[VM_1] == "stopped"
+
+
 async def test_marks_of_before_are_not_taken_back_only_because_the_map_is_not_there_yet() -> None:
     site = Site()
     async with site.running() as doctor:

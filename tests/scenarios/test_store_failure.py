@@ -15,7 +15,7 @@ from doctor.kit.clock import SystemClock
 from doctor.model.errors import StoreError
 from doctor.model.identity import Identity, Role
 from doctor.model.subscription import SubscribeFilter
-from doctor.ports.store import Change, Snapshot
+from doctor.ports.store import Change, Memo, Snapshot
 from doctor.testing.scenario import Scenario, host_down, host_up
 from tests.scenarios.fallible_store import FallibleStore
 from tests.scenarios.nfvi import FAULTS, small_nfvi
@@ -268,3 +268,19 @@ def test_a_monitor_that_insists_gets_everything_told_exactly_once(
         sequences = [heard.sequence for heard in story.heard(f"vnfm-red/{index}")]
         assert list(dict.fromkeys(sequences)) == [one.sequence for one in kept]
         assert len(sequences) == len(kept) or any(what == "crash" for what, _ in steps)
+
+
+async def test_what_builds_on_what_was_lost_is_not_kept_behind_a_reading() -> None:
+    """[I-5, I-22] The store would take it when it has been read, with numbers that are used again."""
+    situation = Situation(
+        MemoryStore(), PolicyFlow(default_catalogue(), SystemClock()).default(), resources=small_nfvi()
+    )
+    await situation.load()
+    situation.doubt()
+    memo = Memo(kind="test", key="one", record=b"1")
+    with pytest.raises(StoreError, match="lost"):
+        await situation.keep(Change(memos=[memo]))
+    await situation.ready()
+    assert "test" not in (await situation.store.load(recent_events=0)).memos
+    await situation.keep(Change(memos=[memo]))
+    assert (await situation.store.load(recent_events=0)).memos["test"] == {"one": b"1"}

@@ -462,16 +462,21 @@ class InstructionFlow:
         )
 
     def _others_away(self, machine: VirtualResource) -> int:
-        """Count who of the group of a machine, apart from itself, is out or under way."""
+        """Count who of the group of a machine, apart from itself, is out, under way, or off for work on its host."""
         situation = self._situation
         if machine.constraints is None or machine.group is None:
             return 0
         running = situation.instructions.running
         return sum(
-            situation.book.state_of(one).is_out or one in running
+            situation.book.state_of(one).is_out or one in running or self._is_shut_down(one)
             for one in situation.resources.group(machine.owner, machine.group)
             if one != machine.id and situation.resources.virtual[one].type == VIRTUAL_MACHINE
         )
+
+    def _is_shut_down(self, resource_id: str) -> bool:
+        situation = self._situation
+        work = situation.maintenance.of_host(situation.resources.virtual[resource_id].host or "")
+        return work is not None and work.has_shut_down(resource_id)
 
     # --- errands ---
 

@@ -74,6 +74,7 @@ log = structlog.get_logger(__name__)
 GATHERS = 0.05  # seconds in which what happens is looked at together
 SWEEP_EVERY = 5.0
 LOOK_AGAIN = 0.5
+LONGEST_REST = 2.0  # seconds between two looks at most: a slow disk makes no deadline later
 CHUNK = 5  # hosts that are looked at in one go: faults have to be told meanwhile
 
 Due = tuple[HostWork, Guest, Sight]  # a machine that may leave
@@ -144,7 +145,8 @@ class MaintenanceFlow:
             try:
                 until = await self._go_on()
                 self._actions.tend(tasks)
-                await asyncio.sleep(max(GATHERS, 2 * (self._clock.monotonic() - began)))  # others work, too
+                took = self._clock.monotonic() - began
+                await asyncio.sleep(min(max(GATHERS, 2 * took), LONGEST_REST))  # others work, too
             except (StoreError, LostOfficeError) as error:  # what is not kept is not done
                 log.warning("maintenance.held_up", error=str(error))
                 self._bell.set()
@@ -162,14 +164,14 @@ class MaintenanceFlow:
         for session in list(self._situation.maintenance.open):
             if session.state is SessionState.PROPOSED:
                 continue
-            async with self._keeper.changing:
+            async with self._keeper.step():
                 moments += await self._advance(session.session_id)
         for work in self._situation.maintenance.watched:
             moments += [] if work.watched_until is None else [work.watched_until]
-            async with self._keeper.changing:
+            async with self._keeper.step():
                 await self._watch(work)
         for work in self._situation.maintenance.unsettled:
-            async with self._keeper.changing:
+            async with self._keeper.step():
                 await self._settle(work)
         return min(moments, default=None)
 
@@ -242,7 +244,7 @@ class MaintenanceFlow:
         if look.works or look.session != session:
             await self._keeper.keep(look, Draft(now))
         if session.state is not SessionState.PAUSED:
-            moments += await self._move(session, due, now)
+            moments += await self._move(look.session, due, now)
         return moments
 
     async def _begin_all(
@@ -360,7 +362,7 @@ class MaintenanceFlow:
         look as if it were there.
         """
         is_known = not self._keeper.is_loading(work.host)
-        work = self._with_newcomers(look, work, now)
+        work = self._keeper.adopted(self._with_newcomers(look, work, now))
         look.works[work.host] = work
         guests, ready = [], []
         for guest in work.guests:
@@ -388,7 +390,7 @@ class MaintenanceFlow:
                     moments.append(now)  # as soon as it is kept that it was empty
                 log.info("maintenance.host_empty", session_id=work.session_id, host=work.host)
             case (Trigger.GIVE_UP, why):
-                await self._keeper.undo([work])
+                (work,) = await self._keeper.undo([work])
                 work = moved(work, Trigger.GIVE_UP, now, reason=why)
                 look.said[Phase.FAILED] += everybody(work)
                 log.warning(

@@ -162,8 +162,7 @@ class ActionFlow:
                 return
 
     async def _keep(self, place: _Place, outcome: RunOutcome) -> None:
-        async with self._keeper.changing:
-            await self._situation.ready()
+        async with self._keeper.step():
             now = self._clock.now()
             session = self._situation.maintenance.get(place.session.session_id)
             if session is not None:

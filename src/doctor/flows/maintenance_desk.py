@@ -193,8 +193,7 @@ class MaintenanceDesk:
             StoreError: it was not kept, and nothing is done.
         """
         now = self._clock.now()
-        async with self._keeper.changing:
-            await self._situation.ready()
+        async with self._keeper.step():
             hosts = self._hosts(request, now)
             weighed = await self._weigh(identity.name, hosts, request, now)
             against = weighed.against
@@ -339,8 +338,7 @@ class MaintenanceDesk:
         Raises:
             RejectedError: there is no such session, it needs no second person, or this is the first one.
         """
-        async with self._keeper.changing:
-            await self._situation.ready()
+        async with self._keeper.step():
             session = self.get(identity, session_id)
             if session.state is not SessionState.PROPOSED or session.override is None:
                 raise RejectedError("it waits for nobody's word", reason=Reason.CONFLICT)
@@ -365,8 +363,7 @@ class MaintenanceDesk:
         Raises:
             RejectedError: there is no such session, or it cannot be paused as it is.
         """
-        async with self._keeper.changing:
-            await self._situation.ready()
+        async with self._keeper.step():
             session = self.get(identity, session_id)
             possible = (SessionState.PLANNED, SessionState.RUNNING) if is_paused else (SessionState.PAUSED,)
             if session.state not in possible:
@@ -387,8 +384,7 @@ class MaintenanceDesk:
         Raises:
             RejectedError: there is no such session, or it is over.
         """
-        async with self._keeper.changing:
-            await self._situation.ready()
+        async with self._keeper.step():
             session = self.get(identity, session_id)
             if not self._situation.maintenance.is_open(session):
                 raise RejectedError("it is over", reason=Reason.CONFLICT)
@@ -401,7 +397,7 @@ class MaintenanceDesk:
                 names = ", ".join(one.host for one in stay)
                 detail = f"it is over; give back what was not finished when you have seen to it: {names}"
                 raise RejectedError(detail, reason=Reason.CONFLICT)
-            await self._keeper.undo(works)
+            works = await self._keeper.undo(works)
             after = {one.host: self._given_back(one, Trigger.ABORT, now, why) for one in works}
             said = {Phase.CANCELLED: [pair for one in after.values() for pair in everybody(one)]}
             after |= {one.host: one for one in called_off(stay, why, now)}
@@ -423,16 +419,14 @@ class MaintenanceDesk:
         """
         if self.is_open(self.get(identity, session_id)):
             await self.abort(identity, session_id)
-        async with self._keeper.changing:
-            await self._situation.ready()
+        async with self._keeper.step():
             session = replace(self.get(identity, session_id), withdrawn=self._clock.now())
             await self._keeper.keep(Look(session, {}, {}), Draft(self._clock.now()))
         return session
 
     async def let_go(self, session_id: str) -> None:
         """Note that the host of a session is not disabled in its cloud any more: it may be opened for again."""
-        async with self._keeper.changing:
-            await self._situation.ready()
+        async with self._keeper.step():
             session = self._situation.maintenance.get(session_id)
             if session is not None:
                 await self._keeper.keep(Look(replace(session, holds=False), {}, {}), Draft(self._clock.now()))
@@ -443,8 +437,7 @@ class MaintenanceDesk:
         Raises:
             RejectedError: one of them is in no session; then nothing is done.
         """
-        async with self._keeper.changing:
-            await self._situation.ready()
+        async with self._keeper.step():
             now = self._clock.now()
             found, flaws = [], []
             for index, name in enumerate(hosts):
@@ -459,7 +452,7 @@ class MaintenanceDesk:
                     found.append(work)
             if flaws:
                 raise RejectedError("the request is wrong", flaws=flaws)
-            await self._keeper.undo(found)
+            found = await self._keeper.undo(found)
             done = []
             for work in found:
                 is_done = work.stage is HostStage.EMPTY
@@ -487,8 +480,7 @@ class MaintenanceDesk:
         Raises:
             RejectedError: there is no such session, it is over, or nothing has failed that could be run again.
         """
-        async with self._keeper.changing:
-            await self._situation.ready()
+        async with self._keeper.step():
             session = self.get(identity, session_id)
             now = self._clock.now()
             works = {}
@@ -581,8 +573,7 @@ class MaintenanceDesk:
             RejectedError: there is no such session, machines that are not his or not in it, an action that cannot be
                 done, or it is too late.
         """
-        async with self._keeper.changing:
-            await self._situation.ready()
+        async with self._keeper.step():
             session = self.get(identity, session_id)
             now = self._clock.now()
             mine = {

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ from doctor.maintenance.guests import (
 )
 from doctor.maintenance.room import Load
 from doctor.maintenance.stages import outcome
-from doctor.model.errors import RejectedError
+from doctor.model.errors import RejectedError, StoreError
 from doctor.model.fault import ResourceState
 from doctor.model.identity import Identity, Role
 from doctor.model.instruction import Action
@@ -97,7 +97,8 @@ class SessionKeeper:
         self._instructions = instructions
         self._delivery = delivery
         self._on_changed: list[OnChanged] = []
-        self.changing = asyncio.Lock()  # one step after the other
+        self._changing = asyncio.Lock()
+        self._reading = 0
 
     def on_changed(self, changed: OnChanged) -> None:
         """Have this called with the ids of the resources that are in maintenance now, or are not any more."""
@@ -201,11 +202,39 @@ class SessionKeeper:
 
     # --- what is done and kept ---
 
-    async def undo(self, works: Iterable[HostWork]) -> None:
-        """Take back what can be: what has not begun, and what was shut down for the work.
+    @asynccontextmanager
+    async def step(self) -> AsyncIterator[None]:
+        """Let nobody else decide or keep a step while one is decided and kept, by what is known then."""
+        async with self._changing:
+            await self._situation.ready()
+            self._reading = self._situation.readings
+            yield
 
-        That is started on the same host, those of the highest level first.
+    def adopted(self, work: HostWork) -> HostWork:
+        """Return a host with what its machines were told to do, also where that could not be kept here.
+
+        An instruction is kept before the host knows of it; a crash in between leaves it on its own.
         """
+        return replace(work, guests=tuple(self._adopted(work, one) for one in work.guests))
+
+    def _adopted(self, work: HostWork, guest: Guest) -> Guest:
+        instruction_id = Agreed(work.session_id, guest.resource_id, len(guest.tries) + 1).instruction_id
+        if self._situation.instructions.get(instruction_id) is None:
+            return guest
+        is_known_to_be_over = guest.state.is_out_of_the_way
+        return replace(
+            guest,
+            state=guest.state if is_known_to_be_over else GuestState.MOVING,
+            tries=(*guest.tries, instruction_id),
+            attempts=guest.attempts + 1,
+        )
+
+    async def undo(self, works: Iterable[HostWork]) -> list[HostWork]:
+        """Take back what can be: what has not begun, and what was shut down for the work; return them as they are.
+
+        What was shut down is started on the same host, those of the highest level first.
+        """
+        works = [self.adopted(work) for work in works]
         stopped = []
         for work in works:
             for guest in work.guests:
@@ -229,6 +258,7 @@ class SessionKeeper:
                 await self._instructions.create(in_the_name_of(guest), order)
             except RejectedError as error:
                 log.warning("maintenance.not_started", resource_id=guest.resource_id, reason=str(error))
+        return works
 
     def with_outcome(self, look: Look, now: datetime) -> Look:
         """Add the end of a session, if this is it, with its one answer."""
@@ -251,8 +281,13 @@ class SessionKeeper:
         """Make a step durable, with what is told of it.
 
         It is so in memory first: what is told of a host is how that will be. If it is not kept, the store is read anew.
+
+        Raises:
+            StoreError: it was not kept, or memory was read anew since the `step` began.
         """
         situation, session = self._situation, look.session
+        if situation.readings != self._reading:
+            raise StoreError("the store was read anew while this was decided")
         if situation.maintenance.get(session.session_id) != session:
             situation.maintenance.put(session)
             draft.change.memos.append(_memo(SESSION_MEMO, session.session_id, session))

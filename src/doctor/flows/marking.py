@@ -201,7 +201,7 @@ class MarkingFlow:
         for record in news:
             known = situation.marks.get(record.mark)
             situation.marks[record.mark] = record
-            if record.state is MarkState.MARKING and known is None:
+            if record.state is MarkState.MARKING and known is None and self._is_map_true(record.cloud):
                 self._fresh.add(record.mark)
             self._put(record.mark, record)
         log.info("marks.planned", marks=len(news), resources=len(resource_ids))
@@ -388,9 +388,12 @@ class MarkingFlow:
         resource = self._situation.resources.get(mark.resource_id)
         if not isinstance(resource, VirtualResource) or resource.cloud is None:
             return False
-        status = self._situation.clouds[resource.cloud]
-        is_true = status.listening and status.phase is Phase.CURRENT
-        return is_true and standing_in(resource, mark.kind) == MARKED[mark.kind]
+        return self._is_map_true(resource.cloud) and standing_in(resource, mark.kind) == MARKED[mark.kind]
+
+    def _is_map_true(self, cloud: str) -> bool:
+        """Tell whether the map is as the cloud is: after a start it is from before until all was read again."""
+        status = self._situation.clouds[cloud]
+        return status.listening and status.phase is Phase.CURRENT
 
     def _done(self, mark: Mark) -> None:
         """Note that a mark is in the cloud, unless it should not be there any more by now."""

@@ -278,6 +278,11 @@ class Situation:
                 except StoreError as error:
                     log.warning("store.unreadable", error=str(error))
 
+    @property
+    def readings(self) -> int:
+        """Return how often memory was read anew: what was decided before the last time is void."""
+        return self._readings
+
     def doubt(self) -> None:
         """Say that memory may be ahead of the store: it is read anew before anything else is judged."""
         self._stale = True
@@ -288,6 +293,8 @@ class Situation:
         Raises:
             StoreError: nothing of it was kept.
         """
+        if self._stale:  # it builds on what was perhaps not kept: behind a reading it could come through
+            raise StoreError("a change before this one was lost")
         reading = self._readings
         try:
             await self.store.commit(change)

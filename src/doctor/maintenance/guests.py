@@ -144,9 +144,9 @@ def looked_at(guest: Guest, host: str, sight: Sight, now: datetime, limits: Main
         case GuestState.MOVING:
             return _ended(guest, machine, sight, now, limits)
         case GuestState.AWAY:  # it has come back
-            return _moved(guest, GuestState.ASKED if guest.deed is None else GuestState.AGREED, now)
+            return _moved(guest, _BACK.get(guest.deed, GuestState.AGREED), now)
         case GuestState.STOPPED if not is_off(machine):  # somebody has started it
-            return _moved(guest, GuestState.ASKED if guest.deed is None else GuestState.AGREED, now)
+            return _moved(guest, _BACK.get(guest.deed, GuestState.AGREED), now)
         case GuestState.ASKED | GuestState.AGREED | GuestState.STAYS | GuestState.STUCK if is_off(machine):
             return _moved(guest, GuestState.STOPPED, now, reason="")
         case GuestState.ASKED if sight.policy is not None and sight.policy.action is not Deed.ASK:
@@ -158,6 +158,9 @@ def looked_at(guest: Guest, host: str, sight: Sight, now: datetime, limits: Main
             return replace(guest, reason=waits(guest, sight, now))
         case _:
             return guest
+
+
+_BACK: Mapping[Deed | None, GuestState] = {None: GuestState.ASKED, Deed.LEAVE: GuestState.STAYS}
 
 
 def _ended(

@@ -176,6 +176,11 @@ class HostWork(msgspec.Struct, frozen=True, kw_only=True):
         """Return the machine of this id, None if it is none of its."""
         return next((one for one in self.guests if one.resource_id == resource_id), None)
 
+    def has_shut_down(self, resource_id: str) -> bool:
+        """Tell whether a machine is off for the work, and ran before."""
+        guest = self.guest(resource_id)
+        return guest is not None and guest.state is GuestState.STOPPED and guest.ran and bool(guest.tries)
+
     def with_guest(self, guest: Guest) -> "HostWork":
         """Return it with another record of a machine."""
         guests = tuple(guest if one.resource_id == guest.resource_id else one for one in self.guests)

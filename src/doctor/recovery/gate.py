@@ -48,7 +48,7 @@ def gate(instruction: Instruction, task: Task, facts: Facts | None, now: datetim
         return Over("its host is back: nothing was done")
     if must is HostMust.WORK and facts.host_state.is_out:
         return Over("its host has failed meanwhile: evacuate it")
-    waiting = _waits(action, facts)
+    waiting = _waits(instruction, action, facts)
     if now >= instruction.deadline:
         return Over(f"not begun by its deadline{f': {waiting.reason}' if waiting else ''}")
     return waiting or Go()
@@ -61,7 +61,7 @@ def _of_others(instruction: Instruction, facts: Facts, now: datetime) -> Go | Ov
     return Over("not begun by its deadline") if now >= instruction.deadline else Go()
 
 
-def _waits(action: Action, facts: Facts) -> Wait | None:
+def _waits(instruction: Instruction, action: Action, facts: Facts) -> Wait | None:
     if needs_isolation(action, facts) and facts.isolation is not Isolation.ISOLATED:
         return Wait(TaskState.WAITING_FOR_ISOLATION, _WAITS[facts.isolation])
     if RULES[action].host is HostMust.WORK and facts.isolation is Isolation.ISOLATED:
@@ -70,7 +70,10 @@ def _waits(action: Action, facts: Facts) -> Wait | None:
         return Wait(TaskState.QUEUED, "its host has not been given back yet")
     constraints = facts.machine.constraints
     most = None if constraints is None else constraints.max_out
-    if most is not None and facts.serves and RULES[action].interrupts and facts.others_away >= most:
+    # What an owner shuts down himself is his affair; with what is shut down for work on hosts his group keeps its limit.
+    is_for_work = instruction.session_id is not None and action in (Action.STOP, Action.TERMINATE)
+    takes_away = is_for_work or RULES[action].interrupts is not None
+    if most is not None and facts.serves and takes_away and facts.others_away >= most:
         return Wait(
             TaskState.QUEUED, f"{facts.others_away} others of its group are away, and {most} may be at once"
         )

@@ -70,6 +70,8 @@ def ended(state: TaskState, **more: Any) -> Sight:
         pytest.param(guest(G.STOPPED, deed=D.STOP), HERE, 1, G.AGREED, "", id="somebody-has-undone-it"),
         pytest.param(guest(G.AWAY), HERE, 1, G.ASKED, "", id="it-came-back-unasked"),
         pytest.param(guest(G.AWAY, deed=D.MIGRATE), HERE, 1, G.AGREED, "", id="it-came-back"),
+        pytest.param(guest(G.AWAY, deed=D.LEAVE), HERE, 1, G.STAYS, "", id="it-came-back-to-stay"),
+        pytest.param(guest(G.STOPPED, deed=D.LEAVE), HERE, 1, G.STAYS, "", id="it-runs-again-and-stays"),
         pytest.param(AGREED, HERE, 1, G.AGREED, "", id="its-turn"),
         pytest.param(AGREED, ended(TaskState.RUNNING), 1, G.MOVING, "", id="under-way"),
         pytest.param(MOVING, ended(TaskState.SUCCEEDED), 1, G.MOVING, "", id="the-map-is-behind"),

@@ -273,7 +273,7 @@ def test_the_manual_has_the_table() -> None:
     words = {
         Trigger.BEGIN: "its turn",
         Trigger.EMPTIED: "nobody is in the way any more",
-        Trigger.GIVE_UP: "its time is over, it has failed, or it has not come back",
+        Trigger.GIVE_UP: "it is given up",
         Trigger.GIVE_BACK: "the work is done",
         Trigger.ABORT: "it is called off",
     }

@@ -4,6 +4,7 @@ import itertools
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from doctor.model.fault import ResourceState
 from doctor.model.instruction import Action, Progress, Stage, TaskState
@@ -67,6 +68,16 @@ def test_when_a_task_may_begin(action: Action, known: Facts | None, outcome: obj
             assert outcome in reason
         case went:
             assert went == outcome
+
+
+@pytest.mark.parametrize("action", [A.STOP, A.TERMINATE])
+def test_what_is_shut_down_for_work_on_its_host_keeps_to_the_limit_of_its_group(action: Action) -> None:
+    """[I-28] What its owner shuts down himself is his affair."""
+    known = facts(constraints=ONE_OUT, others_away=1)
+    assert gate(instruction(action), task(), known, NOON) == Go()
+    held = gate(replace(instruction(action), session_id="s-1"), task(), known, NOON)
+    assert isinstance(held, Wait)
+    assert "1 may be at once" in held.reason
 
 
 @pytest.mark.parametrize("isolation", [I.PENDING, I.ISOLATED])

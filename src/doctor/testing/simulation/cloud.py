@@ -76,6 +76,10 @@ class SimCloud(FakeCloud):
 
     # --- what there is ---
 
+    def set_up(self, delta: MapDelta) -> None:
+        """Have it otherwise from the beginning: nobody has seen it yet."""
+        self._map.apply(delta)
+
     @property
     def machines(self) -> dict[str, str]:
         """Return all machines, with their hosts."""
@@ -290,6 +294,8 @@ class SimCloud(FakeCloud):
                         return False
                     self._plant.stop(machine.id, host)
                 if not self._plant.start(machine.id, target):
+                    if action is not Action.EVACUATE:
+                        self._plant.start(machine.id, host)  # it goes on where it was
                     return False
                 if action is Action.EVACUATE:
                     self._left.setdefault(host, []).append(machine.id)

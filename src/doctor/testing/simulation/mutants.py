@@ -37,23 +37,24 @@ from doctor.ports.store import Change, Snapshot
 from doctor.testing.simulation.environment import Patch
 
 Plant = Callable[[Patch], None]
+Where = Literal["anywhere", "power", "maintenance"]
 
 
 class Mutant(NamedTuple):
-    """A planted bug: what it is, how it is planted, and whether it can show itself only where there is power."""
+    """A planted bug: what it is, how it is planted, and in which worlds it can show itself."""
 
     says: str
     plant: Plant
-    needs_power: bool = False
+    where: Where = "anywhere"
 
 
 MUTANTS: dict[str, Mutant] = {}
 
 
-def mutant(plant: Plant, *, needs_power: bool = False) -> Plant:
+def mutant(plant: Plant, *, where: Where = "anywhere") -> Plant:
     """Register a planted bug by the name of its function."""
     assert plant.__doc__ is not None
-    MUTANTS[plant.__name__.replace("_", "-")] = Mutant(plant.__doc__, plant, needs_power)
+    MUTANTS[plant.__name__.replace("_", "-")] = Mutant(plant.__doc__, plant, where)
     return plant
 
 

@@ -96,6 +96,8 @@ def outbox(kept: Kept) -> Iterator[str]:
                 yield f"I-3: notification id {row.notification_id} is used twice"
             ids.add(row.notification_id)
             message = msgspec.json.decode(row.body)
+            if "notification_id" not in message:
+                continue  # the response of a session of maintenance, which is no notification
             if (message["notification_id"], message["sequence"]) != (row.notification_id, row.sequence):
                 yield f"I-4: the body of {row.notification_id} has another id or sequence than its row"
         yield from _lives(subscription_id, rows)

@@ -35,11 +35,9 @@ from doctor.model.marking import MarkKind
 from doctor.model.resource import Isolation
 from doctor.ports.store import Snapshot
 from doctor.testing.simulation.environment import Patch
-from doctor.testing.simulation.mutants import MUTANTS, mutant
+from doctor.testing.simulation.mutants import mutant
 
-__all__ = ["MUTANTS"]
-
-powered = partial(mutant, needs_power=True)
+powered = partial(mutant, where="power")
 
 
 # --- may it be cut off? ---

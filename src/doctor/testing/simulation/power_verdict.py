@@ -101,6 +101,8 @@ def _isolations(rows: list[StoredNotification]) -> dict[str, str]:
     found: dict[str, str] = {}
     for row in sorted(rows, key=lambda one: one.sequence):
         message = msgspec.json.decode(row.body)
+        if message.get("maintenance") or "session_id" in message:
+            continue  # that is how it was with hosts that served
         for info in (*message.get("physical_resource_info", ()), *message.get("virtual_resource_info", ())):
             found[info.get("physical_resource_id") or info["virtual_resource_id"]] = info["isolation"]
     return found

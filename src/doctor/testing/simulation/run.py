@@ -9,9 +9,13 @@ from itertools import count, islice
 from multiprocessing import get_context
 from typing import NamedTuple
 
+from doctor.testing.simulation import maintenance_mutants, power_mutants  # noqa: F401 - they register themselves
 from doctor.testing.simulation.environment import controlled
 from doctor.testing.simulation.loop import SimLoop, StuckError
-from doctor.testing.simulation.power_mutants import MUTANTS
+from doctor.testing.simulation.maintained_world import MaintainedWorld, has_maintenance
+from doctor.testing.simulation.maintenance_referee import Figures as WorkFigures
+from doctor.testing.simulation.maintenance_referee import judge_maintenance
+from doctor.testing.simulation.mutants import MUTANTS, Where
 from doctor.testing.simulation.power_verdict import judge_power
 from doctor.testing.simulation.powered_world import PoweredWorld, has_power
 from doctor.testing.simulation.referee import Figures
@@ -20,6 +24,11 @@ from doctor.testing.simulation.verdict import judge
 from doctor.testing.simulation.world import World, tidy
 
 MOST_SENTENCES = 20
+WORLDS: dict[Where, Callable[[int], bool]] = {
+    "anywhere": lambda seed: True,
+    "power": has_power,
+    "maintenance": has_maintenance,
+}
 
 
 class Outcome(NamedTuple):
@@ -35,6 +44,14 @@ class Outcome(NamedTuple):
     crashes: int
     store_failures: int
     power: Figures = Figures()
+    work: WorkFigures = WorkFigures()
+
+
+def world_of(seed: int, loop: SimLoop) -> World:
+    """Return the world of a seed: every fourth one has power, some have maintenance as well."""
+    if has_power(seed):
+        return PoweredWorld(seed, loop)
+    return MaintainedWorld(seed, loop) if has_maintenance(seed) else World(seed, loop)
 
 
 def run(
@@ -46,16 +63,20 @@ def run(
             MUTANTS[mutant].plant(patch)
         chance = random.Random(f"{seed}/order")
         loop = SimLoop(chance, shuffle=chance.choice([0.0, 0.2, 1.0]))
-        world = PoweredWorld(seed, loop) if has_power(seed) else World(seed, loop)
+        world = world_of(seed, loop)
         broken: list[str] = []
         figures = Figures()
+        work = WorkFigures()
 
         def check(moment: str) -> None:
-            nonlocal figures
+            nonlocal figures, work
             if not broken:
                 found = dict.fromkeys(judge(world, moment))
                 if isinstance(world, PoweredWorld):
                     sentences, figures = judge_power(world, moment)
+                    found |= dict.fromkeys(sentences)
+                if isinstance(world, MaintainedWorld):
+                    sentences, work = judge_maintenance(world, moment)
                     found |= dict.fromkeys(sentences)
                 broken.extend(f"{moment}: {sentence}" for sentence in list(found)[:MOST_SENTENCES])
 
@@ -80,6 +101,7 @@ def run(
                 crashes=world.books.crashes,
                 store_failures=world.store.failures,
                 power=figures,
+                work=work,
             )
             if on_trace is not None:
                 on_trace(world.trace.lines)
@@ -120,10 +142,9 @@ class Hunt(NamedTuple):
 
 
 def hunt(mutant: str, most: int, start: int = 0) -> Hunt:
-    """Run so many seeds until one finds a planted bug; of those without power none if it cannot show itself there."""
+    """Run so many seeds until one finds a planted bug, of those in whose worlds it can show itself."""
     begun = time.perf_counter()
-    needs_power = MUTANTS[mutant].needs_power
-    seeds = (seed for seed in count(start) if not needs_power or has_power(seed))
+    seeds = filter(WORLDS[MUTANTS[mutant].where], count(start))
     for number, seed in enumerate(islice(seeds, most), 1):
         outcome = run(seed, mutant)
         if outcome.broken:

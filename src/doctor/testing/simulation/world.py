@@ -488,7 +488,7 @@ class World:
             lambda doctor: doctor.subscriptions.create(
                 identity,
                 asked,
-                _wishes(name, endpoints),
+                wishes_for(name, endpoints),
                 resource_ids=[],
                 policy=TellingPolicy(
                     clear=kind != "no clear",
@@ -514,7 +514,7 @@ class World:
                 identity,
                 subscription_id,
                 asked=None,
-                wishes=_wishes(self._names[subscription_id], endpoints),
+                wishes=wishes_for(self._names[subscription_id], endpoints),
                 resource_ids=[],
             ),
         )
@@ -643,7 +643,8 @@ def _machines(document: bytes) -> list[tuple[str, str]]:
     return [(one["id"], one["host"]) for one in msgspec.json.decode(document)["virtual_resources"]]
 
 
-def _wishes(name: str, endpoints: int) -> list[EndpointWish]:
+def wishes_for(name: str, endpoints: int) -> list[EndpointWish]:
+    """Return endpoints of a consumer of this name."""
     return [EndpointWish(f"http://{name}/{index}", "doctor", None) for index in range(endpoints)]
 
 
