@@ -47,7 +47,7 @@ def trust_the_acknowledgement() -> None:
 
 def trust_the_reading() -> None:
     """Take what its BMC reads for the truth about a host, whoever sees it alive."""
-    plant(isolation, "confirmation", lambda *_: Confirmed("its BMC says so"))
+    plant(isolation, "confirmation", lambda *_, **__: Confirmed("its BMC says so"))
 
 
 def begin_at_once() -> None:

@@ -347,6 +347,7 @@ def test_how_to_be_told_is_kept_and_shown(door: Door) -> None:
         "aggregate": {"group": "web", "role": "STBY", "more_than": 0, "within": "PT300S"},
         "acknowledge": "explicit",
         "heartbeat": "PT10S",
+        "detection": None,
     }
     assert shown["subscribe_filter"]["event"] == ["fault", "maintenance"]
     assert shown["waiting"] == {"held": 0, "unacknowledged": 0, "first_held": []}

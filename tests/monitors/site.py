@@ -1,6 +1,7 @@
 """A Doctor that monitors of others report to, and what it makes of that."""
 
 from typing import Any
+from urllib.parse import quote
 
 from doctor.model.identity import Role
 from doctor.testing.running import RunningDoctor
@@ -51,7 +52,7 @@ class Site:
 
     def source(self, name: str) -> dict[str, Any]:
         """Return what is known of a source."""
-        status, found = self.door.ask("GET", f"/v1/monitors/{name}")
+        status, found = self.door.ask("GET", f"/v1/monitors/{quote(name)}")
         return dict(found) if status == 200 else {}
 
     def subscribed(self) -> str:

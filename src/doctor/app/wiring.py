@@ -16,7 +16,7 @@ from doctor.drivers.channels.switch import SwitchChannel
 from doctor.drivers.channels.webhook import WebhookChannel, WebhookSettings
 from doctor.drivers.controllers.embedded import EmbeddedController
 from doctor.drivers.identities.keystone import Keystone, KeystoneSettings
-from doctor.drivers.monitors.heartbeat.monitor import HeartbeatMonitor, PeerMonitor
+from doctor.drivers.monitors.heartbeat.monitor import HeartbeatMonitor
 from doctor.drivers.stores.sqlite import SqliteStore
 from doctor.flows.acknowledgement import AcknowledgementFlow
 from doctor.flows.ageing import AgeingFlow
@@ -73,7 +73,8 @@ from doctor.ports.store import Store
 ADMINISTRATOR = "admin"
 STORE_FILE = "doctor.db"
 EMBEDDED = "embedded"
-IN_BAND = ("heartbeat", "ping")  # the drivers of monitors that hosts answer to themselves
+PEERS = "peers"  # what agents say of the hosts beside theirs: no driver of its own
+SEES = {"heartbeat": Vantage.IN_BAND, "ping": Vantage.IN_BAND, PEERS: Vantage.PEER}  # from where, by driver
 FORCE_DOWN = "force_down"  # of a controller: not for its driver, but for what Doctor does with it
 
 
@@ -160,10 +161,10 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     agenda = Agenda(clock)
     faults = FaultFlow(situation, delivery, timelines, agenda, clock)
     monitors = _monitors(settings)
-    fencing = read_fencing(settings.fencing, _own_witnesses(settings, monitors))
+    fencing = read_fencing(settings.fencing, _own_witnesses(monitors))
     sources = Sources(situation, faults, clock, settings.promised)
-    for wish, monitor in zip(settings.monitors, monitors, strict=True):
-        sources.has(monitor.name, wish["driver"], monitor)
+    for driver, monitor in monitors:
+        sources.has(monitor.name, driver, monitor)
     if fencing.plans:
         sources.has(FENCE_READINESS, "fencing")
     standing = Standing(situation, faults, sources, clock)
@@ -280,7 +281,7 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
         fences=fences,
         fence_readiness=fence_readiness,
         isolation=isolation,
-        monitors=[*monitors, *([fence_readiness] if fencing.plans else [])],
+        monitors=[*(monitor for _, monitor in monitors), *([fence_readiness] if fencing.plans else [])],
         controllers=list(clouds.values()),
         marks=marks,
         cloud=cloud,
@@ -428,22 +429,20 @@ def _force_down(settings: Settings, clouds: dict[str, Controller]) -> dict[str, 
     return {name: ForceDown(wish.get(FORCE_DOWN, ForceDown.AUTO)) for name, wish in wishes}
 
 
-def _own_witnesses(settings: Settings, monitors: Sequence[Monitor]) -> dict[str, Vantage]:
-    """Return from where Doctor's own monitors see hosts: it is the host itself that answers to a ping and sends heartbeats."""
-    drivers = {wish.get("vantage", wish.get("driver")): wish.get("driver") for wish in settings.monitors}
-    found = {monitor.name: Vantage.IN_BAND for monitor in monitors if drivers.get(monitor.name) in IN_BAND}
-    return found | {monitor.name: Vantage.PEER for monitor in monitors if isinstance(monitor, PeerMonitor)}
+def _own_witnesses(monitors: Iterable[tuple[str, Monitor]]) -> dict[str, Vantage]:
+    """Return from where Doctor's own monitors see hosts: by what the host itself says, or by what those beside it say."""
+    return {monitor.name: SEES[driver] for driver, monitor in monitors if driver in SEES}
 
 
-def _monitors(settings: Settings) -> list[Monitor]:
-    """Make the monitors. What two of the same name report could not be told apart."""
-    made: dict[str, Monitor] = {}
+def _monitors(settings: Settings) -> list[tuple[str, Monitor]]:
+    """Make the monitors, with their drivers. What two of the same name report could not be told apart."""
+    made: dict[str, tuple[str, Monitor]] = {}
     for index, wish in enumerate(settings.monitors):
         monitor: Monitor = plugins.make(plugins.MONITORS, wish, path=f"monitors[{index}]")
         if monitor.name in made:
             flaw = Flaw(f"monitors[{index}]", f"another one is called {monitor.name!r}: set its vantage")
             raise RejectedError("the settings are wrong", flaws=[flaw])
-        made[monitor.name] = monitor
+        made[monitor.name] = wish["driver"], monitor
         if isinstance(monitor, HeartbeatMonitor):
-            made[monitor.peers.name] = monitor.peers
+            made[monitor.peers.name] = PEERS, monitor.peers
     return list(made.values())

@@ -3,10 +3,11 @@
 import gc
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from itertools import count, islice
+from itertools import chain, count, islice
 from multiprocessing import get_context
+from types import MappingProxyType
 from typing import NamedTuple
 
 from doctor.testing.simulation import maintenance_mutants, power_mutants  # noqa: F401 - they register themselves
@@ -141,10 +142,13 @@ class Hunt(NamedTuple):
     seconds: float
 
 
-def hunt(mutant: str, most: int, start: int = 0) -> Hunt:
-    """Run so many seeds until one finds a planted bug, of those in whose worlds it can show itself."""
+def hunt(mutant: str, most: int, start: int = 0, scent: int | None = None) -> Hunt:
+    """Run so many seeds until one finds a planted bug, of those in whose worlds it can show itself.
+
+    ``scent`` is a seed that has found it before, and is tried first.
+    """
     begun = time.perf_counter()
-    seeds = filter(WORLDS[MUTANTS[mutant].where], count(start))
+    seeds = chain(() if scent is None else (scent,), filter(WORLDS[MUTANTS[mutant].where], count(start)))
     for number, seed in enumerate(islice(seeds, most), 1):
         outcome = run(seed, mutant)
         if outcome.broken:
@@ -152,11 +156,14 @@ def hunt(mutant: str, most: int, start: int = 0) -> Hunt:
     return Hunt(mutant, most, None, None, time.perf_counter() - begun)
 
 
-def hunt_all(most: int, *, workers: int, start: int = 0) -> Iterator[Hunt]:
-    """Hunt every planted bug."""
+def hunt_all(
+    most: int, *, workers: int, start: int = 0, scents: Mapping[str, int] = MappingProxyType({})
+) -> Iterator[Hunt]:
+    """Hunt every planted bug; ``scents`` are seeds that have found some of them before."""
     names = list(MUTANTS)
+    known = [scents.get(name) for name in names]
     if workers <= 1:
-        yield from (hunt(name, most, start) for name in names)
+        yield from (hunt(name, most, start, scent) for name, scent in zip(names, known, strict=True))
         return
     with _pool(workers) as pool:
-        yield from pool.map(hunt, names, [most] * len(names), [start] * len(names))
+        yield from pool.map(hunt, names, [most] * len(names), [start] * len(names), known)
