@@ -67,7 +67,7 @@ docs: ## build the documentation into build/docs
 
 .PHONY: soak
 soak: ## the test suite with its long rounds (DOCTOR_SOAK=1), thousands of simulated weeks among them; takes its time
-	@scripts/setup dev
+	@scripts/setup soak
 	@DOCTOR_SOAK=1 $(BIN)/pytest $(ARGS)
 
 .PHONY: lock

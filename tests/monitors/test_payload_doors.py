@@ -2,6 +2,7 @@
 
 import json
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from doctor.model.identity import Role
 from doctor.testing.running import RunningDoctor
 from tests.integration.test_policy_commands import Shell
 from tests.monitors.site import Site
+from tests.unit.monitors.test_ves_payload import fault
 from tests.waiting import until
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -82,6 +84,26 @@ def test_two_alerts_of_one_kind_on_one_host_are_over_with_the_second(site: Site)
     assert failed in site.alarms()
     assert site.push(ALERTS, [alert(end="2026-03-04T05:02:00Z", **links[1])])[0] == 200
     assert failed not in site.alarms()
+
+
+def test_an_agent_of_ves_logs_in_as_it_can_and_speaks(site: Site) -> None:
+    """With the token as a password, at the address of its standard."""
+    listener = "/v1/monitors/ves/eventListener/v7"
+    token = site.token("ves-agent")
+    fan = {"alarmCondition": "compute.chassis.degraded", "sourceName": "compute-1"}
+    failed = ("compute-1", "chassis problem")
+
+    def send(path: str, body: Any, password: str) -> int:
+        login = b64encode(f"anybody:{password}".encode()).decode()
+        return site.door.ask("POST", path, body, token=None, authorization=f"Basic {login}")[0]
+
+    assert send(listener, fault(**fan), token) == 202
+    assert failed in site.alarms()
+    over = fault(**fan, eventSeverity="NORMAL")["event"]
+    assert send(f"{listener}/eventBatch", {"eventList": [over]}, token) == 202
+    assert failed not in site.alarms()
+    assert send(listener, fault(), "wrong") == 401
+    assert site.door.ask("POST", listener, fault(), token=None, authorization="Basic %%%")[0] == 401
 
 
 def test_the_good_of_a_list_is_taken_and_the_bad_is_told(site: Site) -> None:

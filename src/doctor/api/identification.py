@@ -1,5 +1,6 @@
 """Who is at the door: the bearer of one of Doctor's own tokens, or of one of the cloud's."""
 
+from base64 import b64decode
 from collections.abc import Awaitable, Callable, Iterable
 
 from doctor.api.problem import BEARER, HttpRejectedError
@@ -13,16 +14,31 @@ Identify = Callable[[RawHeaders], Found]
 
 
 def token_in(headers: RawHeaders) -> str | None:
-    """Return the token of `Authorization: Bearer` or else of `X-Auth-Token`."""
+    """Return the token of `Authorization`, or else of `X-Auth-Token`.
+
+    There it is the bearer's, or the password of whatever user: some agents, such as those of VES, know nothing else.
+    """
     other = None
     for name, value in headers:
         if name == b"authorization":
             scheme, _, token = value.decode("latin-1").partition(" ")
-            if scheme.lower() == "bearer" and (token := token.strip()):
+            if scheme.lower() == "basic":
+                token = _password(token)
+            elif scheme.lower() != "bearer":
+                continue
+            if token := token.strip():
                 return token
         elif name == b"x-auth-token":
             other = value.decode("latin-1").strip() or None
     return other
+
+
+def _password(written: str) -> str:
+    """Return the password of basic authentication (RFC 7617)."""
+    try:
+        return b64decode(written, validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
 
 
 def make_identify(tokens: TokenFlow, grants: GrantFlow | None) -> Identify:

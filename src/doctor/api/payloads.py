@@ -24,7 +24,7 @@ from doctor.kit.clock import Clock
 from doctor.model.errors import Flaw, Reason, RejectedError
 from doctor.ports.payload import Payload, Told
 
-ALERTMANAGER = "alertmanager"
+ALERTMANAGER, VES = "alertmanager", "ves"
 
 # A group of Alertmanager has all alerts that belong to it, and a body cannot be sent in parts.
 LARGE = Limits(body=8 * 1024 * 1024)
@@ -141,7 +141,7 @@ class PayloadsDoor:
         tag="Monitors",
         roles=REPORTERS,
         limits=LARGE,
-        path_help={"kind": "Whose form it is: `alertmanager`, `zabbix`, `collectd`."},
+        path_help={"kind": "Whose form it is: `alertmanager`, `collectd`, `ves`, `zabbix`."},
         answers={202: "What is news of it is durable."},
     )
     async def report_in_own_form(self, call: Call[AnyPayload, None]) -> Answer[EventsAnswer]:
@@ -151,8 +151,35 @@ class PayloadsDoor:
         others: it is told in `rejected`. 400 if none can be accepted. A sign of life (the alert `Watchdog`, an event of the
         type `monitor.heartbeat`) becomes no event.
         """
+        return await self._answer(call.path["kind"], call)
+
+    @operation(
+        "POST",
+        "/v1/monitors/ves/eventListener/v7",
+        tag="Monitors",
+        roles=REPORTERS,
+        limits=LARGE,
+        answers={202: "What is news of it is durable."},
+    )
+    async def report_ves_event(self, call: Call[AnyPayload, None]) -> Answer[EventsAnswer]:
+        """Report a fault, a change of state, or a heartbeat, as an agent of VES 7 does."""
+        return await self._answer(VES, call)
+
+    @operation(
+        "POST",
+        "/v1/monitors/ves/eventListener/v7/eventBatch",
+        tag="Monitors",
+        roles=REPORTERS,
+        limits=LARGE,
+        answers={202: "What is news of it is durable."},
+    )
+    async def report_ves_events(self, call: Call[AnyPayload, None]) -> Answer[EventsAnswer]:
+        """Report several events at once, as an agent of VES 7 does."""
+        return await self._answer(VES, call)
+
+    async def _answer(self, kind: str, call: Call[bytes, None]) -> Answer[EventsAnswer]:
         told = Told(call.identity.name, self._clock.now())
-        understood, taken = await self._take(call.path["kind"], told, call.raw)
+        understood, taken = await self._take(kind, told, call.raw)
         accepted = [
             AcceptedEvent(index, one.event_id, one.is_duplicate)
             for index, one in zip(understood.indexes, taken, strict=True)

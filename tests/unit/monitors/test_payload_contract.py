@@ -4,9 +4,11 @@ import pytest
 
 from doctor.drivers.monitors.alertmanager.payload import payload as alertmanager
 from doctor.drivers.monitors.collectd.payload import payload as collectd
+from doctor.drivers.monitors.ves.payload import payload as ves
 from doctor.drivers.monitors.zabbix.payload import payload as zabbix
 from doctor.testing.contracts.payload import PayloadContract
 from tests.unit.monitors.payloads import sample
+from tests.unit.monitors.test_ves_payload import fault
 
 
 @pytest.mark.shows("payload alertmanager", "contract", "bad input")
@@ -28,3 +30,10 @@ class TestZabbix(PayloadContract):
     payload = zabbix
     begins = sample("zabbix/webhook_problem.json")
     ends = sample("zabbix/webhook_recovery.json")
+
+
+@pytest.mark.shows("payload ves", "contract", "bad input")
+class TestVes(PayloadContract):
+    payload = ves
+    begins = fault()
+    ends = fault(eventSeverity="NORMAL", specificProblem="the fan turns again")

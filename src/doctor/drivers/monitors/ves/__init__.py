@@ -1,0 +1,1 @@
+"""VES, the event streaming of ONAP: what its agents push."""
