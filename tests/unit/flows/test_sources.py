@@ -34,7 +34,7 @@ class Faults:
         self._reported = reported
 
     def _cut_off_until(self, now: datetime) -> datetime | None:
-        return now if self.cut_off else None
+        return None if self.cut_off is None else now
 
     def report(self, name: str) -> None:
         now = self._clock.now()
