@@ -18,7 +18,8 @@ from doctor.devices.worker import Leash
 
 MOST_ANSWER = 1024 * 1024  # bytes
 PIECE = 64 * 1024
-SYSTEMS = "/redfish/v1/Systems/"
+ROOT = "/redfish/"
+SYSTEMS = ROOT + "v1/Systems/"
 
 logging.getLogger("sushy").setLevel(logging.CRITICAL)  # what it complains about is told by the driver, once
 
@@ -82,18 +83,38 @@ class RedfishSession:
         self._adapter.leash = leash
         system = self._systems.get(plug)
         if system is None:
-            system = self._systems[plug] = self._root.get_system(self._path(plug))
+            system = self._systems[plug] = self._root.get_system(self.path(plug, leash))
         else:
             system.refresh(force=True)
         return system
 
-    def _path(self, plug: str) -> str:
+    def path(self, plug: str, leash: Leash) -> str:
+        """Return where a system is; without a plug the only one.
+
+        Raises:
+            LookupError: there are several, or none.
+        """
         if plug:
             return SYSTEMS + plug
+        self._adapter.leash = leash
         members = self._root.get_system_collection().members_identities
         if len(members) != 1:
             raise LookupError(f"there are {len(members)} systems: say which one")
         return str(members[0])
+
+    def read(self, path: str, leash: Leash) -> Any:
+        """Return the JSON at a path of this service, None where there is nothing.
+
+        Raises:
+            LookupError: the path leads elsewhere: the password is for this service alone.
+        """
+        if not path.startswith(ROOT):
+            raise LookupError("it points to somewhere else")
+        self._adapter.leash = leash
+        try:
+            return self._connector.get(path).json()
+        except sushy.exceptions.ResourceNotFoundError:
+            return None
 
     def close(self) -> None:
         """Close the connections."""

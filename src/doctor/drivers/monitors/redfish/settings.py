@@ -1,0 +1,92 @@
+"""What can be set about the Redfish monitor, and how the settings are read."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, Self
+
+import msgspec
+
+from doctor.devices.redfish import RedfishAccess
+from doctor.kit.options import convert, mapping
+from doctor.kit.secret import Secret, read_secret
+
+DURATIONS = {"every": timedelta(milliseconds=100), "timeout": timedelta(milliseconds=100)}
+OF_EACH = ("user", "password_file", "ca_file")  # may be set for all hosts, and for single ones
+
+
+class Door(NamedTuple):
+    """How the BMC of a host is asked: as whom, with which password, for which system of several."""
+
+    access: RedfishAccess
+    password: Secret
+    system: str
+
+
+class HostSettings(RedfishAccess, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The BMC of one host; ``system`` is its id there, needless where there is only one."""
+
+    system: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._~-]{0,255}$")] = ""
+
+
+class RedfishMonitorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Settings of the Redfish monitor.
+
+    - ``hosts``: the BMC of each host, by the id of the host in the map: its URL, or a mapping with ``url``, and with
+      ``system``, ``user``, ``password_file`` and ``ca_file`` where they differ.
+    - ``user``, ``password_file``, ``ca_file``: of all the others. A user who may only read is enough.
+    - ``every``: how often each is asked (seconds or ISO 8601).
+    - ``timeout``: in which a BMC has to answer everything.
+    - ``name``: what this monitor is called; two need two names.
+    """
+
+    hosts: dict[str, HostSettings]
+    every: timedelta = timedelta(seconds=30)
+    timeout: timedelta = timedelta(seconds=10)
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[ -~]+$")] = "redfish"
+
+    @classmethod
+    def parse(cls, settings: Mapping[str, Any]) -> Self:
+        """Read the settings as they stand in the YAML file.
+
+        Raises:
+            ValueError: something is wrong; the message names the place (``hosts.compute-1.url: ...``).
+        """
+        rest = {key: value for key, value in settings.items() if key not in OF_EACH}
+        common = {key: settings[key] for key in OF_EACH if key in settings}
+        hosts = {
+            str(host): _host(
+                {**common, **({"url": given} if isinstance(given, str) else mapping(given, f"hosts.{host}"))},
+                host,
+            )
+            for host, given in mapping(settings.get("hosts", {}), "hosts").items()
+        }
+        if not hosts:
+            raise ValueError("hosts: required: the BMC of each host")
+        return convert({**rest, "hosts": hosts}, cls, durations=DURATIONS)
+
+    def doors(self) -> dict[str, Door]:
+        """Return how each BMC is asked.
+
+        Raises:
+            ValueError: a password cannot be read.
+        """
+        read: dict[Path, Secret] = {}
+        found = {}
+        for host, one in self.hosts.items():
+            if one.password_file not in read:
+                read[one.password_file] = read_secret(one.password_file, f"hosts.{host}.password_file")
+            found[host] = Door(one, read[one.password_file], one.system)
+        return found
+
+
+def _host(given: Mapping[str, Any], host: object) -> HostSettings:
+    path = f"hosts.{host}."
+    if not 0 < len(str(host)) <= 255:
+        raise ValueError(f"{path}: is no id of a host")
+    read = convert(given, HostSettings, path)
+    try:
+        read.check()
+    except ValueError as error:
+        raise ValueError(f"{path}{error}") from None
+    return read
