@@ -218,7 +218,8 @@ class SessionKeeper:
         return replace(work, guests=tuple(self._adopted(work, one) for one in work.guests))
 
     def _adopted(self, work: HostWork, guest: Guest) -> Guest:
-        instruction_id = Agreed(work.session_id, guest.resource_id, len(guest.tries) + 1).instruction_id
+        agreed = Agreed(work.session_id, work.host, guest.resource_id, len(guest.tries) + 1)
+        instruction_id = agreed.instruction_id
         if self._situation.instructions.get(instruction_id) is None:
             return guest
         is_known_to_be_over = guest.state.is_out_of_the_way
@@ -252,7 +253,7 @@ class SessionKeeper:
                 Action.START,
                 (guest.resource_id,),
                 {},
-                agreed=Agreed(work.session_id, guest.resource_id, START),
+                agreed=Agreed(work.session_id, work.host, guest.resource_id, START),
             )
             try:
                 await self._instructions.create(in_the_name_of(guest), order)
