@@ -7,6 +7,7 @@ import copy
 import json
 import ssl
 import threading
+import urllib.error
 import urllib.request
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -169,8 +170,8 @@ class RedfishService:
         if path == SUBSCRIPTIONS:
             return 200, collection(*self.subscriptions), {}
         if path in self.subscriptions:
-            found = self.subscriptions.pop(path) if method == "DELETE" else self.subscriptions[path]
-            return (204, None, {}) if method == "DELETE" else (200, found, {})
+            one = self.subscriptions.pop(path) if method == "DELETE" else self.subscriptions[path]
+            return (204, None, {}) if method == "DELETE" else (200, one, {})
         found = self.documents.get(path)
         if found is None:
             return 404, {"error": {}}, {}
@@ -241,8 +242,7 @@ def post(url: str, body: bytes, *, method: str = "POST") -> int:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        how = {"context": context} if url.startswith("https") else {}
-        with urllib.request.urlopen(request, timeout=5, **how) as answer:  # noqa: S310 - the same
+        with urllib.request.urlopen(request, timeout=5, context=context) as answer:  # noqa: S310 - the same
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return int(error.code)

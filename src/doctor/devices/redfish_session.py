@@ -6,7 +6,9 @@ provisioning. Here every request ends when the caller's time does.
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 import sushy
@@ -108,13 +110,35 @@ class RedfishSession:
         Raises:
             LookupError: the path leads elsewhere: the password is for this service alone.
         """
+        try:
+            return self._connector.get(self._own(path, leash)).json()
+        except sushy.exceptions.ResourceNotFoundError:
+            return None
+
+    def create(self, path: str, document: Mapping[str, Any], leash: Leash) -> str | None:
+        """Add a document to a collection, and return its path, if the service says it.
+
+        Raises:
+            LookupError: the path leads elsewhere.
+        """
+        answer = self._connector.post(self._own(path, leash), data=dict(document))
+        where = urlsplit(str(answer.headers.get("Location") or "")).path
+        return where if where.startswith(ROOT) else None
+
+    def delete(self, path: str, leash: Leash) -> None:
+        """Delete a document, if it is there.
+
+        Raises:
+            LookupError: the path leads elsewhere.
+        """
+        with suppress(sushy.exceptions.ResourceNotFoundError):
+            self._connector.delete(self._own(path, leash))
+
+    def _own(self, path: str, leash: Leash) -> str:
         if not path.startswith(ROOT):
             raise LookupError("it points to somewhere else")
         self._adapter.leash = leash
-        try:
-            return self._connector.get(path).json()
-        except sushy.exceptions.ResourceNotFoundError:
-            return None
+        return path
 
     def close(self) -> None:
         """Close the connections."""

@@ -25,6 +25,7 @@ from doctor.ports.payload import Listing, Stated, Told
 
 TURNS = 3  # without an answer, before a BMC is silent
 LOGIN_AGAIN = 300.0  # seconds: wrong logins can lock an account
+LEAST = 0.1  # seconds between two looks at a BMC, however often its bell rings
 APART = 0.02  # seconds between the first looks, so that hundreds do not come at once
 MOST_WAITING = 256  # what nobody has taken yet; beyond that no BMC is looked at
 WARN_EVERY = 60.0
@@ -48,7 +49,10 @@ class Bmc(Protocol):
 
 
 class BmcMonitor:
-    """Reports what the BMCs show. ``make`` makes them; a run has its own."""
+    """Reports what the BMCs show. ``make`` makes them; a run has its own.
+
+    A monitor that hears of them in another way too is a subclass, with what `_begin` and `_end` do beside.
+    """
 
     def __init__(
         self,
@@ -77,7 +81,7 @@ class BmcMonitor:
 
     async def watch(self, targets: Targets) -> AsyncGenerator[Said, None]:
         """Yield what stands on each host, at once and then again and again, and what BMCs write into their logs."""
-        bmcs = self._make()
+        bmcs = await self._begin()
         says = asyncio.Queue[Said | Exception](MOST_WAITING)
         tasks = [
             asyncio.create_task(self._follow(bmc, says, index * APART), name=f"{self.name} {bmc.host}")
@@ -93,8 +97,14 @@ class BmcMonitor:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            for bmc in bmcs:
-                await bmc.close()
+            await asyncio.gather(*(bmc.close() for bmc in bmcs), return_exceptions=True)
+            await self._end()
+
+    async def _begin(self) -> Sequence[Bmc]:
+        return self._make()
+
+    async def _end(self) -> None:
+        """Give back what `_begin` has taken."""
 
     async def _follow(self, bmc: Bmc, says: "asyncio.Queue[Said | Exception]", delay: float) -> None:
         try:
@@ -118,6 +128,7 @@ class BmcMonitor:
                 await says.put(said)
             hopeless = isinstance(look, Unknown) and look.doubt is Doubt.LOGIN
             pause = max(self._every, LOGIN_AGAIN) if hopeless else self._every
+            await asyncio.sleep(min(LEAST, pause))
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(began + pause - self._clock.monotonic(), 0.0)):
                     await bmc.bell.wait()

@@ -1,30 +1,9 @@
-"""BMCs that speak Redfish: power, health, temperatures, fans, power supplies, and their logs.
+"""BMCs that speak Redfish: power, health, temperatures, fans, power supplies, their logs and events.
 
-`reading` makes findings of what they answer, and knows no socket; `service` asks one of them; `log` is their logs.
+`reading` makes findings of what they answer, and `log` records of what is new in their logs: neither knows a socket.
+`service` asks one of them, `subscription` has it send events, and `hints` is where those arrive.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from doctor.drivers.monitors.redfish.monitor import RedfishMonitor, make
 
-from doctor.drivers.monitors.bmc.watching import BmcMonitor
-from doctor.drivers.monitors.redfish.service import RedfishBmc
-from doctor.drivers.monitors.redfish.settings import RedfishMonitorSettings
-
-DRIVER = "redfish"
-
-
-def make(settings: Mapping[str, Any]) -> BmcMonitor:
-    """Make the monitor from its part of the settings.
-
-    Raises:
-        ValueError: something is wrong; the message names the place.
-    """
-    read = RedfishMonitorSettings.parse(settings)
-    doors = read.doors()
-    return BmcMonitor(
-        DRIVER,
-        read.name,
-        lambda: [RedfishBmc(host, *door) for host, door in doors.items()],
-        every=read.every,
-        timeout=read.timeout,
-    )
+__all__ = ["RedfishMonitor", "make"]
