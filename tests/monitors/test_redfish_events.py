@@ -193,7 +193,8 @@ def test_settings_that_cannot_be_are_told(rig: EventRig, change: dict[str, Any],
 async def test_events_come_over_tls(rig: EventRig) -> None:
     certificate = rig.service.certificate
     tls = {"certificate": str(certificate), "key": str(certificate.parent / "key.pem")}
-    rig.settings["events"] = {**rig.settings["events"], **tls, "url": rig.base.replace("http:", "https:")}
+    events = {**rig.settings["events"], **tls, "url": rig.base.replace("http:", "https:")}
+    rig.settings = {**rig.settings, "events": events}
     rig.monitor = rig.make(rig.settings)
     async with Watching(rig) as watching:
         await seen(lambda: rig.service.subscriptions and watching.events)

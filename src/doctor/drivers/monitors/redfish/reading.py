@@ -24,6 +24,7 @@ from doctor.model.fault import Severity
 MOST_ITEMS = 512  # sensors of one kind; more are counted as flaws
 SYSTEMS = "/redfish/v1/Systems/"
 OFF = "Off"
+RUN_WITH_THE_HOST = ("fan", "voltage")  # without power they are low, and nothing is wrong with them
 HEALTH = {"OK": None, "Warning": Severity.WARNING, "Critical": Severity.MAJOR}  # the host still runs
 UPPER = {
     "UpperThresholdNonCritical": Severity.WARNING,
@@ -73,6 +74,7 @@ def read(answers: Answers) -> Look:
 class _Reader:
     def __init__(self, path: str) -> None:
         self._path = path.rstrip("/")
+        self._is_on = True
         self.flaws = 0
 
     def findings(self, answers: Answers) -> Iterator[Finding]:
@@ -89,6 +91,7 @@ class _Reader:
         if state is not None and not isinstance(state, str):
             self.flaws += 1
         elif state == OFF:
+            self._is_on = False
             yield Finding(
                 HOST_DOWN,
                 "power",
@@ -148,6 +151,8 @@ class _Reader:
 
     def _measured(self, one: Document, what: str, kind: str, key: str, units: str) -> Iterator[Finding]:
         if not _is_there(one) or not self._is_ours(one):
+            return
+        if not self._is_on and what in RUN_WITH_THE_HOST:
             return
         reading = self._number(one, key)
         crossed, limit = self._crossed(one, reading, is_hot=what == "temperature")

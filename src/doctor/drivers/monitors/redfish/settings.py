@@ -10,8 +10,9 @@ from typing import Annotated, Any, NamedTuple, Self
 import msgspec
 
 from doctor.devices.redfish import RedfishAccess
-from doctor.kit.options import convert, mapping
-from doctor.kit.secret import Secret, read_secret
+from doctor.drivers.monitors.bmc.doors import hosts_of, passwords_of
+from doctor.kit.options import convert
+from doctor.kit.secret import Secret
 
 DURATIONS = {"every": timedelta(milliseconds=100), "timeout": timedelta(milliseconds=100)}
 OF_EACH = ("user", "password_file", "ca_file")  # may be set for all hosts, and for single ones
@@ -110,17 +111,8 @@ class RedfishMonitorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=
         Raises:
             ValueError: something is wrong; the message names the place (``hosts.compute-1.url: ...``).
         """
+        hosts = hosts_of(settings, HostSettings, OF_EACH, "url", HostSettings.check)
         rest = {key: value for key, value in settings.items() if key not in OF_EACH}
-        common = {key: settings[key] for key in OF_EACH if key in settings}
-        hosts = {
-            str(host): _host(
-                {**common, **({"url": given} if isinstance(given, str) else mapping(given, f"hosts.{host}"))},
-                host,
-            )
-            for host, given in mapping(settings.get("hosts", {}), "hosts").items()
-        }
-        if not hosts:
-            raise ValueError("hosts: required: the BMC of each host")
         return convert({**rest, "hosts": hosts}, cls, durations=DURATIONS)
 
     def doors(self) -> dict[str, Door]:
@@ -129,22 +121,5 @@ class RedfishMonitorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=
         Raises:
             ValueError: a password cannot be read.
         """
-        read: dict[Path, Secret] = {}
-        found = {}
-        for host, one in self.hosts.items():
-            if one.password_file not in read:
-                read[one.password_file] = read_secret(one.password_file, f"hosts.{host}.password_file")
-            found[host] = Door(one, read[one.password_file], one.system)
-        return found
-
-
-def _host(given: Mapping[str, Any], host: object) -> HostSettings:
-    path = f"hosts.{host}."
-    if not 0 < len(str(host)) <= 255:
-        raise ValueError(f"{path}: is no id of a host")
-    read = convert(given, HostSettings, path)
-    try:
-        read.check()
-    except ValueError as error:
-        raise ValueError(f"{path}{error}") from None
-    return read
+        passwords = passwords_of(self.hosts)
+        return {host: Door(one, passwords[host], one.system) for host, one in self.hosts.items()}
