@@ -43,8 +43,8 @@ Reading = Stated | Alive
 class Listing(NamedTuple):
     """All that stood at a source when it was asked: what it said before and is not here has ended.
 
-    ``kind`` is the payload by which the source speaks otherwise, ``told`` who it is then, and when it was asked. What is
-    ``kept`` stands, but the source would not have told it by itself.
+    ``kind`` is the payload by which the source speaks otherwise, or names the part of it that was asked; ``told`` is who it
+    is then, and when it was asked. What is ``kept`` stands, but the source would not have told it by itself.
     """
 
     kind: str

@@ -73,6 +73,9 @@ class AskedRig(MonitorRig):
         """Let it be back, with all that is wrong there by now."""
 
 
+Key = tuple[str, str, str]
+
+
 class Watching:
     """A run of a monitor, read into what is wrong by it."""
 
@@ -81,8 +84,13 @@ class Watching:
         self._reading: asyncio.Task[None] | None = None
         self._is_awake = asyncio.Event()
         self._is_awake.set()
-        self.wrong: dict[tuple[str, str, str], RawEvent] = {}
+        self._wrong: dict[str, dict[Key, RawEvent]] = {}  # by the list that it is in; "" is none
         self.events: list[RawEvent] = []
+
+    @property
+    def wrong(self) -> dict[Key, RawEvent]:
+        """What is wrong, by type, resource and id."""
+        return {key: event for wrong in self._wrong.values() for key, event in wrong.items()}
 
     async def __aenter__(self) -> Self:
         self._reading = asyncio.create_task(self._read())
@@ -100,18 +108,20 @@ class Watching:
                 self._take(said)
 
     def _take(self, said: Said) -> None:
+        listing = said.kind if isinstance(said, Listing) else ""
         if isinstance(said, Listing):
-            self.wrong = {}
+            self._wrong[listing] = {}
             events = [one.event for one in said.readings if isinstance(one, Stated)]
         else:
             events = [said]
+        wrong = self._wrong.setdefault(listing, {})
         for event in events:
             self.events.append(event)
             key = event.type, event.resource, event.monitor_event_id
             if event.status == UP:
-                self.wrong.pop(key, None)
+                wrong.pop(key, None)
             else:
-                self.wrong[key] = event
+                wrong[key] = event
 
     async def until(self, number: int, seconds: float | None = None) -> None:
         """Wait until so many things are wrong.
