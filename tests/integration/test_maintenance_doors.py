@@ -1,5 +1,8 @@
 """Maintenance over HTTP and by command: who may ask and answer, what is wrong and where, and that it is done."""
 
+import json
+import queue
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from doctor.client import Client
 from doctor.model.identity import Role
 from doctor.testing.running import RunningDoctor
 from tests.integration.test_doors import Door
@@ -124,6 +128,90 @@ def test_nobody_hears_of_the_machines_of_others(door: Door) -> None:
         assert door.ask(method, path, body, token=red)[0] == 403
     status, ended = door.ask("DELETE", f"{SESSIONS}/{session_id}?reason=enough")
     assert (status, ended["state"], ended["outcome"]) == (200, "aborted", "called off by first admin: enough")
+
+
+class Follower:
+    """Somebody who follows a session; what comes is in a queue, None when nothing more will."""
+
+    def __init__(self, door: Door, session_id: str, token: str | None = None) -> None:
+        self.heard: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._client = Client(door.url, token or door.admin)
+        self._path = f"{SESSIONS}/{session_id}/stream"
+        threading.Thread(target=self._follow, daemon=True).start()
+
+    def _follow(self) -> None:
+        for event in self._client.events(self._path):
+            self.heard.put(json.loads(event.data))
+        self.heard.put(None)
+
+    def next(self) -> dict[str, Any] | None:
+        return self.heard.get(timeout=PATIENCE)
+
+
+def test_who_follows_a_session_hears_what_changes_and_nothing_of_others(door: Door) -> None:
+    red, green = door.token(Role.CONSUMER, "red"), door.token(Role.CONSUMER, "green")
+    _, taken = door.ask("POST", STATE, empty("compute-1", "compute-2"))
+    session_id = taken["session_id"]
+    session_when(door, session_id, vm_1="asked", vm_2="asked", vm_blue="asked")
+    assert door.ask("GET", f"{SESSIONS}/{session_id}/stream", token=green)[0] == 404
+    all_of_it, mine = Follower(door, session_id), Follower(door, session_id, red)
+    found, own = all_of_it.next(), mine.next()
+    assert found is not None
+    assert own is not None
+    assert [one["physical_resource_id"] for one in found["hosts"]] == ["compute-1", "compute-2"]
+    assert [one["virtual_resource_id"] for one in found["machines"]] == ["vm-1", "vm-blue", "vm-2"]
+    assert (own["hosts"], [one["virtual_resource_id"] for one in own["machines"]]) == ([], ["vm-1", "vm-2"])
+    time.sleep(6)  # longer than all that Doctor does by the clock
+    assert all_of_it.heard.empty()
+    blue = door.token(Role.CONSUMER, "blue")
+    refusal = {"reply": "nack", "reason": "no", "actions": {"vm-blue": "leave"}}
+    assert door.ask("POST", f"{SESSIONS}/{session_id}/replies", refusal, token=blue)[0] == 200
+    found = all_of_it.next()
+    assert found is not None
+    assert [one["physical_resource_id"] for one in found["hosts"]] == [
+        "compute-1"
+    ]  # the other one is as it was
+    assert door.ask("DELETE", f"{SESSIONS}/{session_id}")[0] == 200
+    last: dict[str, Any] | None = None
+    while (one := all_of_it.next()) is not None:
+        last = one
+    assert last is not None
+    assert last["state"] == "aborted"
+    own = mine.next()  # of the machine of another owner nothing has come
+    assert own is not None
+    assert own["state"] == "aborted"
+    assert mine.next() is None
+
+
+def test_a_session_is_watched_over_a_restart(doctor: RunningDoctor, tmp_path: Path) -> None:
+    door = Door(doctor)
+    _, taken = door.ask("POST", STATE, empty("compute-2"))
+    session_id = taken["session_id"]
+    shell = Shell(doctor, tmp_path)
+    watching = shell.begin("maintenance", "watch", session_id)
+    try:
+        assert watching.stderr is not None
+        said = [watching.stderr.readline().rstrip()]
+        session_when(door, session_id, vm_2="asked")
+        doctor.kill()
+        time.sleep(2)
+        doctor.start()
+        door = Door(doctor)
+        reply = {"reply": "ack", "actions": {"vm-2": "migrate"}}
+        status, _ = door.ask(
+            "POST", f"{SESSIONS}/{session_id}/replies", reply, token=door.token(Role.CONSUMER, "red")
+        )
+        assert status == 200
+        result, rest = watching.communicate(timeout=60)
+    finally:
+        watching.kill()
+    said += rest.splitlines()
+    assert (watching.returncode, result) == (0, ""), said
+    assert "compute-2: empty" in said
+    assert len(said) == len(set(said)), "it has said something twice"
+    missing = shell.run("maintenance", "watch", "5e55")
+    assert missing.returncode != 0
+    assert "no such session" in missing.stderr
 
 
 @pytest.mark.parametrize(

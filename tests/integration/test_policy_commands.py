@@ -34,6 +34,16 @@ class Shell:
             check=False,
         )
 
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "doctor", *words],
+            cwd=self.folder,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     def write(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text)
 

@@ -1,11 +1,12 @@
 """The doors to maintenance [D 3.4.2, 5.5.2]: hosts are asked for, owners answer, and what they have said beforehand."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from typing import Literal
 
 import msgspec
 
-from doctor.api.operation import Answer, Call, operation
+from doctor.api.operation import EVENT_STREAM, Answer, Call, ServerSentEvent, operation
 from doctor.api.owned import Described, Several, is_in
 from doctor.api.paging import Page, PageQuery
 from doctor.api.roles import ADMINISTRATORS, OWNERS, READERS
@@ -35,10 +36,12 @@ from doctor.api.wire.maintenance import (
 from doctor.flows.maintenance_desk import MaintenanceDesk
 from doctor.flows.maintenance_policy import MaintenancePolicyFlow
 from doctor.model.errors import Flaw, RejectedError
-from doctor.model.maintenance import MaintenancePolicy, Session, SessionState
+from doctor.model.identity import Identity
+from doctor.model.maintenance import HostWork, MaintenancePolicy, Session, SessionState
 from doctor.model.scope import ScopeKind
 
 TAG = "Maintenance"
+GATHERS = 0.25  # seconds in which what changes is told together
 _REQUEST = {
     "physical_resource_state": [
         {"physical_resource_id": "compute-1", "physical_resource_state": "maintenance", "metadata": {}}
@@ -209,6 +212,45 @@ class MaintenanceDoor:
         """Show a session: how far it is with each host and machine, and what is in the way."""
         session = self._maintenance.get(call.identity, call.path["session_id"])
         return Answer(self._shown(session, call.identity.scope))
+
+    @operation(
+        "GET",
+        "/v1/maintenance/{session_id}/stream",
+        tag=TAG,
+        roles=READERS,
+        produces=EVENT_STREAM,
+        answers={
+            404: "There is no such session.",
+            200: "Server-sent events, each a session with those of its hosts and machines that have changed.",
+        },
+    )
+    async def stream_maintenance(self, call: Call[None, None]) -> Answer[AsyncIterator[ServerSentEvent]]:
+        """Follow a session: first all that there is, then what changes, until nothing more will.
+
+        As long as nothing changes it costs nothing. When the connection breaks, ask again: it begins with everything.
+        """
+        session = self._maintenance.get(call.identity, call.path["session_id"])
+        return Answer(self._stream(call.identity, session.session_id))
+
+    async def _stream(self, identity: Identity, session_id: str) -> AsyncIterator[ServerSentEvent]:
+        before: Session | None = None
+        known: dict[str, HostWork] = {}
+        while True:
+            watcher = self._maintenance.watcher(session_id)
+            try:
+                session = self._maintenance.get(identity, session_id)
+            except RejectedError:  # it is forgotten, or none of his machines is in it any more
+                return
+            works = self._maintenance.works(session)
+            shown = session_out(session, works, identity.scope, known)
+            known = {one.host: one for one in works}
+            if session != before or shown.hosts or shown.machines:
+                yield ServerSentEvent(event="session", data=msgspec.json.encode(shown).decode())
+            before = session
+            if not self._maintenance.is_open(session):
+                return
+            await watcher.wait()
+            await asyncio.sleep(GATHERS)
 
     @operation(
         "POST",

@@ -1,5 +1,6 @@
 """``doctor maintenance``: hosts are emptied for work on them, with the consent of those whose machines run there."""
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -20,14 +21,15 @@ from doctor.cli.output import (
     remark,
 )
 from doctor.cli.times import duration_of
-from doctor.client import Client
+from doctor.client import Client, Unreachable
 
 DEEDS = ("migrate", "live_migrate", "stop", "terminate", "own_action", "leave")
 BEFOREHAND = ("ask", "migrate", "live_migrate", "stop", "terminate", "leave")
 STATES = ("open", "over", "all")
 OVER = ("done", "failed", "aborted")
 MOMENTS = ("pre", "host", "post")
-LOOK_EVERY = 1.0
+AGAIN = 1.0  # seconds until a stream that broke off is begun anew
+GIVE_UP_AFTER = 300.0
 
 session_argument = click.argument("session_id", metavar="SESSION")
 scope_argument = click.argument("scope", metavar="SCOPE")
@@ -569,21 +571,34 @@ def _show(found: dict[str, Any]) -> None:
 def _watch(doctor: Client, session_id: str, *, as_json: bool) -> None:
     """Say what changes until a session has ended; what has ended is the result."""
     known: dict[str, str] = {}
-    while True:
-        found = doctor.get(_path(session_id))
+    for found in _followed(doctor, session_id):
         for what, now in _standing(found).items():
             if known.get(what) != now:
                 known[what] = now
                 remark(f"{what}: {now}")
         if found.get("state") in OVER:
             break
-        time.sleep(LOOK_EVERY)
     if as_json:
-        print_json(found)
+        print_json(doctor.get(_path(session_id)))
     elif found.get("outcome"):
         remark(clean(found["outcome"]))
     if found.get("state") != "done":
         raise SystemExit(1)
+
+
+def _followed(doctor: Client, session_id: str) -> Iterator[dict[str, Any]]:
+    """Return a session with what changes in it, over breaks of the connection that do not last long."""
+    is_begun, lost = False, 0.0
+    while True:
+        try:
+            for event in doctor.events(f"{_path(session_id)}/stream"):
+                is_begun, lost = True, 0.0
+                yield json.loads(event.data)
+        except Unreachable:
+            lost = lost or time.monotonic()
+            if not is_begun or time.monotonic() - lost > GIVE_UP_AFTER:
+                raise
+        time.sleep(AGAIN)
 
 
 def _standing(found: dict[str, Any]) -> dict[str, str]:

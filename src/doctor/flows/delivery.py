@@ -16,6 +16,7 @@ import structlog
 
 from doctor.kit import retry
 from doctor.kit.clock import Clock
+from doctor.kit.watchers import Watchers
 from doctor.model.errors import TransientError
 from doctor.model.notification import (
     Delivered,
@@ -80,7 +81,7 @@ class DeliveryFlow:
         self.keep: Keep = store.commit
         self._heartbeat_of = heartbeat_of
         self._lanes: dict[str, dict[str, Lane]] = {}
-        self._watchers: dict[str, asyncio.Event] = {}
+        self._watchers = Watchers()
         self._tasks: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -127,14 +128,13 @@ class DeliveryFlow:
             for lane in self._lanes[subscription.subscription_id].values():
                 lane.expect(last)
                 self._wake(lane)
-            self._rouse(subscription.subscription_id)
+            self._watchers.rouse(subscription.subscription_id)
 
     def forget(self, subscription_id: str) -> None:
         """Tell the endpoints of a subscription nothing more."""
         for lane in self._lanes.pop(subscription_id, {}).values():
             self._close(lane)
-        self._rouse(subscription_id)
-        self._watchers.pop(subscription_id, None)
+        self._watchers.rouse(subscription_id)
 
     def dispatch(self, notifications: Iterable[StoredNotification]) -> None:
         """Send notifications that are saved. Never call it before."""
@@ -142,7 +142,7 @@ class DeliveryFlow:
             for lane in self._lanes.get(notification.subscription_id, {}).values():
                 lane.put(notification)
                 self._wake(lane)
-            self._rouse(notification.subscription_id)
+            self._watchers.rouse(notification.subscription_id)
 
     def repeat(
         self, notification: StoredNotification, endpoint_id: str, *, attempt: int, replay: bool = False
@@ -171,12 +171,7 @@ class DeliveryFlow:
 
     def watcher(self, subscription_id: str) -> asyncio.Event:
         """Return what is set at the next notification of a subscription, and once; ask before looking what is there."""
-        return self._watchers.setdefault(subscription_id, asyncio.Event())
-
-    def _rouse(self, subscription_id: str) -> None:
-        watcher = self._watchers.pop(subscription_id, None)
-        if watcher is not None:
-            watcher.set()
+        return self._watchers.watcher(subscription_id)
 
     def _wake(self, lane: "Lane") -> None:
         if self._tasks is not None and not lane.busy and not lane.closed.is_set():

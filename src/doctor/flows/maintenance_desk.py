@@ -3,6 +3,7 @@
 What is asked for is checked, against guards too, and kept before it is answered; `doctor.flows.maintenance` does it.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from difflib import get_close_matches
@@ -151,6 +152,10 @@ class MaintenanceDesk:
     def works(self, session: Session) -> list[HostWork]:
         """Return the hosts of a session."""
         return self._situation.maintenance.works(session.session_id)
+
+    def watcher(self, session_id: str) -> asyncio.Event:
+        """Return what is set at the next change of a session, and once; ask before looking how it is."""
+        return self._keeper.watcher(session_id)
 
     @property
     def moves_again(self) -> bool:

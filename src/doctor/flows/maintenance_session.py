@@ -19,6 +19,7 @@ from doctor.flows.situation import HOST_MEMO, SESSION_MEMO, Situation
 from doctor.flows.step import Draft
 from doctor.flows.telling import tell
 from doctor.kit.ids import SEPARATOR
+from doctor.kit.watchers import Watchers
 from doctor.maintenance.guests import (
     ACTIVE,
     STANDBY,
@@ -97,12 +98,18 @@ class SessionKeeper:
         self._instructions = instructions
         self._delivery = delivery
         self._on_changed: list[OnChanged] = []
+        self._watchers = Watchers()
+        situation.on_restored(self._watchers.rouse_all)
         self._changing = asyncio.Lock()
         self._reading = 0
 
     def on_changed(self, changed: OnChanged) -> None:
         """Have this called with the ids of the resources that are in maintenance now, or are not any more."""
         self._on_changed.append(changed)
+
+    def watcher(self, session_id: str) -> asyncio.Event:
+        """Return what is set at the next change of a session, and once; ask before looking how it is."""
+        return self._watchers.watcher(session_id)
 
     # --- what is known ---
 
@@ -308,6 +315,7 @@ class SessionKeeper:
         self._delivery.dispatch(draft.change.notifications)
         for changed in self._on_changed:
             changed(look.works)
+        self._watchers.rouse(session.session_id)
 
     def _tell_owners(
         self, session: Session, phase: Phase, said: Iterable[tuple[HostWork, Guest | None]], draft: Draft

@@ -378,9 +378,13 @@ def guest_out(guest: Guest, viewer: str | None) -> GuestOut:
     )
 
 
-def session_out(session: Session, works: list[HostWork], viewer: str | None) -> SessionOut:
-    """Return a session as somebody may see it."""
+def session_out(
+    session: Session, works: list[HostWork], viewer: str | None, known: Mapping[str, HostWork] | None = None
+) -> SessionOut:
+    """Return a session as somebody may see it, without the hosts and machines that are as they are ``known``."""
     everything = viewer is None
+    before = known or {}
+    news = [one for one in works if before.get(one.host) != one]
     return SessionOut(
         session_id=session.session_id,
         state=session.state,
@@ -400,12 +404,13 @@ def session_out(session: Session, works: list[HostWork], viewer: str | None) -> 
         auto_return=session.auto_return,
         runs=_runs_out(session.runs) if everything else (),
         scale_in=session.scale_in,
-        hosts=tuple(_host_out(one) for one in works) if everything else (),
+        hosts=tuple(_host_out(one) for one in news) if everything else (),
         machines=tuple(
             guest_out(guest, viewer)
-            for work in works
+            for work in news
             for guest in work.guests
-            if everything or guest.owner == viewer
+            if (everything or guest.owner == viewer)
+            and (work.host not in before or guest not in before[work.host].guests)
         ),
     )
 
