@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from doctor.cli.connection import MISUSED, REFUSED, Failed
-from doctor.cli.output import json_option, print_list, print_table
+from doctor.cli.output import json_option, print_items
 
 CONFIG = Path("/etc/doctor/agent.yaml")
 
@@ -116,10 +116,12 @@ def check_settings(config: Path, as_json: bool) -> None:
     from doctor.agent.checking import TROUBLE, check
 
     found = list(check(_settings(config)))
-    if as_json:
-        print_list([finding._asdict() for finding in found])
-    else:
-        print_table(("part", "name", "state", "detail"), found, keep=("part", "name", "state"))
+    print_items(
+        [finding._asdict() for finding in found],
+        as_json,
+        columns=("part", "name", "state", "detail"),
+        keep=("part", "name", "state"),
+    )
     if any(finding.state == TROUBLE for finding in found):
         sys.exit(REFUSED)
 

@@ -6,19 +6,10 @@ from typing import Any
 
 import click
 
-from doctor.cli.alarm_life import SEVERITIES, add_to
+from doctor.cli.alarm_life import SEVERITIES, add_to, id_argument, path_of
 from doctor.cli.connection import connected
-from doctor.cli.output import (
-    age,
-    console,
-    json_option,
-    moment,
-    print_json,
-    print_list,
-    print_pairs,
-    print_table,
-    remark,
-)
+from doctor.cli.options import limit_option, predicted_option
+from doctor.cli.output import age, console, json_option, moment, print_items, print_one
 
 __all__ = ["SEVERITIES", "alarm"]
 
@@ -44,15 +35,11 @@ def alarm() -> None:
 )
 @click.option("--shelved/--not-shelved", default=None, help="Only those that are, or are not, shelved.")
 @click.option("--silenced/--not-silenced", default=None, help="Only those that are, or are not, silenced.")
-@click.option(
-    "--predicted/--not-predicted",
-    default=None,
-    help="Only those that have not happened yet, or only those that have.",
-)
+@predicted_option
 @click.option("--since", metavar="TIME", help="Only of faults that a monitor saw then or later.")
 @click.option("--until", metavar="TIME", help="Only of faults that a monitor saw then or before.")
 @click.option("--sort", type=click.Choice(SORTS), help="In this order; a minus is descending.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many.")
+@limit_option
 @click.option("--watch", is_flag=True, help="Show the list anew every 2 s until Ctrl-C.")
 @json_option
 def list_alarms(
@@ -109,12 +96,9 @@ def list_alarms(
     with connected() as doctor:
         while True:
             found = list(doctor.items("/v1/alarms", at_most=limit, **query))
-            if as_json:
-                print_list(found)
-            else:
-                if watch:
-                    console().clear()
-                _show(found, all_states, predicted)
+            if watch:
+                console().clear()
+            _print(found, as_json, all_states=all_states, predicted=predicted)
             if not watch:
                 return
             try:
@@ -123,36 +107,32 @@ def list_alarms(
                 click.get_current_context().exit(130)
 
 
-def _show(alarms: list[dict[str, Any]], all_states: bool, predicted: bool | None) -> None:
-    if not alarms:
-        asked = "predictions" if predicted else "alarms"
-        remark(
-            f"no {asked}" if all_states or predicted else "no alarms: nothing is wrong that Doctor knows of"
-        )
-        return
-    more = [*(["expected"] if predicted else []), *(["state"] if all_states else [])]
-    columns = ["severity", "since", "resource", "fault", *more, "alarm_id"]
-    print_table(
-        columns,
-        [
-            [
-                one.get("perceived_severity"),
-                age(one.get("raised_time")),
-                one.get("resource_id"),
-                one.get("fault_type"),
-                *([moment(one.get("prediction", {}).get("predicted_time"))] if predicted else []),
-                *([one.get("alarm_state")] if all_states else []),
-                one.get("alarm_id"),
-            ]
-            for one in alarms
-        ],
+def _print(alarms: list[dict[str, Any]], as_json: bool, *, all_states: bool, predicted: bool | None) -> None:
+    asked = "predictions" if predicted else "alarms"
+    print_items(
+        alarms,
+        as_json,
+        none=f"no {asked}" if all_states or predicted else "no alarms: nothing is wrong that Doctor knows of",
+        columns=(
+            ("severity", "perceived_severity"),
+            ("since", lambda one: age(one.get("raised_time"))),
+            ("resource", "resource_id"),
+            ("fault", "fault_type"),
+            *([("expected", _expected)] if predicted else []),
+            *([("state", "alarm_state")] if all_states else []),
+            "alarm_id",
+        ),
         keep=("severity", "since", "alarm_id"),
         spare=("alarm_id", "since"),
     )
 
 
+def _expected(one: dict[str, Any]) -> str:
+    return moment(one.get("prediction", {}).get("predicted_time"))
+
+
 @alarm.command()
-@click.argument("alarm_id", metavar="ID")
+@id_argument
 @json_option
 def show(alarm_id: str, as_json: bool) -> None:
     """Show one alarm with all that is known of it.
@@ -161,14 +141,9 @@ def show(alarm_id: str, as_json: bool) -> None:
     Example:
       doctor alarm show 6f0d0a52-6d0e-5f3a-9a53-0a5f0c6c1d11
     """
-    from urllib.parse import quote
-
     with connected() as doctor:
-        found = doctor.get(f"/v1/alarms/{quote(alarm_id, safe='')}")
-    if as_json:
-        print_json(found)
-    else:
-        print_pairs(found)
+        found = doctor.get(path_of(alarm_id))
+    print_one(found, as_json)
 
 
 add_to(alarm)

@@ -8,15 +8,7 @@ from urllib.parse import quote
 import click
 
 from doctor.cli.connection import MISUSED, Failed, connected
-from doctor.cli.output import (
-    clean,
-    json_option,
-    moment,
-    print_json,
-    print_list,
-    print_table,
-    remark,
-)
+from doctor.cli.output import clean, json_option, moment, print_items, print_json, print_table, remark
 from doctor.cli.times import duration_of
 
 SEVERITIES = ("critical", "major", "minor", "warning", "indeterminate")
@@ -32,7 +24,8 @@ def add_to(group: click.Group) -> None:
         group.add_command(command)
 
 
-def _path(alarm_id: str, *rest: str) -> str:
+def path_of(alarm_id: str, *rest: str) -> str:
+    """Return where an alarm is, or something of it."""
     return "/".join(("/v1/alarms", quote(alarm_id, safe=""), *rest))
 
 
@@ -49,7 +42,7 @@ def _act(action: str, done: str, example: str, text: str) -> click.Command:
 
 def _send(alarm_id: str, body: dict[str, Any], done: str, as_json: bool) -> None:
     with connected() as doctor:
-        answer = doctor.patch(_path(alarm_id), body)
+        answer = doctor.patch(path_of(alarm_id), body)
     _say(answer, done, as_json)
 
 
@@ -128,7 +121,9 @@ def comment(alarm_id: str, text: str, user: str | None, as_json: bool) -> None:
              "spare part ordered"
     """
     with connected() as doctor:
-        answer = doctor.post(_path(alarm_id, "comments"), {"text": text, **({"user": user} if user else {})})
+        answer = doctor.post(
+            path_of(alarm_id, "comments"), {"text": text, **({"user": user} if user else {})}
+        )
     _say(answer, "noted", as_json)
 
 
@@ -143,15 +138,13 @@ def history(alarm_id: str, as_json: bool) -> None:
       doctor alarm history 6f0d0a52-6d0e-5f3a-9a53-0a5f0c6c1d11
     """
     with connected() as doctor:
-        items = list(doctor.items(_path(alarm_id, "history")))
-    if as_json:
-        print_list(items)
-    else:
-        print_table(
-            ["time", "what", "details"],
-            [[moment(one.get("time")), one.get("what"), _details(one)] for one in items],
-            keep=("time", "what"),
-        )
+        items = list(doctor.items(path_of(alarm_id, "history")))
+    print_items(
+        items,
+        as_json,
+        columns=(("time", lambda one: moment(one.get("time"))), "what", ("details", _details)),
+        keep=("time", "what"),
+    )
 
 
 def _details(item: dict[str, Any]) -> str:

@@ -1,9 +1,12 @@
 """``doctor capacity``: what the zones have, and what is left of it."""
 
+from collections.abc import Callable
+from typing import Any
+
 import click
 
 from doctor.cli.connection import connected
-from doctor.cli.output import json_option, print_list, print_table, remark
+from doctor.cli.output import json_option, print_items
 
 
 @click.command()
@@ -22,24 +25,24 @@ def capacity(zone_id: tuple[str, ...], as_json: bool) -> None:
     """
     with connected() as doctor:
         found = list(doctor.items("/v1/capacity", zone_id=zone_id))
-    if as_json:
-        print_list(found)
-    elif not found:
-        remark("no hosts" + (" in this zone" if zone_id else ": load a map with `doctor resource load`"))
-    else:
-        print_table(
-            ("zone", "hosts", "available", "down", "maintenance", "vcpus free", "of", "memory_mb free", "of"),
-            [
-                [
-                    one.get("zone_id"),
-                    *(one["hosts"].get(name) for name in ("total", "available", "down", "maintenance")),
-                    *(
-                        one[kind].get(name)
-                        for kind in ("vcpus", "memory_mb")
-                        for name in ("available", "total")
-                    ),
-                ]
-                for one in found
-            ],
-            keep=("zone", "available"),
-        )
+    print_items(
+        found,
+        as_json,
+        none="no hosts" + (" in this zone" if zone_id else ": load a map with `doctor resource load`"),
+        columns=(
+            ("zone", "zone_id"),
+            ("hosts", _number("hosts", "total")),
+            ("available", _number("hosts", "available")),
+            ("down", _number("hosts", "down")),
+            ("maintenance", _number("hosts", "maintenance")),
+            ("vcpus free", _number("vcpus", "available")),
+            ("of", _number("vcpus", "total")),
+            ("memory_mb free", _number("memory_mb", "available")),
+            ("of", _number("memory_mb", "total")),
+        ),
+        keep=("zone", "available"),
+    )
+
+
+def _number(what: str, which: str) -> Callable[[dict[str, Any]], Any]:
+    return lambda one: one[what].get(which)

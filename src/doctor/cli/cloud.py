@@ -4,7 +4,7 @@ import click
 
 from doctor.cli.cloud_catalogue import register, unregister
 from doctor.cli.connection import connected
-from doctor.cli.output import json_option, print_list, print_table, remark
+from doctor.cli.output import json_option, print_items
 
 
 @click.group()
@@ -28,39 +28,23 @@ def list_clouds(as_json: bool) -> None:
     """
     with connected() as doctor:
         found = list(doctor.items("/v1/controllers"))
-    if as_json:
-        print_list(found)
-    elif not found:
-        remark("no cloud: the map is loaded by hand, with `doctor resource load`")
-    else:
-        print_table(
-            (
-                "cloud",
-                "phase",
-                "age s",
-                "listening",
-                "resources",
-                "drift",
-                "in all",
-                "marks pending",
-                "trouble",
-            ),
-            [
-                [
-                    one["controller"],
-                    one["phase"],
-                    one.get("age"),
-                    "yes" if one["listening"] else "no",
-                    one["loaded"],
-                    one["drift"],
-                    one["drift_total"],
-                    one["marks_pending"],
-                    one["trouble"],
-                ]
-                for one in found
-            ],
-            keep=("cloud", "phase", "trouble"),
-        )
+    print_items(
+        found,
+        as_json,
+        none="no cloud: the map is loaded by hand, with `doctor resource load`",
+        columns=(
+            ("cloud", "controller"),
+            "phase",
+            ("age s", "age"),
+            "listening",
+            ("resources", "loaded"),
+            "drift",
+            ("in all", "drift_total"),
+            ("marks pending", "marks_pending"),
+            "trouble",
+        ),
+        keep=("cloud", "phase", "trouble"),
+    )
 
 
 @cloud.command("marks")
@@ -83,24 +67,18 @@ def list_marks(
     """
     with connected() as doctor:
         found = list(doctor.items("/v1/marks", state=states, kind=kinds, resource_id=resources))
-    if as_json:
-        print_list(found)
-    elif not found:
-        remark("no marks")
-    else:
-        print_table(
-            ("resource", "mark", "state", "before", "since", "attempts", "trouble or reason"),
-            [
-                [
-                    one["resource_id"],
-                    one["kind"],
-                    one["state"],
-                    one.get("before"),
-                    one.get("since"),
-                    one["attempts"],
-                    one.get("trouble") or one["reason"],
-                ]
-                for one in found
-            ],
-            keep=("resource", "mark", "state"),
-        )
+    print_items(
+        found,
+        as_json,
+        none="no marks",
+        columns=(
+            ("resource", "resource_id"),
+            ("mark", "kind"),
+            "state",
+            "before",
+            "since",
+            "attempts",
+            ("trouble or reason", lambda one: one.get("trouble") or one["reason"]),
+        ),
+        keep=("resource", "mark", "state"),
+    )

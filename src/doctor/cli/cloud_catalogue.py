@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import click
 
 from doctor.cli.connection import MISUSED, UNREACHABLE, Failed
-from doctor.cli.output import json_option, print_list, print_table, remark
+from doctor.cli.output import json_option, print_items, remark
 
 if TYPE_CHECKING:
     from doctor.drivers.identities.catalogue import Catalogue, Entry, Step
@@ -180,12 +180,12 @@ def _show(entry: "Entry", steps: Sequence["Step"], *, done: bool, as_json: bool)
         }
         for step in steps
     ]
-    if as_json:
-        print_list(rows)
-    elif not rows:
-        remark(f"there is no {entry.service_type} called {entry.name} in {entry.region}")
-    else:
-        columns = ("action", "kind", "name", "region", "interface", "url")
-        print_table(columns, [[row[column] for column in columns] for row in rows], keep=("url",))
-        if not done:
-            remark("nothing was done: this was a dry run")
+    print_items(
+        rows,
+        as_json,
+        none=f"there is no {entry.service_type} called {entry.name} in {entry.region}",
+        columns=("action", "kind", "name", "region", "interface", "url"),
+        keep=("url",),
+    )
+    if rows and not done and not as_json:
+        remark("nothing was done: this was a dry run")

@@ -7,17 +7,8 @@ from urllib.parse import quote
 import click
 
 from doctor.cli.connection import connected
-from doctor.cli.output import (
-    age,
-    clean,
-    json_option,
-    moment,
-    print_json,
-    print_list,
-    print_pairs,
-    print_table,
-    remark,
-)
+from doctor.cli.options import limit_option
+from doctor.cli.output import age, clean, json_option, moment, print_items, print_json, print_one, remark
 
 STATES = ("pending", "approved", "rejected", "expired", "withdrawn", "automatic")
 id_argument = click.argument("escalation_id", metavar="ID")
@@ -37,7 +28,7 @@ def escalation() -> None:
 )
 @click.option("--zone", "resource_id", metavar="ID", multiple=True, help="Of this zone: a rack, a switch ...")
 @click.option("--type", "resource_type", metavar="TYPE", multiple=True, help="Of zones of this type.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many.")
+@limit_option
 @json_option
 def list_escalations(limit: int | None, as_json: bool, **query: Any) -> None:
     """List escalations, the newest first.
@@ -49,30 +40,24 @@ def list_escalations(limit: int | None, as_json: bool, **query: Any) -> None:
     """
     with connected() as doctor:
         found = list(doctor.items("/v1/escalations", at_most=limit, **query))
-    if as_json:
-        print_list(found)
-    elif not found:
-        remark("no escalations")
-    else:
-        print_table(
-            ("zone", "type", "state", "since", "deadline", "failures", "isolation", "user", "escalation_id"),
-            [
-                [
-                    one.get("resource_id"),
-                    one.get("resource_type"),
-                    one.get("state"),
-                    age(one.get("raised_time")),
-                    moment(one.get("deadline")),
-                    len(one.get("failures", ())),
-                    one.get("isolation"),
-                    one.get("user"),
-                    one.get("escalation_id"),
-                ]
-                for one in found
-            ],
-            keep=("zone", "state", "since", "escalation_id"),
-            spare=("isolation", "type", "user", "deadline"),
-        )
+    print_items(
+        found,
+        as_json,
+        none="no escalations",
+        columns=(
+            ("zone", "resource_id"),
+            ("type", "resource_type"),
+            "state",
+            ("since", lambda one: age(one.get("raised_time"))),
+            ("deadline", lambda one: moment(one.get("deadline"))),
+            ("failures", lambda one: len(one.get("failures", ()))),
+            "isolation",
+            "user",
+            "escalation_id",
+        ),
+        keep=("zone", "state", "since", "escalation_id"),
+        spare=("isolation", "type", "user", "deadline"),
+    )
 
 
 @escalation.command()
@@ -87,10 +72,7 @@ def show(escalation_id: str, as_json: bool) -> None:
     """
     with connected() as doctor:
         found = doctor.get(_path(escalation_id))
-    if as_json:
-        print_json(found)
-    else:
-        print_pairs(found)
+    print_one(found, as_json)
 
 
 def _decision(move: str, done: str, example: str, text: str) -> click.Command:

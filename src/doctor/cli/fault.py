@@ -6,7 +6,8 @@ import click
 
 from doctor.cli.alarm import SEVERITIES
 from doctor.cli.connection import connected
-from doctor.cli.output import age, json_option, print_list, print_table, remark
+from doctor.cli.options import predicted_option
+from doctor.cli.output import age, json_option, print_columns, print_list, remark
 
 
 @click.group()
@@ -23,11 +24,7 @@ def fault() -> None:
 @click.option("--fault-id", metavar="ID", help="Everything that one fault took down.")
 @click.option("--cause", "probable_cause", metavar="TEXT", help="Of this probable cause.")
 @click.option("--min-severity", type=click.Choice(SEVERITIES), help="At least as bad.")
-@click.option(
-    "--predicted/--not-predicted",
-    default=None,
-    help="Only those that have not happened yet, or only those that have.",
-)
+@predicted_option
 @click.option("--since", "event_start_time", metavar="TIME", help="Not before this time (RFC 3339).")
 @click.option("--until", "event_end_time", metavar="TIME", help="Not after this time (RFC 3339).")
 @click.option("--state", type=click.Choice(["active", "cleared", "all"]), help="Default: active.")
@@ -56,22 +53,18 @@ def list_faults(limit: int | None, as_json: bool, **query: Any) -> None:
     elif not found:
         remark("no faults")
     else:
-        print_table(
-            ("resource", "state", "host_status", "severity", "since", "fault", "isolation", "fault_id"),
-            [
-                [
-                    resource.get("virtual_resource_id"),
-                    resource.get("virtual_resource_state"),
-                    resource.get("host_status"),
-                    one.get("perceived_severity"),
-                    age(one.get("raised_time")),
-                    one.get("fault_type"),
-                    resource.get("isolation"),
-                    one.get("fault_id"),
-                ]
-                for resource in found
-                for one in resource.get("faults", ())
-            ],
+        print_columns(
+            [{**one, **resource} for resource in found for one in resource.get("faults", ())],
+            (
+                ("resource", "virtual_resource_id"),
+                ("state", "virtual_resource_state"),
+                "host_status",
+                ("severity", "perceived_severity"),
+                ("since", lambda one: age(one.get("raised_time"))),
+                ("fault", "fault_type"),
+                "isolation",
+                "fault_id",
+            ),
             keep=("severity", "since", "state", "fault_id"),
             spare=("isolation", "host_status", "since", "fault_id"),
         )

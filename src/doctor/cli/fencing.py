@@ -9,7 +9,7 @@ from urllib.parse import quote
 import click
 
 from doctor.cli.connection import REFUSED, connected
-from doctor.cli.output import age, json_option, print_json, print_list, print_table, remark
+from doctor.cli.output import age, json_option, print_columns, print_items, print_json, print_table, remark
 
 TEST_TIMEOUT = 60.0
 AUDIT_TIMEOUT = 600.0
@@ -47,32 +47,25 @@ def status(hosts: tuple[str, ...], readiness: tuple[str, ...], as_json: bool) ->
         found = list(doctor.items("/v1/fenced-hosts", host=hosts, readiness=readiness))
         isolations = {one["host"]: one for one in doctor.items("/v1/isolations", host=hosts)}
         standing = doctor.get("/v1/fencing")
+    print_items(
+        [{**one, "isolation": isolations.get(one["host"])} for one in found],
+        as_json,
+        none="no such hosts"
+        if hosts or readiness
+        else "no host has a fence: set fencing.hosts in the settings",
+        columns=(
+            "host",
+            "readiness",
+            ("isolation", lambda one: (one["isolation"] or {}).get("state")),
+            ("checked", lambda one: age(one.get("checked_time"))),
+            ("levels", lambda one: " > ".join(_level(level) for level in one.get("levels", []))),
+            "reason",
+        ),
+        keep=("host", "readiness", "isolation"),
+        spare=("levels",),
+    )
     if as_json:
-        print_list([{**one, "isolation": isolations.get(one["host"])} for one in found])
         return
-    if not found:
-        remark(
-            "no such hosts"
-            if hosts or readiness
-            else "no host has a fence: set fencing.hosts in the settings"
-        )
-    else:
-        print_table(
-            ("host", "readiness", "isolation", "checked", "levels", "reason"),
-            [
-                [
-                    one.get("host"),
-                    one.get("readiness"),
-                    isolations.get(one.get("host"), {}).get("state"),
-                    age(one.get("checked_time")),
-                    " > ".join(_level(level) for level in one.get("levels", [])),
-                    one.get("reason"),
-                ]
-                for one in found
-            ],
-            keep=("host", "readiness", "isolation"),
-            spare=("levels",),
-        )
     for zone in standing["zones"]:
         remark(f"zone {zone['zone_id']}: {zone['mode']}, {_count(zone['hosts'], 'host')}")
     _remark_on_hold(standing)
@@ -98,19 +91,18 @@ def explain(host: str, as_json: bool) -> None:
         remark(f"{found['host']}: nothing was ever done to it")
     else:
         remark(f"{found['host']}: {isolation['state']}: {isolation['reason']}")
-    print_table(
-        ("reporter", "says", "counts for", "since", "objection"),
-        [
-            [one["reporter"], one["says"], one["vantage"], age(one["since"]), one["objection"]]
-            for one in found["evidence"]
-        ],
+    print_columns(
+        found["evidence"],
+        (
+            "reporter",
+            "says",
+            ("counts for", "vantage"),
+            ("since", lambda one: age(one["since"])),
+            "objection",
+        ),
         keep=("reporter", "says"),
     )
-    print_table(
-        ("brake", "lets go", "detail"),
-        [[one["brake"], one["passes"], one["detail"]] for one in found["checks"]],
-        keep=("brake",),
-    )
+    print_columns(found["checks"], ("brake", ("lets go", "passes"), "detail"), keep=("brake",))
     would = "would be cut off" if found["would_be_cut_off"] else "would not be cut off"
     remark(f"by what is known now it {would}")
 
@@ -305,26 +297,13 @@ def log_(host: str | None, limit: int, verify: bool, noted: str | None, as_json:
         raise click.UsageError("--noted goes with --verify")
     with connected() as doctor:
         found = list(islice(doctor.items("/v1/fence-decisions", host=host), limit))
-    if as_json:
-        print_list(found)
-    elif not found:
-        remark("nothing was ever decided")
-    else:
-        print_table(
-            ("time", "host", "decision", "state", "by", "reason"),
-            [
-                [
-                    one["time"],
-                    one["host"],
-                    one["decision"],
-                    one["state"],
-                    one["user"],
-                    one["reason"],
-                ]
-                for one in found
-            ],
-            keep=("time", "host", "decision"),
-        )
+    print_items(
+        found,
+        as_json,
+        none="nothing was ever decided",
+        columns=("time", "host", "decision", "state", ("by", "user"), "reason"),
+        keep=("time", "host", "decision"),
+    )
 
 
 def _verify(noted: str | None, as_json: bool) -> None:
@@ -357,18 +336,14 @@ def devices(as_json: bool) -> None:
     """
     with connected() as doctor:
         found = list(doctor.items("/v1/fence-devices"))
-    if as_json:
-        print_list(found)
-    elif not found:
-        remark("no devices: set fencing.devices in the settings")
-    else:
-        columns = ("device", "driver", "cuts", "vantage", "hosts", "works", "detail")
-        print_table(
-            columns,
-            [[one.get(name) for name in columns] for one in found],
-            keep=("device",),
-            spare=("vantage",),
-        )
+    print_items(
+        found,
+        as_json,
+        none="no devices: set fencing.devices in the settings",
+        columns=("device", "driver", "cuts", "vantage", "hosts", "works", "detail"),
+        keep=("device",),
+        spare=("vantage",),
+    )
 
 
 @fencing.command()

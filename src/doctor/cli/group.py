@@ -6,11 +6,11 @@ from urllib.parse import quote
 import click
 
 from doctor.cli.connection import connected
-from doctor.cli.output import clean, json_option, print_json, print_list, print_pairs, print_table, remark
+from doctor.cli.options import project_option
+from doctor.cli.output import clean, json_option, print_columns, print_items, print_json, print_pairs, remark
 from doctor.cli.times import duration_of
 
 name_argument = click.argument("name", metavar="NAME")
-project_option = click.option("--project", metavar="NAME", help="Whose: required of the Administrator.")
 
 
 @click.group()
@@ -31,27 +31,21 @@ def list_groups(project: tuple[str, ...], as_json: bool) -> None:
     """
     with connected() as doctor:
         found = list(doctor.items("/v1/groups", project=list(project)))
-    if as_json:
-        print_list(found)
-    elif not found:
-        remark("no groups")
-    else:
-        print_table(
-            ("group", "project", "machines", "max out", "recovery", "per host", "by"),
-            [
-                [
-                    one.get("name"),
-                    one.get("project"),
-                    len(one.get("members", ())),
-                    one.get("max_out"),
-                    _seconds(one),
-                    one.get("max_per_host"),
-                    one.get("user") or "the map",
-                ]
-                for one in found
-            ],
-            keep=("group",),
-        )
+    print_items(
+        found,
+        as_json,
+        none="no groups",
+        columns=(
+            ("group", "name"),
+            "project",
+            ("machines", lambda one: len(one.get("members", ()))),
+            ("max out", "max_out"),
+            ("recovery", _seconds),
+            ("per host", "max_per_host"),
+            ("by", lambda one: one.get("user") or "the map"),
+        ),
+        keep=("group",),
+    )
 
 
 @group.command()
@@ -82,16 +76,13 @@ def show(name: str, project: str | None, as_json: bool) -> None:
         }
     )
     if found.get("members"):
-        print_table(
-            ("machine", "role", "in it by"),
-            [
-                [
-                    one.get("virtual_resource_id"),
-                    one.get("role"),
-                    "its owner" if one.get("by_owner") else "the map",
-                ]
-                for one in found["members"]
-            ],
+        print_columns(
+            found["members"],
+            (
+                ("machine", "virtual_resource_id"),
+                "role",
+                ("in it by", lambda one: "its owner" if one.get("by_owner") else "the map"),
+            ),
             keep=("machine",),
         )
 

@@ -6,16 +6,8 @@ from urllib.parse import quote
 import click
 
 from doctor.cli.connection import connected
-from doctor.cli.output import (
-    clean,
-    json_option,
-    moment,
-    print_json,
-    print_list,
-    print_pairs,
-    print_table,
-    remark,
-)
+from doctor.cli.options import state_option
+from doctor.cli.output import clean, json_option, moment, print_items, print_json, print_pairs, remark
 from doctor.cli.times import duration_of
 
 ACTIONS = (
@@ -32,7 +24,6 @@ ACTIONS = (
     "switched_over",
     "repair",
 )
-STATES = ("open", "over", "all")
 
 id_argument = click.argument("instruction_id", metavar="ID")
 
@@ -112,7 +103,7 @@ def send(
 
 
 @instruction.command("list")
-@click.option("--state", type=click.Choice(STATES), default="all", show_default=True, help="Only those.")
+@state_option
 @click.option("--action", type=click.Choice(ACTIONS), multiple=True, help="Only these.")
 @click.option("--machine", metavar="ID", multiple=True, help="Only those of a machine.")
 @json_option
@@ -130,26 +121,20 @@ def list_instructions(state: str, action: tuple[str, ...], machine: tuple[str, .
                 "/v1/instructions", state=state, action=list(action), virtual_resource_id=list(machine)
             )
         )
-    if as_json:
-        print_list(found)
-    elif not found:
-        remark("no instructions")
-    else:
-        print_table(
-            ("instruction_id", "action", "created", "acknowledged", "resources", "user"),
-            [
-                [
-                    one.get("instruction_id"),
-                    one.get("action"),
-                    moment(one.get("created")),
-                    _acknowledged(one),
-                    _counted(one),
-                    one.get("user"),
-                ]
-                for one in found
-            ],
-            keep=("instruction_id", "action"),
-        )
+    print_items(
+        found,
+        as_json,
+        none="no instructions",
+        columns=(
+            "instruction_id",
+            "action",
+            ("created", lambda one: moment(one.get("created"))),
+            ("acknowledged", _acknowledged),
+            ("resources", _counted),
+            "user",
+        ),
+        keep=("instruction_id", "action"),
+    )
 
 
 @instruction.command()

@@ -10,14 +10,15 @@ import click
 
 from doctor.cli.connection import connected
 from doctor.cli.maintenance_calendar import calendar
+from doctor.cli.options import project_option, scope_argument, state_option
 from doctor.cli.output import (
     clean,
     json_option,
     moment,
+    print_columns,
+    print_items,
     print_json,
-    print_list,
     print_pairs,
-    print_table,
     remark,
 )
 from doctor.cli.times import duration_of
@@ -25,15 +26,16 @@ from doctor.client import Client, Unreachable
 
 DEEDS = ("migrate", "live_migrate", "stop", "terminate", "own_action", "leave")
 BEFOREHAND = ("ask", "migrate", "live_migrate", "stop", "terminate", "leave")
-STATES = ("open", "over", "all")
 OVER = ("done", "failed", "aborted")
 MOMENTS = ("pre", "host", "post")
 AGAIN = 1.0  # seconds until a stream that broke off is begun anew
 GIVE_UP_AFTER = 300.0
 
 session_argument = click.argument("session_id", metavar="SESSION")
-scope_argument = click.argument("scope", metavar="SCOPE")
-project_option = click.option("--project", metavar="NAME", help="Whose: required of the Administrator.")
+hosts_argument = click.argument("hosts", metavar="HOST...", nargs=-1, required=True)
+at_once_option = click.option(
+    "--at-once", type=click.IntRange(min=1), help="So many hosts together, the others in turns."
+)
 
 
 @click.group()
@@ -45,11 +47,11 @@ maintenance.add_command(calendar)
 
 
 @maintenance.command()
-@click.argument("hosts", metavar="HOST...", nargs=-1, required=True)
+@hosts_argument
 @click.option("--timeout", metavar="DURATION", help="How long emptying a host may take. [default: 30m]")
 @click.option("--reason", metavar="TEXT", default="", help="What for; owners read it.")
 @click.option("--at", "starts_at", metavar="TIME", help="When it begins (RFC 3339); owners hear of it now.")
-@click.option("--at-once", type=click.IntRange(min=1), help="So many hosts together, the others in turns.")
+@at_once_option
 @click.option("--reply-to", metavar="URL", help="Where the one response goes.")
 @click.option("--override", metavar="WHY", help="Against a guard; a second person has to approve.")
 @click.option(
@@ -122,8 +124,8 @@ def request(
 
 
 @maintenance.command("plan")
-@click.argument("hosts", metavar="HOST...", nargs=-1, required=True)
-@click.option("--at-once", type=click.IntRange(min=1), help="So many hosts together, the others in turns.")
+@hosts_argument
+@at_once_option
 @json_option
 def show_plan(hosts: tuple[str, ...], at_once: int | None, as_json: bool) -> None:
     """Show what emptying hosts would come to: order, machines, owners, where they would go. Nothing is done.
@@ -142,21 +144,17 @@ def show_plan(hosts: tuple[str, ...], at_once: int | None, as_json: bool) -> Non
     if as_json:
         print_json(found)
     else:
-        print_table(
-            ("turn", "host", "machine", "owner", "action", "to", "risk"),
-            [
-                [
-                    host.get("turn"),
-                    host.get("physical_resource_id"),
-                    one.get("virtual_resource_id"),
-                    one.get("project_id"),
-                    one.get("action"),
-                    one.get("target"),
-                    one.get("risk"),
-                ]
-                for host in found["hosts"]
-                for one in host.get("machines") or [{}]
-            ],
+        print_columns(
+            [{**host, **one} for host in found["hosts"] for one in host.get("machines") or [{}]],
+            (
+                "turn",
+                ("host", "physical_resource_id"),
+                ("machine", "virtual_resource_id"),
+                ("owner", "project_id"),
+                "action",
+                ("to", "target"),
+                "risk",
+            ),
             keep=("host", "machine"),
         )
         remark(
@@ -174,7 +172,7 @@ def show_plan(hosts: tuple[str, ...], at_once: int | None, as_json: bool) -> Non
 
 
 @maintenance.command("return")
-@click.argument("hosts", metavar="HOST...", nargs=-1, required=True)
+@hosts_argument
 @json_option
 def give_back(hosts: tuple[str, ...], as_json: bool) -> None:
     """Give hosts back after the work: they serve again, and what was shut down for it is started there.
@@ -193,7 +191,7 @@ def give_back(hosts: tuple[str, ...], as_json: bool) -> None:
 
 
 @maintenance.command("list")
-@click.option("--state", type=click.Choice(STATES), default="all", show_default=True, help="Only those.")
+@state_option
 @click.option("--host", metavar="NAME", multiple=True, help="Only those about a host.")
 @json_option
 def list_sessions(state: str, host: tuple[str, ...], as_json: bool) -> None:
@@ -206,28 +204,22 @@ def list_sessions(state: str, host: tuple[str, ...], as_json: bool) -> None:
     """
     with connected() as doctor:
         found = list(doctor.items("/v1/maintenance", state=state, host=list(host)))
-    if as_json:
-        print_list(found)
-    elif not found:
-        remark("no sessions of maintenance")
-    else:
-        print_table(
-            ("session_id", "state", "starts", "hosts", "machines", "empty", "reason", "outcome"),
-            [
-                [
-                    one.get("session_id"),
-                    one.get("state"),
-                    moment(one.get("starts_at")),
-                    one.get("hosts"),
-                    one.get("machines"),
-                    f"{one.get('progress', 0)} %",
-                    one.get("reason"),
-                    one.get("outcome"),
-                ]
-                for one in found
-            ],
-            keep=("session_id", "state"),
-        )
+    print_items(
+        found,
+        as_json,
+        none="no sessions of maintenance",
+        columns=(
+            "session_id",
+            "state",
+            ("starts", lambda one: moment(one.get("starts_at"))),
+            "hosts",
+            "machines",
+            ("empty", _empty),
+            "reason",
+            "outcome",
+        ),
+        keep=("session_id", "state"),
+    )
 
 
 @maintenance.command()
@@ -345,16 +337,13 @@ def list_actions(as_json: bool) -> None:
     """
     with connected() as doctor:
         found = doctor.get("/v1/maintenance/actions")["items"]
-    if as_json:
-        print_list(found)
-    elif not found:
-        remark("the settings name none: maintenance.actions")
-    else:
-        print_table(
-            ("name", "driver", "timeout"),
-            [[one.get("name"), one.get("driver"), f"{one.get('timeout', 0):g} s"] for one in found],
-            keep=("name",),
-        )
+    print_items(
+        found,
+        as_json,
+        none="the settings name none: maintenance.actions",
+        columns=("name", "driver", ("timeout", lambda one: f"{one.get('timeout', 0):g} s")),
+        keep=("name",),
+    )
 
 
 # --- what owners say beforehand ---
@@ -439,25 +428,19 @@ def list_policies(as_json: bool) -> None:
     """
     with connected() as doctor:
         found = list(doctor.items("/v1/maintenance-policies"))
-    if as_json:
-        print_list(found)
-    elif not found:
-        remark("nothing is said beforehand: owners are asked, and what they do not answer for stays")
-    else:
-        print_table(
-            ("scope", "project", "what", "lead time", "machines"),
-            [
-                [
-                    one.get("scope"),
-                    one.get("project"),
-                    _said(one),
-                    f"{one.get('lead_time', 0):g} s",
-                    one.get("machines"),
-                ]
-                for one in found
-            ],
-            keep=("scope",),
-        )
+    print_items(
+        found,
+        as_json,
+        none="nothing is said beforehand: owners are asked, and what they do not answer for stays",
+        columns=(
+            "scope",
+            "project",
+            ("what", _said),
+            ("lead time", lambda one: f"{one.get('lead_time', 0):g} s"),
+            "machines",
+        ),
+        keep=("scope",),
+    )
 
 
 def _said(one: dict[str, Any]) -> str:
@@ -507,6 +490,10 @@ def _waiting(scale_in: dict[str, Any] | None) -> str | None:
     return f"{_room(scale_in)}, until {moment(scale_in.get('until'))}"
 
 
+def _empty(one: dict[str, Any]) -> str:
+    return f"{one.get('progress', 0)} %"
+
+
 def _show(found: dict[str, Any]) -> None:
     print_pairs(
         {
@@ -521,49 +508,40 @@ def _show(found: dict[str, Any]) -> None:
         }
     )
     if found.get("hosts"):
-        print_table(
-            ("host", "stage", "empty", "deadline", "reason"),
-            [
-                [
-                    one.get("physical_resource_id"),
-                    one.get("stage"),
-                    f"{one.get('progress', 0)} %",
-                    moment(one.get("deadline")),
-                    one.get("reason") or one.get("update_status"),
-                ]
-                for one in found["hosts"]
-            ],
+        print_columns(
+            found["hosts"],
+            (
+                ("host", "physical_resource_id"),
+                "stage",
+                ("empty", _empty),
+                ("deadline", lambda one: moment(one.get("deadline"))),
+                ("reason", lambda one: one.get("reason") or one.get("update_status")),
+            ),
             keep=("host", "stage"),
         )
     if runs := list(_runs(found)):
-        print_table(
-            ("action", "on", "state", "since", "detail"),
-            [
-                [
-                    f"{clean(one.get('moment'))}:{clean(one.get('action'))}",
-                    host,
-                    one.get("state"),
-                    moment(one.get("ended") or one.get("began")),
-                    one.get("detail"),
-                ]
-                for host, one in runs
-            ],
+        print_columns(
+            [{**one, "on": host} for host, one in runs],
+            (
+                ("action", lambda one: f"{clean(one.get('moment'))}:{clean(one.get('action'))}"),
+                "on",
+                "state",
+                ("since", lambda one: moment(one.get("ended") or one.get("began"))),
+                "detail",
+            ),
             keep=("action", "on", "state"),
         )
     if found.get("machines"):
-        print_table(
-            ("machine", "owner", "state", "action", "by", "reason"),
-            [
-                [
-                    one.get("virtual_resource_id"),
-                    one.get("project_id"),
-                    one.get("state"),
-                    one.get("action"),
-                    one.get("decided_by"),
-                    one.get("reason"),
-                ]
-                for one in found["machines"]
-            ],
+        print_columns(
+            found["machines"],
+            (
+                ("machine", "virtual_resource_id"),
+                ("owner", "project_id"),
+                "state",
+                "action",
+                ("by", "decided_by"),
+                "reason",
+            ),
             keep=("machine", "state"),
         )
 

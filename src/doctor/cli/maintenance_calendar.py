@@ -3,7 +3,7 @@
 import click
 
 from doctor.cli.connection import connected
-from doctor.cli.output import clean, json_option, moment, print_list, print_table, remark
+from doctor.cli.output import json_option, moment, print_items
 
 
 @click.command()
@@ -29,26 +29,20 @@ def calendar(since: str | None, until: str | None, is_ical: bool, as_json: bool)
             click.echo(doctor.text("/v1/maintenance/calendar.ics", since=since, until=until), nl=False)
             return
         found = list(doctor.items("/v1/maintenance/calendar", since=since, until=until))
-    if as_json:
-        print_list(found)
-    elif not found:
-        remark("nothing is planned")
-    else:
-        print_table(
-            ("starts", "ends at the latest", "state", "hosts", "machines", "reason", "session", "meets"),
-            [
-                [
-                    moment(one.get("starts_at")),
-                    moment(one.get("ends_at")),
-                    one.get("state"),
-                    ", ".join(clean(host) for host in one.get("hosts", ())),
-                    one.get("machines"),
-                    one.get("reason"),
-                    one.get("session_id"),
-                    ", ".join(clean(each) for each in one.get("overlaps", ())),
-                ]
-                for one in found
-            ],
-            keep=("starts", "state", "hosts", "session"),
-            spare=("machines", "reason"),
-        )
+    print_items(
+        found,
+        as_json,
+        none="nothing is planned",
+        columns=(
+            ("starts", lambda one: moment(one.get("starts_at"))),
+            ("ends at the latest", lambda one: moment(one.get("ends_at"))),
+            "state",
+            "hosts",
+            "machines",
+            "reason",
+            ("session", "session_id"),
+            ("meets", "overlaps"),
+        ),
+        keep=("starts", "state", "hosts", "session"),
+        spare=("machines", "reason"),
+    )

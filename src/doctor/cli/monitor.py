@@ -9,7 +9,7 @@ from urllib.parse import quote
 import click
 
 from doctor.cli.connection import MISUSED, Failed, Target, connected
-from doctor.cli.output import age, json_option, print_json, print_list, print_pairs, print_table, remark
+from doctor.cli.output import age, json_option, print_items, print_json, print_one, remark
 
 if TYPE_CHECKING:
     from doctor.client import Client
@@ -33,44 +33,26 @@ def list_monitors(as_json: bool) -> None:
     """
     with connected() as doctor:
         found = list(doctor.items("/v1/monitors"))
-    if as_json:
-        print_list(found)
-    elif not found:
-        remark("nobody has reported anything since Doctor began")
-    else:
-        print_table(
-            (
-                "name",
-                "kind",
-                "state",
-                "heard",
-                "events",
-                "per_min",
-                "lag_ms",
-                "dup",
-                "rejected",
-                "lost",
-                "standing",
-            ),
-            [
-                [
-                    one.get("name"),
-                    one.get("kind"),
-                    one.get("state"),
-                    age(one.get("last_heard_time")),
-                    *(
-                        one.get(name)
-                        for name in (
-                            *("events", "events_per_minute", "lag_ms"),
-                            *("duplicates", "rejected", "lost", "standing"),
-                        )
-                    ),
-                ]
-                for one in found
-            ],
-            keep=("name", "state"),
-            spare=("standing", "lost", "dup", "per_min", "kind"),
-        )
+    print_items(
+        found,
+        as_json,
+        none="nobody has reported anything since Doctor began",
+        columns=(
+            "name",
+            "kind",
+            "state",
+            ("heard", lambda one: age(one.get("last_heard_time"))),
+            "events",
+            ("per_min", "events_per_minute"),
+            "lag_ms",
+            ("dup", "duplicates"),
+            "rejected",
+            "lost",
+            "standing",
+        ),
+        keep=("name", "state"),
+        spare=("standing", "lost", "dup", "per_min", "kind"),
+    )
 
 
 @monitor.command()
@@ -85,10 +67,7 @@ def status(name: str, as_json: bool) -> None:
     """
     with connected() as doctor:
         found: dict[str, Any] = doctor.get(f"/v1/monitors/{quote(name, safe='')}")
-    if as_json:
-        print_json(found)
-    else:
-        print_pairs(found)
+    print_one(found, as_json)
 
 
 @monitor.command()

@@ -8,7 +8,8 @@ from urllib.parse import quote
 import click
 
 from doctor.cli.connection import Failed, connected
-from doctor.cli.output import clean, json_option, moment, print_json, print_list, print_table, remark
+from doctor.cli.options import limit_option
+from doctor.cli.output import clean, json_option, moment, print_items, print_json, remark
 
 if TYPE_CHECKING:
     from doctor.client import Client
@@ -17,6 +18,7 @@ FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 5.0
 STEADY_SECONDS = 5.0  # a connection that held so long was a good one
 
+id_argument = click.argument("notification_id", metavar="ID")
 subscription_option = click.option(
     "--subscription",
     "subscription_id",
@@ -33,7 +35,7 @@ def notification() -> None:
 @notification.command("list")
 @subscription_option
 @click.option("--after", type=click.IntRange(min=0), default=0, metavar="SEQUENCE", help="Only later ones.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many.")
+@limit_option
 @json_option
 def list_notifications(subscription_id: str | None, after: int, limit: int | None, as_json: bool) -> None:
     """List the notifications of a subscription, as its endpoints were sent them.
@@ -48,30 +50,24 @@ def list_notifications(subscription_id: str | None, after: int, limit: int | Non
         found = list(
             doctor.items("/v1/notifications", at_most=limit, subscription_id=subscription_id, after=after)
         )
-    if as_json:
-        print_list(found)
-    elif not found:
-        remark("no notifications" + (f" after {after}" if after else ""))
-    else:
-        print_table(
-            ("seq", "sent", "type", "what", "notification_id"),
-            [
-                [
-                    one.get("sequence"),
-                    moment(one.get("sent_time")),
-                    one.get("notification_type"),
-                    "; ".join(_news(one)),
-                    one.get("notification_id"),
-                ]
-                for one in found
-            ],
-            keep=("seq", "sent", "type", "notification_id"),
-            spare=("notification_id",),
-        )
+    print_items(
+        found,
+        as_json,
+        none="no notifications" + (f" after {after}" if after else ""),
+        columns=(
+            ("seq", "sequence"),
+            ("sent", lambda one: moment(one.get("sent_time"))),
+            ("type", "notification_type"),
+            ("what", lambda one: "; ".join(_news(one))),
+            "notification_id",
+        ),
+        keep=("seq", "sent", "type", "notification_id"),
+        spare=("notification_id",),
+    )
 
 
 @notification.command()
-@click.argument("notification_id", metavar="ID")
+@id_argument
 @json_option
 def acknowledge(notification_id: str, as_json: bool) -> None:
     """Acknowledge a notification of a subscription that asked for it, so that it is not sent again.
@@ -89,7 +85,7 @@ def acknowledge(notification_id: str, as_json: bool) -> None:
 
 
 @notification.command()
-@click.argument("notification_id", metavar="ID")
+@id_argument
 @json_option
 def handled(notification_id: str, as_json: bool) -> None:
     """Say that what a notification told of has been handled: the switch-over is done.

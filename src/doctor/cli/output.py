@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+Item = dict[str, Any]
+# A column of a table of items: its name, and the key of what stands in it or how that is written. A name alone is the
+# key as well. Two columns may have one name.
+Column = str | tuple[str, str | Callable[[Item], Any]]
+
 STYLES = {
     "critical": "bold red",
     "major": "red",
@@ -43,6 +48,32 @@ def print_json(value: Any, *, indent: int | None = 2) -> None:
 def print_list(items: Sequence[Any]) -> None:
     """Print all items of a list in the shape in which Doctor answers lists."""
     print_json({"items": items, "next": None})
+
+
+def print_items(
+    items: Sequence[Item],
+    as_json: bool,
+    *,
+    columns: Sequence[Column],
+    none: str | None = None,
+    keep: Sequence[str] = (),
+    spare: Sequence[str] = (),
+) -> None:
+    """Print what was found: as JSON if that is wanted, else as a table; where there is nothing, ``none`` is remarked."""
+    if as_json:
+        print_list(items)
+    elif none is not None and not items:
+        remark(none)
+    else:
+        print_columns(items, columns, keep=keep, spare=spare)
+
+
+def print_one(item: Item, as_json: bool) -> None:
+    """Print all of one thing: as JSON if that is wanted, else as pairs."""
+    if as_json:
+        print_json(item)
+    else:
+        print_pairs(item)
 
 
 def remark(text: str) -> None:
@@ -90,6 +121,23 @@ def print_table(
     terminal.print(rich_table([columns[index] for index in kept], shown, keep))
     if left_out:
         remark(f"({', '.join(left_out)} left out: the terminal is narrow; --json has all)")
+
+
+def print_columns(
+    items: Iterable[Item],
+    columns: Sequence[Column],
+    *,
+    keep: Sequence[str] = (),
+    spare: Sequence[str] = (),
+) -> None:
+    """Print a table of items, one to a line; where an item has no such key there is a dash."""
+    parts = [(column, column) if isinstance(column, str) else column for column in columns]
+    print_table(
+        [name for name, _ in parts],
+        [[item.get(cell) if isinstance(cell, str) else cell(item) for _, cell in parts] for item in items],
+        keep=keep,
+        spare=spare,
+    )
 
 
 def too_wide(

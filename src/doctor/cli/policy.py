@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from doctor.cli.connection import Failed, connected
-from doctor.cli.output import clean, json_option, moment, print_json, print_list, print_table, remark
+from doctor.cli.output import clean, json_option, moment, print_items, print_json, remark
 from doctor.cli.policy_diff import diff
 from doctor.cli.policy_dry_run import dry_run
 from doctor.cli.policy_file import YAML, file_argument, text_of
@@ -170,22 +170,17 @@ def list_versions(as_json: bool) -> None:
     """
     with connected() as doctor:
         found = list(doctor.items("/v1/failure-policies/versions"))
-    if as_json:
-        print_list(found)
-        return
-    print_table(
-        ("version", "applied", "user", "restores", "size", "description"),
-        [
-            [
-                one.get("version"),
-                moment(one.get("applied")),
-                one.get("user"),
-                one.get("restores"),
-                one.get("size"),
-                " ".join(str(one.get("description") or "").split()),
-            ]
-            for one in found
-        ],
+    print_items(
+        found,
+        as_json,
+        columns=(
+            "version",
+            ("applied", lambda one: moment(one.get("applied"))),
+            "user",
+            "restores",
+            "size",
+            ("description", lambda one: " ".join(str(one.get("description") or "").split())),
+        ),
         keep=("version", "applied"),
         spare=("size", "restores"),
     )
@@ -204,8 +199,9 @@ def unnamed(as_json: bool) -> None:
     """
     with connected() as doctor:
         found = list(doctor.items("/v1/failure-policies/unnamed-types"))
-    if as_json:
-        print_list(found)
-        return
-    rows = [[one.get("type") or ALL_OTHERS, one.get("events")] for one in found]
-    print_table(("type", "events"), rows, keep=("type",))
+    print_items(
+        found,
+        as_json,
+        columns=(("type", lambda one: one.get("type") or ALL_OTHERS), "events"),
+        keep=("type",),
+    )

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from doctor.cli.connection import connected
-from doctor.cli.output import clean, json_option, moment, print_json, print_table
+from doctor.cli.output import clean, json_option, moment, print_columns, print_json, print_table
 from doctor.cli.policy_file import YAML, file_argument, text_of
 
 SECONDS = 90.0  # to wait for the answer: Doctor takes 40 at most, and the machine may be busy
@@ -81,19 +81,16 @@ def _print(done: Mapping[str, Any]) -> None:
     """Print the differences, then the rules that were asked, then what is to be said of it all."""
     differences = done["differences"]
     if differences:
-        print_table(
-            ("time", "difference", "resource", "fault", "in force", "new"),
-            [
-                [
-                    moment(one["time"]),
-                    KINDS.get(one["kind"], one["kind"]),
-                    one["resource_id"],
-                    one["fault_type"],
-                    _firing(one["current"]),
-                    _firing(one["candidate"]),
-                ]
-                for one in differences
-            ],
+        print_columns(
+            differences,
+            (
+                ("time", lambda one: moment(one["time"])),
+                ("difference", lambda one: KINDS.get(one["kind"], one["kind"])),
+                ("resource", "resource_id"),
+                ("fault", "fault_type"),
+                ("in force", lambda one: _firing(one["current"])),
+                ("new", lambda one: _firing(one["candidate"])),
+            ),
             keep=("time", "resource"),
         )
         click.echo()

@@ -8,23 +8,11 @@ import click
 import yaml
 
 from doctor.cli.connection import connected
-from doctor.cli.output import (
-    clean,
-    json_option,
-    moment,
-    print_json,
-    print_list,
-    print_pairs,
-    print_table,
-    remark,
-)
+from doctor.cli.options import project_option, scope_argument, state_option
+from doctor.cli.output import clean, json_option, moment, print_items, print_json, print_pairs, remark
 from doctor.cli.times import duration_of
 
 ACTIONS = ("reboot", "rebuild", "evacuate", "migrate", "live_migrate", "leave")
-STATES = ("open", "over", "all")
-
-scope_argument = click.argument("scope", metavar="SCOPE")
-project_option = click.option("--project", metavar="NAME", help="Whose: required of the Administrator.")
 
 
 @click.group()
@@ -127,26 +115,20 @@ def list_policies(as_json: bool) -> None:
     """
     with connected() as doctor:
         found = list(doctor.items("/v1/recovery-policies"))
-    if as_json:
-        print_list(found)
-    elif not found:
-        remark("nothing is said beforehand: nothing is done without an instruction")
-    else:
-        print_table(
-            ("scope", "project", "steps", "by", "after", "machines"),
-            [
-                [
-                    one.get("scope"),
-                    one.get("project"),
-                    _steps(one),
-                    one.get("handled_by"),
-                    f"{one.get('after', 0):g} s",
-                    one.get("machines"),
-                ]
-                for one in found
-            ],
-            keep=("scope",),
-        )
+    print_items(
+        found,
+        as_json,
+        none="nothing is said beforehand: nothing is done without an instruction",
+        columns=(
+            "scope",
+            "project",
+            ("steps", _steps),
+            ("by", "handled_by"),
+            ("after", lambda one: f"{one.get('after', 0):g} s"),
+            "machines",
+        ),
+        keep=("scope",),
+    )
 
 
 @recovery.command()
@@ -189,7 +171,7 @@ def show(machine: str, as_json: bool) -> None:
 
 
 @recovery.command("list")
-@click.option("--state", type=click.Choice(STATES), default="all", show_default=True, help="Only those.")
+@state_option
 @json_option
 def list_recoveries(state: str, as_json: bool) -> None:
     """List the machines that are or were recovered by what was said beforehand, the last to fail first.
@@ -201,25 +183,19 @@ def list_recoveries(state: str, as_json: bool) -> None:
     """
     with connected() as doctor:
         found = list(doctor.items("/v1/recoveries", state=state))
-    if as_json:
-        print_list(found)
-    elif not found:
-        remark("no recoveries")
-    else:
-        print_table(
-            ("virtual_resource_id", "state", "since", "steps", "reason"),
-            [
-                [
-                    one.get("virtual_resource_id"),
-                    one.get("state"),
-                    moment(one.get("since")),
-                    ", ".join(clean(each.get("action")) for each in one.get("steps", ())),
-                    one.get("reason"),
-                ]
-                for one in found
-            ],
-            keep=("virtual_resource_id", "state"),
-        )
+    print_items(
+        found,
+        as_json,
+        none="no recoveries",
+        columns=(
+            "virtual_resource_id",
+            "state",
+            ("since", lambda one: moment(one.get("since"))),
+            ("steps", lambda one: [each.get("action") for each in one.get("steps", ())]),
+            "reason",
+        ),
+        keep=("virtual_resource_id", "state"),
+    )
 
 
 def _path(scope: str, project: str | None) -> str:

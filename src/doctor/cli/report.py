@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from doctor.cli.connection import connected
-from doctor.cli.output import json_option, print_list, print_table, remark
+from doctor.cli.output import json_option, print_items
 
 
 @click.command()
@@ -28,41 +28,23 @@ def report(breached: bool, as_json: bool, **query: Any) -> None:
     """
     with connected() as doctor:
         found = list(doctor.items("/v1/availability", breached="true" if breached else None, **query))
-    if as_json:
-        print_list(found)
-    elif not found:
-        remark("no VNFs" + (" whose level was not kept" if breached else ""))
-    else:
-        print_table(
-            (
-                "owner",
-                "group",
-                "machine",
-                "machines",
-                "sal",
-                "available %",
-                "target %",
-                "failures",
-                "longest s",
-                "impact",
-                "breaches",
-            ),
-            [
-                [
-                    one.get("owner"),
-                    one.get("group"),
-                    one.get("machine"),
-                    one.get("machines"),
-                    one.get("sal"),
-                    f"{100 * one['availability']:.5f}",
-                    "-" if one.get("target") is None else f"{100 * one['target']:g}",
-                    one.get("failures"),
-                    one.get("longest_recovery"),
-                    one.get("impact"),
-                    len(one.get("breaches", ())),
-                ]
-                for one in found
-            ],
-            keep=("owner", "available %", "breaches"),
-            spare=("impact", "machines", "longest s", "target %"),
-        )
+    print_items(
+        found,
+        as_json,
+        none="no VNFs" + (" whose level was not kept" if breached else ""),
+        columns=(
+            "owner",
+            "group",
+            "machine",
+            "machines",
+            "sal",
+            ("available %", lambda one: f"{100 * one['availability']:.5f}"),
+            ("target %", lambda one: None if one.get("target") is None else f"{100 * one['target']:g}"),
+            "failures",
+            ("longest s", "longest_recovery"),
+            "impact",
+            ("breaches", lambda one: len(one.get("breaches", ()))),
+        ),
+        keep=("owner", "available %", "breaches"),
+        spare=("impact", "machines", "longest s", "target %"),
+    )

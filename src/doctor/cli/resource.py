@@ -10,7 +10,8 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from doctor.cli.connection import Failed, connected
-from doctor.cli.output import console, json_option, print_json, print_list, print_pairs, print_table, remark
+from doctor.cli.options import limit_option
+from doctor.cli.output import Column, console, json_option, print_items, print_json, print_one
 
 if TYPE_CHECKING:
     from doctor.client import Client
@@ -96,7 +97,7 @@ def _progress(size: int) -> Iterator["Progress | None"]:
 @click.option("--role", metavar="ROLE", help="In this role: ACT, STBY ... (virtual only).")
 @click.option("--host", metavar="ID", help="On this host (virtual only, Administrator).")
 @click.option("--sort", metavar="FIELD", help="In the order of a field; -FIELD is the other way round.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many.")
+@limit_option
 @json_option
 def list_resources(
     side: str,
@@ -126,32 +127,19 @@ def list_resources(
     query["sort"] = sort
     with connected() as doctor:
         found = list(doctor.items(f"/v1/{side}-resources", at_most=limit, **query))
-    if as_json:
-        print_list(found)
-    elif not found:
-        remark(
-            f"no {side} resources"
-            + (" match" if any(query.values()) else ": load a map with `doctor resource load`")
-        )
-    elif side == "physical":
-        print_table(
-            ("id", "type", "state", "maintenance", "zone", "faults"),
-            [
-                [*_common(one, side), one.get("maintenance_state"), one.get("zone_id"), _faults(one)]
-                for one in found
-            ],
-            keep=("id",),
-        )
-    else:
-        print_table(
-            ("id", "type", "state", "host", "host_status", "owner", "faults"),
-            [
-                [*_common(one, side), _host(one), one.get("host_status"), one.get("owner"), _faults(one)]
-                for one in found
-            ],
-            keep=("id",),
-            spare=("type", "owner"),
-        )
+    print_items(
+        found,
+        as_json,
+        none=f"no {side} resources"
+        + (" match" if any(query.values()) else ": load a map with `doctor resource load`"),
+        columns=(
+            *((part, f"{side}_resource_{part}") for part in ("id", "type", "state")),
+            *OF_SIDE[side],
+            ("faults", _faults),
+        ),
+        keep=("id",),
+        spare=("type", "owner") if side == "virtual" else (),
+    )
 
 
 def _host(one: dict[str, Any]) -> Any:
@@ -160,12 +148,15 @@ def _host(one: dict[str, Any]) -> Any:
     return location.get("physical_resource_id") or location.get("host_ref")
 
 
-def _common(one: dict[str, Any], side: str) -> list[Any]:
-    return [one.get(f"{side}_resource_{part}") for part in ("id", "type", "state")]
-
-
 def _faults(one: dict[str, Any]) -> list[str]:
     return sorted({fault["fault_type"] for fault in one.get("faults", ())})
+
+
+# What a list of resources says of one side only.
+OF_SIDE: dict[str, tuple[Column, ...]] = {
+    "physical": (("maintenance", "maintenance_state"), ("zone", "zone_id")),
+    "virtual": (("host", _host), "host_status", "owner"),
+}
 
 
 @resource.command()
@@ -182,10 +173,7 @@ def show(resource_id: str, as_json: bool) -> None:
         found = _find(doctor, "virtual", resource_id) or _find(doctor, "physical", resource_id)
     if found is None:
         raise Failed(f"no resource {resource_id!r}, or none of yours")
-    if as_json:
-        print_json(found)
-    else:
-        print_pairs(found)
+    print_one(found, as_json)
 
 
 def _find(doctor: "Client", side: str, resource_id: str) -> Any:

@@ -6,16 +6,7 @@ from urllib.parse import quote
 import click
 
 from doctor.cli.connection import connected
-from doctor.cli.output import (
-    clean,
-    json_option,
-    moment,
-    print_json,
-    print_list,
-    print_pairs,
-    print_table,
-    remark,
-)
+from doctor.cli.output import clean, json_option, moment, print_items, print_json, print_one, remark
 from doctor.cli.times import duration_of
 
 STATES = ("current", "planned", "active", "ended", "all")
@@ -112,30 +103,24 @@ def list_silences(state: str | None, as_json: bool) -> None:
     """
     with connected() as doctor:
         found = list(doctor.items("/v1/silences", state=state))
-    if as_json:
-        print_list(found)
-    elif not found:
-        remark("no silences")
-    else:
-        print_table(
-            ("silence_id", "state", "start", "end", "covers", "alarms", "withheld", "owner", "reason"),
-            [
-                [
-                    one.get("silence_id"),
-                    one.get("state"),
-                    moment(one.get("start")),
-                    moment(one.get("ended_time") or one.get("end")),
-                    _covers(one),
-                    one.get("alarms"),
-                    one.get("withheld_notifications"),
-                    one.get("owner"),
-                    _short(clean(one.get("reason"))),
-                ]
-                for one in found
-            ],
-            keep=("silence_id", "state"),
-            spare=("start", "reason", "alarms", "owner"),
-        )
+    print_items(
+        found,
+        as_json,
+        none="no silences",
+        columns=(
+            "silence_id",
+            "state",
+            ("start", lambda one: moment(one.get("start"))),
+            ("end", lambda one: moment(one.get("ended_time") or one.get("end"))),
+            ("covers", _covers),
+            "alarms",
+            ("withheld", "withheld_notifications"),
+            "owner",
+            ("reason", lambda one: _short(clean(one.get("reason")))),
+        ),
+        keep=("silence_id", "state"),
+        spare=("start", "reason", "alarms", "owner"),
+    )
 
 
 @silence.command()
@@ -150,10 +135,7 @@ def show(silence_id: str, as_json: bool) -> None:
     """
     with connected() as doctor:
         found = doctor.get(_path(silence_id))
-    if as_json:
-        print_json(found)
-    else:
-        print_pairs(found)
+    print_one(found, as_json)
 
 
 @silence.command()

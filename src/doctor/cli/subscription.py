@@ -8,11 +8,13 @@ import click
 
 from doctor.cli.alarm import SEVERITIES
 from doctor.cli.connection import MISUSED, Failed, connected
-from doctor.cli.output import clean, json_option, print_json, print_list, print_pairs, print_table, remark
+from doctor.cli.output import clean, json_option, print_columns, print_items, print_json, print_one, remark
 
 EVENTS = ("fault", "maintenance", "capacity", "vim")
 UNNAMED = {"fault", "maintenance", "capacity"}  # what is told to those who name no kind
 FORMATS = ("doctor", "cloudevents", "aodh", "fenix", "fenix-aodh")
+
+id_argument = click.argument("subscription_id", metavar="ID")
 
 
 @click.group()
@@ -154,25 +156,19 @@ def list_subscriptions(as_json: bool) -> None:
     """
     with connected() as doctor:
         found = list(doctor.items("/v1/subscriptions"))
-    if as_json:
-        print_list(found)
-    elif not found:
-        remark("no subscriptions")
-    else:
-        print_table(
-            ("subscription_id", "project", "endpoints", "filter"),
-            [
-                [
-                    one.get("subscription_id"),
-                    one.get("project"),
-                    [endpoint.get("url") for endpoint in one.get("endpoints", ())],
-                    _filter(one.get("subscribe_filter") or {}),
-                ]
-                for one in found
-            ],
-            keep=("subscription_id",),
-            spare=("filter",),
-        )
+    print_items(
+        found,
+        as_json,
+        none="no subscriptions",
+        columns=(
+            "subscription_id",
+            "project",
+            ("endpoints", lambda one: [endpoint.get("url") for endpoint in one.get("endpoints", ())]),
+            ("filter", lambda one: _filter(one.get("subscribe_filter") or {})),
+        ),
+        keep=("subscription_id",),
+        spare=("filter",),
+    )
 
 
 def _filter(subscribe_filter: dict[str, Any]) -> str:
@@ -185,7 +181,7 @@ def _filter(subscribe_filter: dict[str, Any]) -> str:
 
 
 @subscription.command()
-@click.argument("subscription_id", metavar="ID")
+@id_argument
 @json_option
 def show(subscription_id: str, as_json: bool) -> None:
     """Show one subscription. Secrets are never shown.
@@ -196,14 +192,11 @@ def show(subscription_id: str, as_json: bool) -> None:
     """
     with connected() as doctor:
         found = doctor.get(f"/v1/subscriptions/{quote(subscription_id, safe='')}")
-    if as_json:
-        print_json(found)
-    else:
-        print_pairs(found)
+    print_one(found, as_json)
 
 
 @subscription.command()
-@click.argument("subscription_id", metavar="ID")
+@id_argument
 @json_option
 def delete(subscription_id: str, as_json: bool) -> None:
     """End a subscription: nothing more is told, not even what was waiting.
@@ -221,7 +214,7 @@ def delete(subscription_id: str, as_json: bool) -> None:
 
 
 @subscription.command()
-@click.argument("subscription_id", metavar="ID")
+@id_argument
 @json_option
 def test(subscription_id: str, as_json: bool) -> None:
     """Try whether the endpoints of a subscription answer.
@@ -239,9 +232,9 @@ def test(subscription_id: str, as_json: bool) -> None:
     elif not results:
         remark("there are no endpoints to test: this subscription is fetched")
     else:
-        print_table(
-            ("result", "url", "detail"),
-            [["ok" if one["ok"] else "failed", one["url"], one.get("detail")] for one in results],
+        print_columns(
+            results,
+            (("result", lambda one: "ok" if one["ok"] else "failed"), "url", "detail"),
             keep=("result",),
         )
     if not all(one["ok"] for one in results):
@@ -249,7 +242,7 @@ def test(subscription_id: str, as_json: bool) -> None:
 
 
 @subscription.command()
-@click.argument("subscription_id", metavar="ID")
+@id_argument
 @json_option
 def parked(subscription_id: str, as_json: bool) -> None:
     """List what an endpoint did not take, and was given up.
@@ -260,23 +253,17 @@ def parked(subscription_id: str, as_json: bool) -> None:
     """
     with connected() as doctor:
         found = list(doctor.items(f"/v1/subscriptions/{quote(subscription_id, safe='')}/parked"))
-    if as_json:
-        print_list(found)
-    elif not found:
-        remark("nothing is parked")
-    else:
-        print_table(
-            ("sequence", "url", "attempts", "error"),
-            [
-                [one["sequence"], one.get("url") or one["endpoint_id"], one["attempts"], one["error"]]
-                for one in found
-            ],
-            keep=("sequence",),
-        )
+    print_items(
+        found,
+        as_json,
+        none="nothing is parked",
+        columns=("sequence", ("url", lambda one: one.get("url") or one["endpoint_id"]), "attempts", "error"),
+        keep=("sequence",),
+    )
 
 
 @subscription.command()
-@click.argument("subscription_id", metavar="ID")
+@id_argument
 @click.option("--from", "first", type=click.IntRange(1), required=True, help="The first sequence.")
 @click.option("--to", "last", type=click.IntRange(1), help="The last sequence; default: the first.")
 @click.option("--all", "everything", is_flag=True, help="Also what was delivered, not only what is parked.")

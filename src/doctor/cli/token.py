@@ -6,7 +6,7 @@ from urllib.parse import quote
 import click
 
 from doctor.cli.connection import connected
-from doctor.cli.output import json_option, moment, print_json, print_list, print_table, remark
+from doctor.cli.output import json_option, moment, print_items, print_json, remark
 
 ROLES = ("admin", "operator", "monitor", "consumer", "auditor")
 
@@ -87,26 +87,14 @@ def list_tokens(as_json: bool) -> None:
     """
     with connected() as doctor:
         found = list(doctor.items("/v1/tokens"))
-    if as_json:
-        print_list(found)
-    elif not found:
-        remark("no tokens")
-    else:
-        print_table(
-            ("role", "project", "name", "expires", "token_id"),
-            [
-                [
-                    one.get("role"),
-                    one.get("project"),
-                    one.get("name"),
-                    moment(one.get("expires")),
-                    one.get("token_id"),
-                ]
-                for one in found
-            ],
-            keep=("role", "token_id"),
-            spare=("expires",),
-        )
+    print_items(
+        found,
+        as_json,
+        none="no tokens",
+        columns=("role", "project", "name", ("expires", lambda one: moment(one.get("expires"))), "token_id"),
+        keep=("role", "token_id"),
+        spare=("expires",),
+    )
 
 
 @token.command()

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from doctor.cli.connection import connected
-from doctor.cli.output import json_option, moment, print_list, print_table, remark
+from doctor.cli.output import json_option, moment, print_items
 
 
 @click.group()
@@ -27,29 +27,23 @@ def list_vantages(as_json: bool) -> None:
     """
     with connected() as doctor:
         found = list(doctor.items("/v1/vantages"))
-    if as_json:
-        print_list(found)
-    elif not found:
-        remark("no monitor of Doctor's own has said anything")
-    else:
-        print_table(
-            ("vantage", "state", "since", "seen", "dead", "waiting", "canaries", "alarm_id"),
-            [
-                [
-                    one.get("name"),
-                    one.get("state"),
-                    moment(one.get("since")),
-                    one.get("seen_hosts"),
-                    one.get("dead_hosts"),
-                    len(one.get("waiting_hosts", ())),
-                    [_canary(canary) for canary in one.get("canaries", ())],
-                    one.get("alarm_id"),
-                ]
-                for one in found
-            ],
-            keep=("vantage", "state"),
-            spare=("alarm_id", "since"),
-        )
+    print_items(
+        found,
+        as_json,
+        none="no monitor of Doctor's own has said anything",
+        columns=(
+            ("vantage", "name"),
+            "state",
+            ("since", lambda one: moment(one.get("since"))),
+            ("seen", "seen_hosts"),
+            ("dead", "dead_hosts"),
+            ("waiting", lambda one: len(one.get("waiting_hosts", ()))),
+            ("canaries", lambda one: [_canary(canary) for canary in one.get("canaries", ())]),
+            "alarm_id",
+        ),
+        keep=("vantage", "state"),
+        spare=("alarm_id", "since"),
+    )
 
 
 def _canary(canary: dict[str, Any]) -> str:

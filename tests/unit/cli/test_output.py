@@ -1,6 +1,7 @@
 """Tables, on terminals and elsewhere."""
 
 import io
+import json
 import sys
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -9,12 +10,35 @@ import pytest
 from rich.console import Console
 
 from doctor.cli import output
-from doctor.cli.output import age, clean, moment, plain_table, rich_table, speaks_unicode, too_wide
+from doctor.cli.output import (
+    Column,
+    Item,
+    age,
+    clean,
+    moment,
+    plain_table,
+    print_items,
+    print_one,
+    rich_table,
+    speaks_unicode,
+    too_wide,
+)
 from tests.unit.cli.conftest import Run
 from tests.unit.client.fake_doctor import Answer, FakeDoctor
 
 ROWS = [["critical", "a very long name of a resource", "id-1"], ["cleared", "b", "id-2"]]
 NAMES = ["severity", "resource", "id"]
+
+ITEMS: list[Item] = [
+    {"zone_id": "az1", "state": "normal", "hosts": {"up": 2, "all": 3}},
+    {"zone_id": "az2", "hosts": {"up": 0, "all": 1}},
+]
+COLUMNS: tuple[Column, ...] = (
+    ("zone", "zone_id"),
+    "state",
+    ("hosts", lambda one: one["hosts"]["up"]),
+    ("hosts", lambda one: one["hosts"]["all"]),
+)
 
 
 def drawn(width: int, *, colours: bool = False) -> str:
@@ -52,6 +76,65 @@ def test_on_a_terminal_there_are_colours() -> None:
 )
 def test_where_it_is_narrow_spare_columns_go_first(width: int, left_out: list[str]) -> None:
     assert too_wide(NAMES, ROWS, ("id", "nothing", "resource"), width) == left_out
+
+
+def test_items_are_a_table_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    print_items(ITEMS, False, columns=COLUMNS, none="no zones")
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [
+        "ZONE  STATE   HOSTS  HOSTS",
+        "az1   normal  2      3",
+        "az2   -       0      1",
+    ]
+    assert printed.err == ""
+
+
+@pytest.mark.parametrize("items", [ITEMS, []], ids=["some", "none"])
+def test_items_are_json_for_programs(items: list[Item], capsys: pytest.CaptureFixture[str]) -> None:
+    print_items(items, True, columns=COLUMNS, none="no zones")
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == {"items": items, "next": None}
+    assert printed.err == ""
+
+
+def test_that_there_are_no_items_is_a_remark(capsys: pytest.CaptureFixture[str]) -> None:
+    print_items([], False, columns=COLUMNS, none="no zones")
+    assert capsys.readouterr() == ("", "no zones\n")
+
+
+def test_where_there_are_always_items_a_table_without_any_has_its_head(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_items([], False, columns=COLUMNS)
+    assert capsys.readouterr() == ("ZONE  STATE  HOSTS  HOSTS\n", "")
+
+
+def test_items_on_a_terminal_keep_ids_and_spare_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        output, "sys", SimpleNamespace(stdout=SimpleNamespace(isatty=lambda: True), stderr=sys.stderr)
+    )
+    monkeypatch.setenv("COLUMNS", "14")
+    items = [{"note": "some words", "name": "a-b c-d", "size": 1}]
+    print_items(items, False, columns=("note", "name", "size"), keep=("name",), spare=("size",))
+    printed = capsys.readouterr()
+    assert "a-b c-d" in printed.out
+    assert "some words" not in printed.out
+    assert printed.err == "(size left out: the terminal is narrow; --json has all)\n"
+
+
+def test_one_thing_is_pairs_for_people_and_json_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    print_one(ITEMS[0], False)
+    assert capsys.readouterr().out.splitlines() == [
+        "zone_id  az1",
+        "state    normal",
+        "hosts",
+        "  up   2",
+        "  all  3",
+    ]
+    print_one(ITEMS[0], True)
+    assert json.loads(capsys.readouterr().out) == ITEMS[0]
 
 
 def test_a_table_on_a_terminal(run: Run, doctor: FakeDoctor, monkeypatch: pytest.MonkeyPatch) -> None:
