@@ -145,7 +145,8 @@ def too_wide(
 ) -> list[str]:
     """Return the spare columns to leave out so that the rest fits."""
     widths = {
-        name: max(len(name), *(len(row[index]) for row in rows)) + 2 for index, name in enumerate(columns)
+        name: max(len(one) for one in (name, *(row[index] for row in rows))) + 2
+        for index, name in enumerate(columns)
     }
     left_out: list[str] = []
     for name in spare:

@@ -246,3 +246,9 @@ def test_moments_are_to_the_millisecond(time: str | None, written: str) -> None:
 def test_what_a_stream_can_show(encoding: str | None, speaks: bool) -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding) if encoding else io.BytesIO()
     assert speaks_unicode(stream) is speaks
+
+
+def test_a_table_without_rows_has_its_names() -> None:
+    assert too_wide(NAMES, [], ["resource"], 80) == []
+    assert too_wide(NAMES, [], ["resource"], 10) == ["resource"]
+    assert plain_table(NAMES, []) == ["SEVERITY  RESOURCE  ID"]
