@@ -21,9 +21,9 @@ import msgspec
 import pytest
 
 from doctor.model.event import UP, RawEvent
-from doctor.model.resource import PhysicalResource
+from doctor.model.resource import HOST, PhysicalResource
 from doctor.ports.monitor import Monitor, Said
-from doctor.ports.payload import Listing, Stated
+from doctor.ports.payload import Alive, Listing, Saying
 
 CLOSED_WITHIN = 1.0  # seconds
 MOST_DETAILS = 16 * 1024  # bytes
@@ -40,6 +40,10 @@ class FixedTargets:
 
     def hosts(self) -> Sequence[PhysicalResource]:
         """Return the hosts."""
+        return [one for one in self._hosts if one.type == HOST]
+
+    def resources(self) -> Sequence[PhysicalResource]:
+        """Return all that there is."""
         return self._hosts
 
 
@@ -101,8 +105,9 @@ class Watching:
 
     def _take(self, said: Said) -> None:
         if isinstance(said, Listing):
-            self.wrong = {}
-            events = [one.event for one in said.readings if isinstance(one, Stated)]
+            self.wrong = {key: one for key, one in self.wrong.items() if not key[2].startswith(said.within)}
+        if isinstance(said, Listing | Saying):
+            events = [one.event for one in said.readings if not isinstance(one, Alive)]
         else:
             events = [said]
         for event in events:
