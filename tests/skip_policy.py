@@ -81,6 +81,7 @@ PROBES: dict[str, Probe] = {
     "ipmitool": program("ipmitool", "ipmitool"),
     "libvirtd": program("libvirtd", "libvirt-daemon"),
     "snmpd": program("snmpd", "snmpd"),
+    "snmptrap": program("snmptrap", "snmp"),
     "virsh": program("virsh", "libvirt-clients"),
     "zabbix_server": program("zabbix_server", "zabbix-server-pgsql"),
 }

@@ -136,7 +136,7 @@ class Understanding:
         header = said._replace(
             flags=AUTHENTICATED | ENCRYPTED, boots=self._boots, time=self._time(now), auth=b"", salt=b""
         )
-        reply = self.security.close(header, message.packed_scoped(self._engine, answer))
+        reply = self.security.close(header, message.packed_scoped(context, answer))
         is_first = said.auth not in self._answered  # one that did not hear the answer sends the same again
         self._answered[said.auth] = None
         if len(self._answered) > MOST_SEEN:
