@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from doctor.cli.demo.bmc import GUID, PASSWORD, USER, free_udp_port
-from doctor.drivers.fences.ipmi import IpmiFence, IpmiSettings, make
+from doctor.devices.ipmi import IpmiAccess
+from doctor.drivers.fences.ipmi import IpmiFence, make
 from doctor.kit.secret import Secret
 from doctor.model.fencing import Doubt, Identified, Seen, Switched, Unknown
 from doctor.testing.contracts.fence import FenceContract, soon
@@ -33,7 +34,7 @@ class IpmiRig(BmcRig):
 
 
 def fence_of(port: int, user: str = USER, password: str = PASSWORD) -> IpmiFence:
-    settings = IpmiSettings(address="127.0.0.1", port=port, user=user, password_file=Path("-"))
+    settings = IpmiAccess(address="127.0.0.1", port=port, user=user, password_file=Path("-"))
     return IpmiFence(settings, Secret(password))
 
 

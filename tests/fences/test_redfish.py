@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from doctor.drivers.fences.redfish import RedfishFence, RedfishSettings, make
+from doctor.devices.redfish import RedfishAccess
+from doctor.drivers.fences.redfish import RedfishFence, make
 from doctor.kit.secret import Secret
 from doctor.model.fencing import Doubt, Switched, Unknown
 from doctor.testing.contracts.fence import FenceContract, soon
@@ -36,7 +37,7 @@ class RedfishRig(SimulatorRig):
 
 def fence_of(url: str, ca: Path | None = None) -> RedfishFence:
     return RedfishFence(
-        RedfishSettings(url=url, user=USER, password_file=Path("-"), ca_file=ca), Secret(PASSWORD)
+        RedfishAccess(url=url, user=USER, password_file=Path("-"), ca_file=ca), Secret(PASSWORD)
     )
 
 

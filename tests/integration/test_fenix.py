@@ -116,7 +116,8 @@ def test_a_rolling_maintenance_by_the_requests_of_fenix_clients_across_a_kill(do
         doctor.kill()
         doctor.start()
         door = Door(doctor)
-        assert step_when(door, session_id, "MAINTENANCE_DONE", "MAINTENANCE_FAILED") == "MAINTENANCE_DONE"
+        state = step_when(door, session_id, "MAINTENANCE_DONE", "MAINTENANCE_FAILED")
+        assert state == "MAINTENANCE_DONE", json.dumps(door.ask("GET", f"{SESSIONS}/{session_id}/detail"))
         end = time.monotonic() + 10
         while not any(one["state"] == "MAINTENANCE_COMPLETE" for one in list(red.heard.queue)):
             assert time.monotonic() < end

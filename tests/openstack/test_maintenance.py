@@ -401,6 +401,53 @@ async def test_a_host_that_dies_while_it_is_emptied_is_a_fault_as_ever(
         assert [one["virtual_resource_id"] for one in tried["resources"]] == [leaver]
 
 
+async def test_a_host_that_is_disabled_for_a_planned_reason_is_emptied_until_it_is_enabled(
+    cloud: Cloud, owner: Owner, tmp_path: Path, bus: Path
+) -> None:
+    """Its owner is asked as for any session; its cloud keeps the reason of who disabled it."""
+    name, servers = await a_host_with_servers(cloud)
+    meant = {"maintenance": LIMITS | {"open_on_disabled": "planned*"}}
+    async with AsyncExitStack() as stack:
+        running = stack.enter_context(RunningDoctor(tmp_path / "doctor", controllers=[driver(bus)], **meant))
+        asked = await stack.enter_async_context(Doctor.at(running))
+        tenant = await stack.enter_async_context(Cloud.login("tenant-a"))
+        await asked.map_is_current()
+        await owner.subscribe(asked, tenant.project)
+        try:
+            begun = await cloud.set_service(name, status="disabled", disabled_reason="planned: disks")
+            told, message = await owner.hears("maintenance")
+            print(f"asked {told - begun:.2f} s after the host was disabled")
+            assert message["maintenance"]["phase"] == "planned"
+            assert set(servers) <= {one["virtual_resource_id"] for one in message["maintenance"]["machines"]}
+            (session,) = await asked.items("/v1/maintenance")
+            assert session["reason"] == "planned: disks"
+            path = f"/v1/maintenance/{session['session_id']}"
+            reply = {"reply": "ack", "actions": dict.fromkeys(servers, "stop")}
+            await asked.ask("POST", f"{path}/replies", reply, owner.token)
+
+            async def stands() -> str:
+                (found,) = (await asked.ask("GET", path))["hosts"]
+                return str(found["stage"])
+
+            async def is_empty() -> bool:
+                return await stands() == "empty"
+
+            await until(is_empty)
+            assert {(await cloud.server(one))["status"] for one in servers} == {"SHUTOFF"}
+            service = (await cloud.services())[name]
+            assert (service["status"], service["disabled_reason"]) == ("disabled", "planned: disks")
+        finally:
+            await cloud.set_service(name, status="enabled")
+
+        async def is_as_before() -> bool:
+            states = {(await cloud.server(one))["status"] for one in servers}
+            return await stands() == "returned" and states == {"ACTIVE"}
+
+        await until(is_as_before)
+        await asked.nothing_marked()
+        assert (await cloud.services())[name]["status"] == "enabled"
+
+
 async def until_answered(office: Owner) -> tuple[float, Json]:
     """Wait for the answer of a session."""
 

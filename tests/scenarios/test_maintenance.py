@@ -222,6 +222,27 @@ async def test_hosts_go_in_turns_and_machines_do_not_move_to_the_next() -> None:
         assert one.state_of("compute-3") == "normal"
 
 
+async def test_a_machine_that_has_to_leave_twice_is_told_once_on_each_host() -> None:
+    """All hosts are to be emptied: the first machine goes where it cannot stay, and leaves from there in its turn."""
+    async with maintained() as one:
+        for n in range(1, 11):
+            await one.agree_beforehand(D.MIGRATE, f"vm-{n}")
+        asked = await one.request(*(f"compute-{n}" for n in range(1, 11)), at_once=1, seconds=600.0)
+        left = {f"compute-{n}" for n in range(1, 11)}
+        tries = []
+        while left:
+            await one.until_so(lambda: any(one.work(host).stage is S.EMPTY for host in left))
+            (host,) = (host for host in left if one.work(host).stage is S.EMPTY)
+            left.remove(host)
+            tries += [(guest.resource_id, guest.attempts) for guest in one.work(host).guests]
+            await one.maintenance.give_back(ADMIN, [host])
+        await one.until_so(lambda: one.session(asked).state is SessionState.DONE)
+        names = [name for name, _ in tries]
+        assert len(names) > len(set(names)), "none had to leave twice"
+        assert {attempts for _, attempts in tries} == {1}
+        assert sorted(names) == sorted(name for _, name in one.told_to)
+
+
 async def test_machines_wait_for_a_host_that_is_not_to_be_emptied_rather_than_move_twice() -> None:
     """It takes one at a time; the others have to go themselves soon."""
     async with maintained(limits=MaintenanceLimits(per_host=1)) as one:

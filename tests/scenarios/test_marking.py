@@ -313,6 +313,37 @@ async def test_what_a_doctor_of_before_has_asked_for_is_taken_back_when_it_comes
         assert doctor.states() == {}
 
 
+@pytest.mark.parametrize("is_seen", [True, False], ids=["while one runs", "while none runs"])
+async def test_what_comes_through_late_is_taken_back_by_whoever_runs_then(is_seen: bool) -> None:
+    """The first died over the request, the second read that nothing is marked, and died too."""
+    site = Site()
+    site.cloud.delay = 1.0
+    async with site.running() as doctor:
+        await doctor.report(host_down("compute-1"))
+        await asyncio.sleep(0.5)
+        await doctor.report(host_up("compute-1"))
+        await asyncio.sleep(0.1)
+    site.cloud.delay = 0.0
+    async with site.running() as doctor:
+        await asyncio.sleep(15)
+        assert doctor.states() == {}
+    if not is_seen:
+        await late(site)
+        await asyncio.sleep(300)
+    site.cloud.say(MapStatus(phase=Phase.CURRENT, listening=True))
+    async with site.running() as doctor:
+        if is_seen:
+            await asyncio.sleep(15)
+            await late(site)
+        await asyncio.sleep(5)
+        assert set(site.said().values()) <= {"up", "active"}
+        assert doctor.states() == {}
+        await asyncio.sleep(120)
+        assert not doctor.situation.late_marks
+    async with site.running() as doctor:
+        assert not doctor.situation.late_marks
+
+
 async def test_what_comes_through_may_have_been_asked_for_when_it_was_just_over() -> None:
     site = Site()
     site.cloud.failure, site.cloud.delay = TransientError("no answer"), 2.0

@@ -68,8 +68,9 @@ async def _ask_by_icmp(sock: socket.socket, address: str, times: int, within: fl
 
     def read() -> None:
         nonlocal heard
-        with contextlib.suppress(OSError):
-            heard += is_reply(sock.recv(2048), token)
+        with contextlib.suppress(OSError):  # until nothing is left
+            while True:
+                heard += is_reply(sock.recv(2048), token)
 
     loop = asyncio.get_running_loop()
     loop.add_reader(sock, read)
@@ -78,6 +79,7 @@ async def _ask_by_icmp(sock: socket.socket, address: str, times: int, within: fl
             with contextlib.suppress(OSError):
                 sock.sendto(echo(identifier, number, token), (address, 0))
             await asyncio.sleep(within / times)
+            read()  # what came while we were held up waits here
             if heard:
                 break  # one answer says it all
     finally:

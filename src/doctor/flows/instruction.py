@@ -89,14 +89,20 @@ class Agreed(NamedTuple):
     """Which try of which machine an instruction is: its owner has agreed that it leaves a host that is to be empty."""
 
     session_id: str
+    host: str
     resource_id: str
     number: int
     target: str | None = None
 
     @property
     def instruction_id(self) -> str:
-        """Return the id of the instruction: each try is one, however often it is asked for."""
-        return stable_id("maintenance instruction", self.session_id, self.resource_id, str(self.number))
+        """Return the id of the instruction: each try is one, however often it is asked for.
+
+        A machine that was sent to a host that is emptied later leaves that one by an instruction of its own.
+        """
+        return stable_id(
+            "maintenance instruction", self.session_id, self.host, self.resource_id, str(self.number)
+        )
 
 
 class Order(NamedTuple):

@@ -459,7 +459,7 @@ class MaintenanceFlow:
         self, session: Session, work: HostWork, guest: Guest, target: str | None, now: datetime
     ) -> None:
         assert guest.deed is not None and work.deadline is not None
-        agreed = Agreed(session.session_id, guest.resource_id, len(guest.tries) + 1, target)
+        agreed = Agreed(session.session_id, work.host, guest.resource_id, len(guest.tries) + 1, target)
         order = Order(
             ACTIONS[guest.deed],
             (guest.resource_id,),

@@ -218,7 +218,8 @@ class SessionKeeper:
         return replace(work, guests=tuple(self._adopted(work, one) for one in work.guests))
 
     def _adopted(self, work: HostWork, guest: Guest) -> Guest:
-        instruction_id = Agreed(work.session_id, guest.resource_id, len(guest.tries) + 1).instruction_id
+        agreed = Agreed(work.session_id, work.host, guest.resource_id, len(guest.tries) + 1)
+        instruction_id = agreed.instruction_id
         if self._situation.instructions.get(instruction_id) is None:
             return guest
         is_known_to_be_over = guest.state.is_out_of_the_way
@@ -242,17 +243,16 @@ class SessionKeeper:
                     with suppress(RejectedError):  # it has begun, and goes on to its end
                         await self._instructions.cancel(in_the_name_of(guest), guest.tries[-1])
                 machine = self._situation.resources.virtual.get(guest.resource_id)
-                is_ours = guest.state is GuestState.STOPPED and guest.ran and guest.tries
                 policy = None if machine is None else self._situation.maintenance_policies.of(machine)
                 is_wanted = policy is None or policy.start_on_return or work.stage is not HostStage.EMPTY
-                if machine is not None and is_ours and is_wanted:
+                if machine is not None and work.has_shut_down(guest.resource_id) and is_wanted:
                     stopped.append((machine.sal_rank, machine.id, work, guest))
         for _, _, work, guest in sorted(stopped, key=lambda one: one[:2]):
             order = Order(
                 Action.START,
                 (guest.resource_id,),
                 {},
-                agreed=Agreed(work.session_id, guest.resource_id, START),
+                agreed=Agreed(work.session_id, work.host, guest.resource_id, START),
             )
             try:
                 await self._instructions.create(in_the_name_of(guest), order)

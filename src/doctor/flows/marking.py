@@ -8,13 +8,13 @@ until it is done, through failures, clears and restarts [I-23].
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 import structlog
 from msgspec.structs import replace
 
-from doctor.flows.situation import MARK_MEMO, Situation
+from doctor.flows.situation import LATE_MARK_MEMO, MARK_MEMO, Situation
 from doctor.flows.timelines import Timelines
 from doctor.inspector.marking import (
     BUSY,
@@ -102,7 +102,7 @@ class MarkingFlow:
         self._retries: dict[Mark, asyncio.TimerHandle] = {}
         self._let_go: dict[Mark, datetime] = {}
         self._unanswered: dict[Mark, datetime] = {}  # when the cloud did last not say whether it has set it
-        self._late: dict[Mark, MarkRecord] = {}  # taken back, with such a request that may still come through
+        self._ends: dict[Mark, asyncio.TimerHandle] = {}  # of those that may come late
         self.on_let_go: Callable[[str], None] = lambda resource_id: None
         self._count = 0
         situation.on_restored(self.resume)
@@ -126,20 +126,23 @@ class MarkingFlow:
 
     def map_changed(self, resource_ids: Iterable[str]) -> None:
         """Look at those that have, or should have, marks."""
-        if not len(self._situation.book) and not self._situation.marks and not self._late:
+        situation = self._situation
+        if not len(situation.book) and not situation.marks and not situation.late_marks:
             return
-        marked = {mark.resource_id for mark in (*self._situation.marks, *self._late)}
-        troubled = self._situation.book.is_troubled
+        marked = {mark.resource_id for mark in (*situation.marks, *situation.late_marks)}
+        troubled = situation.book.is_troubled
         self.look_at(one for one in resource_ids if one in marked or troubled(one))
 
     def was_just_ours(self, mark: Mark) -> bool:
         """Tell whether Doctor has let go of a mark so lately that the cloud may still speak of it."""
+        if self.may_come_late(mark):
+            return True
         when = self._let_go.get(mark)
         return when is not None and (self._clock.now() - when).total_seconds() < ECHO
 
     def may_come_late(self, mark: Mark) -> bool:
         """Tell whether a request to set a mark that Doctor has taken back may still come through."""
-        return mark in self._late and self.was_just_ours(mark)
+        return mark in self._situation.late_marks
 
     def resume(self) -> None:
         """Look at everything anew: after a start, when a map is complete, when the store was read again."""
@@ -151,8 +154,10 @@ class MarkingFlow:
                 if mark not in self._queued | self._at_work | self._retries.keys():
                     self._unanswered[mark] = now  # a Doctor of before may have asked, and have died over it
                 self._put(mark, record)
+        for mark in self._situation.late_marks:
+            self._watch(mark)
         self.look_at(self._situation.book.troubled())
-        self.look_at(mark.resource_id for mark in self._situation.marks)
+        self.look_at(mark.resource_id for mark in (*self._situation.marks, *self._situation.late_marks))
 
     # --- planning ---
 
@@ -167,7 +172,7 @@ class MarkingFlow:
                         tasks.create_task(self._work(name))
                 await self._keep_planning()
         finally:
-            for handle in self._retries.values():
+            for handle in (*self._retries.values(), *self._ends.values()):
                 handle.cancel()
 
     async def _keep_planning(self) -> None:
@@ -274,7 +279,27 @@ class MarkingFlow:
         """Return the mark that Doctor has taken back, if the cloud has set it only now, as it was asked to before."""
         if resource is None or not self.may_come_late(mark):
             return None
-        return self._late[mark] if standing_in(resource, mark.kind) == MARKED[mark.kind] else None
+        late = self._situation.late_marks[mark]
+        return late if standing_in(resource, mark.kind) == MARKED[mark.kind] else None
+
+    def _watch(self, mark: Mark, end: datetime | None = None) -> None:
+        """Expect a mark that was taken back, until it is clear that no request to set it has come through by the end."""
+        known = self._ends.pop(mark, None)
+        if known is not None:
+            known.cancel()
+        end = end or self._clock.now() + timedelta(seconds=ECHO)
+        self._ends[mark] = asyncio.get_running_loop().call_later(ECHO, self._expect_no_more, mark, end)
+
+    def _expect_no_more(self, mark: Mark, end: datetime) -> None:
+        late = self._situation.late_marks.get(mark)
+        status = None if late is None else self._situation.clouds.get(late.cloud)
+        if status is not None and not status.is_true_since(end):
+            self._watch(mark, end)
+            return
+        del self._ends[mark]
+        if late is not None:
+            del self._situation.late_marks[mark]
+            self._situation.store.later(Change(memos=[_memo(mark, None, LATE_MARK_MEMO)]))
 
     def _cause(self, resource_id: str) -> tuple[str, str]:
         """Return the fault by which a resource is how it is: the type and key of the worst one, or of what explains it.
@@ -392,8 +417,7 @@ class MarkingFlow:
 
     def _is_map_true(self, cloud: str) -> bool:
         """Tell whether the map is as the cloud is: after a start it is from before until all was read again."""
-        status = self._situation.clouds[cloud]
-        return status.listening and status.phase is Phase.CURRENT
+        return self._situation.clouds[cloud].is_told_of_changes
 
     def _done(self, mark: Mark) -> None:
         """Note that a mark is in the cloud, unless it should not be there any more by now."""
@@ -427,10 +451,14 @@ class MarkingFlow:
         self._let_go = _lately(self._let_go, now)
         self._unanswered = _lately(self._unanswered, now)
         self._let_go[mark] = now
-        self._late = {one: late for one, late in self._late.items() if one in self._let_go and one != mark}
+        memos = [_memo(mark, None)]
         if mark in self._unanswered and record.state is MarkState.UNMARKING:
-            self._late[mark] = replace(record, attempts=1, trouble=None)
-        situation.store.later(Change(memos=[_memo(mark, None)]))
+            late = situation.late_marks[mark] = replace(record, attempts=1, trouble=None)
+            memos.append(_memo(mark, late, LATE_MARK_MEMO))
+            self._watch(mark)
+        elif situation.late_marks.pop(mark, None) is not None:
+            memos.append(_memo(mark, None, LATE_MARK_MEMO))
+        situation.store.later(Change(memos=memos))
         if reason:
             self.on_let_go(mark.resource_id)
             log.info("mark.let_go", mark=mark.kind, resource_id=mark.resource_id, reason=reason)
@@ -507,9 +535,9 @@ def _lately(moments: Mapping[Mark, datetime], now: datetime) -> dict[Mark, datet
     return {mark: when for mark, when in moments.items() if (now - when).total_seconds() < ECHO}
 
 
-def _memo(mark: Mark, record: MarkRecord | None) -> Memo:
+def _memo(mark: Mark, record: MarkRecord | None, kind: str = MARK_MEMO) -> Memo:
     return Memo(
-        kind=MARK_MEMO,
+        kind=kind,
         key=f"{mark.kind}{SEPARATOR}{mark.resource_id}",
         record=None if record is None else msgspec.msgpack.encode(record),
     )

@@ -56,6 +56,7 @@ T = TypeVar("T")
 RECENT_EVENTS = 200_000
 ALARM_MEMO = "alarm"  # the kind of the notes of alarms, by alarm_id
 MARK_MEMO = "mark"  # the kind of the records of marks, by kind and resource
+LATE_MARK_MEMO = "late_mark"  # of marks taken back, when a request to set them may still come through
 SETTING_MEMO = "setting"  # the kind of what the Administrator has set while Doctor ran, by name
 SILENCE_MEMO = "silence"  # the kind of silences, by silence_id
 TALLY_MEMO = "silence tally"  # the kind of what silences have withheld, by silence_id
@@ -102,6 +103,7 @@ class Situation:
         self.resources = ResourceMap() if resources is None else resources
         self.clouds = {name: MapStatus(phase=Phase.LOADING) for name in clouds}
         self.marks: dict[Mark, MarkRecord] = {}
+        self.late_marks: dict[Mark, MarkRecord] = {}
         self.selector = selector
         self.policy: StoredPolicy | None = None
         self.maintenance = MaintenanceBook()
@@ -353,10 +355,8 @@ class Situation:
             key: _decoded(one, Unheard) for key, one in snapshot.memos.get(UNHEARD_MEMO, {}).items()
         }
         self.settings = dict(snapshot.memos.get(SETTING_MEMO, {}))
-        records = snapshot.memos.get(MARK_MEMO, {}).values()
-        self.marks = {
-            one.mark: one for one in (msgspec.msgpack.decode(kept, type=MarkRecord) for kept in records)
-        }
+        self.marks = _marks(snapshot, MARK_MEMO)
+        self.late_marks = _marks(snapshot, LATE_MARK_MEMO)
         self._sequences = dict(snapshot.sequences)
         self.tokens = {token.sha256: token for token in snapshot.tokens}
         self.policy = snapshot.policy
@@ -395,6 +395,11 @@ class Situation:
         self.restraints = {key: decode(record, type=Restraint) for key, record in restraints.items()}
         self.open = {key: decode(record, type=tuple[str, int]) for key, record in waiting.items()}
         self.isolations = {key: Isolation(record.decode()) for key, record in isolations.items()}
+
+
+def _marks(snapshot: Snapshot, kind: str) -> dict[Mark, MarkRecord]:
+    records = (_decoded(one, MarkRecord) for one in snapshot.memos.get(kind, {}).values())
+    return {one.mark: one for one in records}
 
 
 def _fence_book(snapshot: Snapshot) -> FenceBook:

@@ -72,7 +72,10 @@ class Ledger:
             return None
         self._put(stand)
         if known is not None and known.event.identity == event.identity:
-            if known.event.severity == event.severity:
+            if event.severity in (
+                "",
+                known.event.severity,
+            ):  # who does not say how bad it is says nothing new
                 return None
             event = replace(event, time=stand.said)  # it goes on, and is better or worse than before
         return replace(event, severity=_worst(self._groups.get(_group(event), {}).values(), event))

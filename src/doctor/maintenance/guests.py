@@ -69,7 +69,6 @@ def opened(
         state=GuestState.ASKED,
         told=told or now,
         reply_by=reply_by,
-        ran=not is_off(machine),
         since=now,
     )
     policy = sight.policy
@@ -83,25 +82,20 @@ def opened(
 def decided(
     guest: Guest, deed: Deed, by: Decider, sight: Sight, now: datetime, *, user: str = "", reason: str = ""
 ) -> Guest:
-    """Return the record of a machine of which it is known what is to be done."""
+    """Return the record of a machine of which it is known what is to be done; of one that is off, should it be started."""
     against = objection_to(deed, sight)
     if against or deed is Deed.LEAVE:
-        words = against or reason or _LEFT[by]
-        return _moved(
-            guest, GuestState.STAYS, now, deed=deed, decided_by=by, user=user, reason=words, retry_at=None
+        guest = _moved(
+            guest, _unless_off(guest, GuestState.STAYS), now, reason=against or reason or _LEFT[by]
         )
-    return _moved(
-        guest,
-        GuestState.AGREED,
-        now,
-        deed=deed,
-        decided_by=by,
-        user=user,
-        reason=reason,
-        retry_at=None,
-        attempts=0,
-        avoid=(),
-    )
+    else:
+        goal = _unless_off(guest, GuestState.AGREED)
+        guest = _moved(guest, goal, now, reason=reason, attempts=0, avoid=())
+    return replace(guest, deed=deed, decided_by=by, user=user, retry_at=None)
+
+
+def _unless_off(guest: Guest, state: GuestState) -> GuestState:
+    return guest.state if guest.state is GuestState.STOPPED else state
 
 
 _LEFT = {

@@ -73,7 +73,7 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True):
     """A machine on a host that is to be emptied.
 
     ``told`` is when its owner was told first. ``reply_by`` is until when he may say something before silence counts.
-    ``ran`` is whether it ran when the work on it began, ``switched_over`` whether its owner has said so since he was told.
+    ``switched_over`` is whether its owner has said since he was told that its standby has taken over.
     ``ready`` is whether he has said that it may go at once: the standby has taken over, and he needs no more notice.
     ``tries`` are the instructions by which it was to leave, ``attempts`` how many of them since its owner said it;
     ``avoid`` are the hosts to which that failed.
@@ -90,7 +90,6 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True):
     reminded: bool = False
     switched_over: bool = False
     ready: bool = False
-    ran: bool = True
     user: str = ""
     tries: tuple[str, ...] = ()
     attempts: int = 0
@@ -177,9 +176,9 @@ class HostWork(msgspec.Struct, frozen=True, kw_only=True):
         return next((one for one in self.guests if one.resource_id == resource_id), None)
 
     def has_shut_down(self, resource_id: str) -> bool:
-        """Tell whether a machine is off for the work, and ran before."""
+        """Tell whether a machine is off for the work: it ran before, else it would not have been told to leave."""
         guest = self.guest(resource_id)
-        return guest is not None and guest.state is GuestState.STOPPED and guest.ran and bool(guest.tries)
+        return guest is not None and guest.state is GuestState.STOPPED and bool(guest.tries)
 
     def with_guest(self, guest: Guest) -> "HostWork":
         """Return it with another record of a machine."""

@@ -62,6 +62,15 @@ class MapStatus(msgspec.Struct, frozen=True, kw_only=True):
     listening: bool = False
     trouble: str = ""
 
+    @property
+    def is_told_of_changes(self) -> bool:
+        """Tell whether it is true now, and stays so: all was read, and what changes is announced."""
+        return self.listening and self.phase is Phase.CURRENT
+
+    def is_true_since(self, when: datetime) -> bool:
+        """Tell whether it says how things were at that moment or later."""
+        return self.is_told_of_changes or (self.as_of is not None and self.as_of >= when)
+
 
 MapNews = MapDelta | MapStatus | RawEvent
 

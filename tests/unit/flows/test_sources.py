@@ -27,11 +27,14 @@ class Faults:
         self.said: list[tuple[str, str]] = []
         self.is_full = False
         self.cut_off: datetime | None = None
-        self.lookout = SimpleNamespace(cut_off_until=lambda now: now if self.cut_off else None)
+        self.lookout = SimpleNamespace(cut_off_until=self._cut_off_until)
         self._reported: OnReported = lambda reports, accepted: None
 
     def on_reported(self, reported: OnReported) -> None:
         self._reported = reported
+
+    def _cut_off_until(self, now: datetime) -> datetime | None:
+        return None if self.cut_off is None else now
 
     def report(self, name: str) -> None:
         now = self._clock.now()

@@ -14,6 +14,7 @@ from doctor.model.maintenance import (
     Deed,
     Guest,
     GuestState,
+    HostWork,
     MaintenanceLimits,
     MaintenancePolicy,
 )
@@ -199,7 +200,27 @@ def test_of_what_is_gone_anything_may_be_said() -> None:
 def test_what_is_off_already_is_out_of_the_way_and_is_not_started_afterwards() -> None:
     one = facts(vim_state="stopped")
     made = opened(one.machine, Sight(one), NOON, NOON + MINUTE)
-    assert (made.state, made.ran) == (G.STOPPED, False)
+    assert made.state is G.STOPPED
+    assert not HostWork(session_id="s", host="compute-1", guests=(made,)).has_shut_down(made.resource_id)
+
+
+def test_what_somebody_starts_during_the_work_and_is_shut_down_for_it_is_started_afterwards() -> None:
+    """It was off already because of the session before, and was being started again."""
+    made = opened(facts(vim_state="stopped").machine, Sight(facts(vim_state="stopped")), NOON, NOON + MINUTE)
+    started = look(made, Sight(facts()))
+    assert started.state is G.ASKED
+    agreed = decided(started, D.STOP, Decider.OWNER, Sight(facts()), NOON)
+    off = look(replace(agreed, state=G.MOVING, tries=("a",)), Sight(facts(vim_state="stopped")))
+    assert HostWork(session_id="s", host="compute-1", guests=(off,)).has_shut_down(off.resource_id)
+
+
+@pytest.mark.parametrize("deed", [D.STOP, D.LIVE_MIGRATE, D.LEAVE])
+def test_what_is_said_of_a_machine_that_is_off_counts_should_it_be_started(deed: Deed) -> None:
+    """What was shut down for the work stays known for that, whatever its owner says then."""
+    off = guest(G.STOPPED, deed=D.STOP, tries=("a",), attempts=1)
+    after = decided(off, deed, Decider.OWNER, Sight(facts()), NOON)
+    assert (after.state, after.deed, after.tries) == (G.STOPPED, deed, ("a",))
+    assert look(after, Sight(facts())).state is (G.STAYS if deed is D.LEAVE else G.AGREED)
 
 
 def test_another_answer_begins_anew() -> None:

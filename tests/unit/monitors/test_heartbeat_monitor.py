@@ -11,6 +11,7 @@ from doctor.drivers.monitors.heartbeat.keyring import Keyring
 from doctor.drivers.monitors.heartbeat.monitor import HeartbeatMonitor, Listening, PeerMonitor
 from doctor.drivers.monitors.heartbeat.receiver import Receiver
 from doctor.drivers.monitors.heartbeat.settings import HeartbeatSettings
+from doctor.drivers.monitors.heartbeat.vouching import HOLDS_FOR
 from doctor.kit.beat import MOST_BYTES, Beat, Key, Kind, Malformed, derived, pack, read
 from doctor.kit.key_file import new_key, write_key
 from doctor.model.errors import PermanentError
@@ -29,7 +30,7 @@ class Agents:
         self.boots = dict.fromkeys(HOSTS, b"A" * 16)
         self.lag_us = 0
         self.wished: dict[str, int] = {}
-        self.hear: set[str] = set()  # the addresses that agents hear when they are asked
+        self.hear = set(HOSTS.values())  # the addresses that agents hear when they are asked
         self._keys = {host: Key(derived(master, host)) for host in HOSTS}
         self._socks: dict[str, socket.socket] = {}
         self._sequence = 0
@@ -119,6 +120,7 @@ class World:
         for host in hosts:
             self.agents.alive[host] = False
             self.hosts.dead.add(HOSTS[host])
+            self.agents.hear.discard(HOSTS[host])
 
     def said(self) -> list[tuple[str, str, str]]:
         """Return what was said since the last time."""
@@ -127,6 +129,7 @@ class World:
 
 
 DOWN = "compute.host.down"
+TRIED = 10  # seconds in which each host is tried
 
 
 @pytest.mark.looptime
@@ -158,6 +161,7 @@ async def test_a_dead_host_is_reported_with_what_else_was_seen(tmp_path: Path) -
 
 @pytest.mark.looptime
 async def test_a_dead_agent_is_no_dead_host(tmp_path: Path) -> None:
+    """When the host dies later what its peers heard before does not count."""
     async with World(tmp_path, agent_grace=2) as world:
         world.said()
         world.agents.alive["compute-1"] = False
@@ -166,7 +170,7 @@ async def test_a_dead_agent_is_no_dead_host(tmp_path: Path) -> None:
         await asyncio.sleep(1.5)
         assert world.said() == [("monitor.silent", "agent@compute-1", "down")]
 
-        world.hosts.dead.add(HOSTS["compute-1"])
+        world.die("compute-1")
         await asyncio.sleep(0.5)
         assert world.said() == [
             ("monitor.silent", "agent@compute-1", "up"),
@@ -176,7 +180,7 @@ async def test_a_dead_agent_is_no_dead_host(tmp_path: Path) -> None:
 
 @pytest.mark.looptime
 async def test_without_confirmation_the_heartbeats_are_all_there_is(tmp_path: Path) -> None:
-    async with World(tmp_path, confirm=False) as world:
+    async with World(tmp_path, confirm=False, peers=0) as world:
         world.said()
         world.agents.alive["compute-1"] = False
         await asyncio.sleep(0.5)
@@ -226,7 +230,7 @@ async def test_when_nobody_is_heard_it_is_said_that_nobody_was(tmp_path: Path) -
 
 @pytest.mark.looptime
 async def test_a_busy_host_is_given_the_time_that_it_announces(tmp_path: Path) -> None:
-    async with World(tmp_path, confirm=False) as world:
+    async with World(tmp_path, confirm=False, peers=0) as world:
         world.agents.lag_us = 400_000
         await asyncio.sleep(0.5)
         world.said()
@@ -304,8 +308,8 @@ async def test_it_gives_everything_back(tmp_path: Path) -> None:
 async def test_a_host_that_its_peers_hear_is_not_dead(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         world.said()
-        world.agents.hear.add(HOSTS["compute-1"])
         world.die("compute-1")
+        world.agents.hear.add(HOSTS["compute-1"])
         await asyncio.sleep(20)
         assert world.said() == [("hypervisor.unreachable", "compute-1", "down")]
         assert world.of_peers == []
@@ -318,6 +322,7 @@ async def test_a_host_that_its_peers_hear_is_not_dead(tmp_path: Path) -> None:
 @pytest.mark.looptime
 async def test_what_peers_say_is_said_by_a_witness_of_its_own(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
+        await asyncio.sleep(TRIED)
         world.die("compute-1")
         await asyncio.sleep(1)
         (dead,) = world.of_peers
@@ -338,8 +343,60 @@ async def test_what_peers_say_is_said_by_a_witness_of_its_own(tmp_path: Path) ->
 
 
 @pytest.mark.looptime
+@pytest.mark.requirement("E30")
+@pytest.mark.parametrize("answers", [True, False], ids=["host-answers-us", "nobody-answers"])
+async def test_peers_that_could_never_hear_it_are_no_witnesses(tmp_path: Path, answers: bool) -> None:
+    """Agents may be unable to reach each other although Doctor reaches them all."""
+    async with World(tmp_path, agent_grace=2) as world:
+        world.agents.hear.clear()
+        await asyncio.sleep(HOLDS_FOR + 30)
+        world.said()
+        world.agents.alive["compute-1"] = False
+        if not answers:
+            world.hosts.dead.add(HOSTS["compute-1"])
+        await asyncio.sleep(60)
+        assert world.of_peers == []
+        silent = ("monitor.silent", "agent@compute-1", "down")
+        assert world.said() == [silent if answers else (DOWN, "compute-1", "down")]
+
+
+@pytest.mark.looptime
+async def test_a_host_that_answers_us_is_not_dead_because_its_peers_are_cut_off(tmp_path: Path) -> None:
+    """They could hear it until now, and its agent ends in the same moment."""
+    async with World(tmp_path, agent_grace=2) as world:
+        await asyncio.sleep(TRIED)
+        world.said()
+        world.agents.alive["compute-1"] = False
+        world.agents.hear.clear()
+        await asyncio.sleep(60)
+        assert world.of_peers == []
+        assert world.said() == [("monitor.silent", "agent@compute-1", "down")]
+
+
+@pytest.mark.looptime
+async def test_what_peers_say_is_taken_back_when_we_hear_the_host(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        await asyncio.sleep(TRIED)
+        world.die("compute-1")
+        await asyncio.sleep(1)
+        world.hosts.dead.clear()
+        await asyncio.sleep(1)
+        assert [event.status for event in world.of_peers] == ["down", "up"]
+
+
+@pytest.mark.looptime
+async def test_what_peers_said_of_a_dead_host_stays_true_however_long(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        await asyncio.sleep(TRIED)
+        world.die("compute-1")
+        await asyncio.sleep(3 * HOLDS_FOR)
+        assert [event.status for event in world.of_peers] == ["down"]
+
+
+@pytest.mark.looptime
 async def test_a_dead_host_that_its_peers_hear_again_is_back(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
+        await asyncio.sleep(TRIED)
         world.die("compute-1")
         await asyncio.sleep(1)
         world.said()
@@ -352,6 +409,7 @@ async def test_a_dead_host_that_its_peers_hear_again_is_back(tmp_path: Path) -> 
 @pytest.mark.looptime
 async def test_nobody_is_asked_who_is_missed_himself(tmp_path: Path) -> None:
     async with World(tmp_path, peers=5) as world:
+        await asyncio.sleep(TRIED)
         world.said()
         world.die("compute-1", "compute-2", "compute-3", "compute-4", "compute-5")
         await asyncio.sleep(1)
@@ -363,8 +421,8 @@ async def test_nobody_is_asked_who_is_missed_himself(tmp_path: Path) -> None:
 async def test_peers_may_be_left_alone(tmp_path: Path) -> None:
     async with World(tmp_path, peers=0) as world:
         world.said()
-        world.agents.hear.add(HOSTS["compute-1"])
         world.die("compute-1")
+        world.agents.hear.add(HOSTS["compute-1"])
         await asyncio.sleep(1)
         assert world.said() == [(DOWN, "compute-1", "down")]
         assert world.of_peers == []

@@ -1,15 +1,12 @@
 """BMCs and chassis by Redfish, with sushy. Off is ForceOff: never a graceful shutdown, never a restart."""
 
 import re
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlsplit
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
+from doctor.devices.redfish import RedfishAccess, RedfishDevice
+from doctor.devices.worker import Leash
 from doctor.drivers.fences.switching import SwitchingFence
-from doctor.drivers.fences.worker import Kept, Leash, Worker
 from doctor.kit.clock import Clock
 from doctor.kit.deadline import Deadline
 from doctor.kit.options import convert
@@ -17,27 +14,11 @@ from doctor.kit.secret import Secret, read_secret
 from doctor.model.fencing import Cut, Doubt, Identified, Identity, Reading, Seen, Supply, Unknown, Vantage
 
 if TYPE_CHECKING:
-    from doctor.drivers.fences.redfish_session import RedfishSession
+    from doctor.devices.redfish_session import RedfishSession
 
 SYSTEM = re.compile(r"[A-Za-z0-9._~-]{0,255}")
 OFF, KNOWN = "Off", {"On", "Off", "PoweringOn", "PoweringOff", "Paused"}
 RESETS = {Supply.OFF: "ForceOff", Supply.ON: "On"}
-
-Talk = Callable[["RedfishSession", Leash], Any]
-
-
-class RedfishSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Settings of a service.
-
-    - ``url``: ``https://`` and the host; what comes behind is known.
-    - ``user``, ``password_file``: who may reset; the file may be read by Doctor only.
-    - ``ca_file``: certificates to trust instead of those of this machine; a BMC's own may be given here.
-    """
-
-    url: Annotated[str, msgspec.Meta(min_length=1)]
-    user: str
-    password_file: Path
-    ca_file: Path | None = None
 
 
 class RedfishFence(SwitchingFence):
@@ -48,11 +29,9 @@ class RedfishFence(SwitchingFence):
     vantage = Vantage.OUT_OF_BAND
     partial = False
 
-    def __init__(self, settings: RedfishSettings, password: Secret, clock: Clock | None = None) -> None:
+    def __init__(self, access: RedfishAccess, password: Secret, clock: Clock | None = None) -> None:
         super().__init__(clock)
-        self._settings = settings
-        self._password = password
-        self._worker: Worker[RedfishSession] = Worker("redfish", settings.url, "sushy")
+        self._device = RedfishDevice(access, password)
 
     def check(self, plug: str) -> str | None:
         """Say what is no id of a system."""
@@ -65,7 +44,7 @@ class RedfishFence(SwitchingFence):
             system = session.system(plug, leash)
             return [str(name) for name in (system.uuid, system.serial_number) if name]
 
-        names = await self._do(ask, deadline, fresh=True)
+        names = await self._device.do(ask, deadline, fresh=True)
         if isinstance(names, Unknown):
             return names
         return (
@@ -79,7 +58,7 @@ class RedfishFence(SwitchingFence):
             state = session.system(plug, leash).power_state
             return "" if state is None else str(state.value)
 
-        state = await self._do(ask, deadline, fresh=fresh)
+        state = await self._device.do(ask, deadline, fresh=fresh)
         if isinstance(state, Unknown):
             return state
         if state not in KNOWN:
@@ -88,7 +67,7 @@ class RedfishFence(SwitchingFence):
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._worker.close()
+        await self._device.close()
 
     async def _order(self, wanted: Supply, plug: str, deadline: Deadline) -> Unknown | None:
         def command(session: "RedfishSession", leash: Leash) -> None:
@@ -98,64 +77,8 @@ class RedfishFence(SwitchingFence):
             if wanted is Supply.ON or system.power_state is None or system.power_state.value != OFF:
                 system.reset_system(ResetType(RESETS[wanted]))  # some refuse what is done already
 
-        answer = await self._do(command, deadline)
+        answer = await self._device.do(command, deadline)
         return answer if isinstance(answer, Unknown) else None
-
-    async def _do(self, ask: Talk, deadline: Deadline, *, fresh: bool = False) -> Any:
-        """Return what the service answers, or why it does not as `Unknown`."""
-        return await self._worker.do(lambda kept, leash: self._talk(kept, ask, leash, fresh=fresh), deadline)
-
-    def _talk(self, kept: "Kept[RedfishSession]", ask: Talk, leash: Leash, *, fresh: bool) -> Any:
-        """Ask in the thread of this service. A connection that fails is not used again."""
-        from doctor.drivers.fences.redfish_session import RedfishSession
-
-        session = None if fresh else kept.session
-        if session is None:
-            settings = self._settings
-            ca = str(settings.ca_file) if settings.ca_file else None
-            try:
-                session = RedfishSession(settings.url, settings.user, self._password.reveal(), ca, leash)
-            except Exception as error:
-                return _complaint(error)
-        if not fresh:
-            kept.session = session
-        try:
-            return ask(session, leash)
-        except Exception as error:
-            if not fresh:
-                kept.session = None
-            session.close()
-            return _complaint(error)
-        finally:
-            if fresh:
-                session.close()
-
-
-def _complaint(error: Exception) -> Unknown:
-    """Return what a failure means. What a server wrote is not repeated: it may be anything, of any length."""
-    import requests
-    from sushy import exceptions
-
-    match error:
-        case TimeoutError():
-            return Unknown(Doubt.LATE, "it did not answer in time")
-        case exceptions.AccessError():
-            return Unknown(Doubt.LOGIN, f"it lets nobody in ({error.status_code})")
-        case exceptions.HTTPError():
-            return Unknown(Doubt.REFUSED, f"it answered {error.status_code}")
-        case exceptions.ConnectionError() | requests.exceptions.RequestException() | OSError():
-            said = str(error)
-            if "too long" in said or "timed out" in said:
-                return Unknown(Doubt.LATE, "it did not answer in time, or without end")
-            if "CERTIFICATE" in said or "SSL" in said:
-                return Unknown(Doubt.LOGIN, "its certificate is not to be trusted: see ca_file")
-            return Unknown(Doubt.UNREACHABLE, "there is no connection with it")
-        case LookupError():
-            return Unknown(Doubt.REFUSED, str(error))
-        case exceptions.InvalidParameterValueError() | exceptions.MissingActionError():
-            return Unknown(Doubt.REFUSED, "it cannot be switched like that")
-        case _:
-            return Unknown(Doubt.UNINTELLIGIBLE, f"it answered nonsense ({type(error).__name__})")
 
 
 def make(settings: Mapping[str, Any]) -> RedfishFence:
@@ -164,21 +87,6 @@ def make(settings: Mapping[str, Any]) -> RedfishFence:
     Raises:
         ValueError: something is wrong; the message names the place.
     """
-    read = convert(settings, RedfishSettings)
-    try:
-        parts = urlsplit(read.url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        parts, host = None, None
-    if (
-        parts is None
-        or parts.scheme != "https"
-        or not host
-        or parts.path.strip("/")
-        or parts.query
-        or parts.username
-    ):
-        raise ValueError("url: write https://bmc-1.example, without a path, a user or a password")
-    if read.ca_file is not None and not read.ca_file.is_file():
-        raise ValueError(f"ca_file: {read.ca_file}: there is no such file")
-    return RedfishFence(read, read_secret(read.password_file, "password_file"))
+    access = convert(settings, RedfishAccess)
+    access.check()
+    return RedfishFence(access, read_secret(access.password_file, "password_file"))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import msgspec
 
+from doctor.devices.worker import Kept, Leash, Worker
 from doctor.drivers.fences.switching import SwitchingFence
-from doctor.drivers.fences.worker import Kept, Leash, Worker
 from doctor.kit.clock import Clock
 from doctor.kit.deadline import Deadline
 from doctor.kit.secret import Secret, read_secret

@@ -11,7 +11,7 @@ from typing import Any
 import pysnmp.hlapi.v3arch.asyncio as snmp
 from pysnmp.proto.errind import RequestTimedOut
 
-from doctor.drivers.fences.worker import Leash
+from doctor.devices.worker import Leash
 
 SEND_AGAIN = 0.6  # seconds
 MOST_ROWS = 10_000

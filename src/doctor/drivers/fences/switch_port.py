@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from doctor.devices.worker import Leash
 from doctor.drivers.fences.snmp import Credentials, SnmpFence, SnmpSettings, credentials_of
-from doctor.drivers.fences.worker import Leash
 from doctor.kit.clock import Clock
 from doctor.kit.deadline import Deadline
 from doctor.kit.options import convert

@@ -205,15 +205,17 @@ class MemoryStore:
         self, subscription_id: str, *, after: int, limit: int, state: DeliveryState | None = None
     ) -> Sequence[Delivery]:
         """Return how notifications ended; those of one sequence are never torn apart by the limit."""
-        found = [
-            sorted(
-                (one for one in ended.values() if state in (None, one.state)),
-                key=lambda one: one.endpoint_id,
-            )
-            for (key, sequence), ended in sorted(self._deliveries.items())
-            if key == subscription_id and sequence > after
-        ]
-        return [one for together in [each for each in found if each][:limit] for one in together]
+        ended = sorted(
+            sequence for key, sequence in self._deliveries if key == subscription_id and sequence > after
+        )
+        found: list[list[Delivery]] = []
+        for sequence in ended:
+            rows = self._deliveries[subscription_id, sequence]
+            if together := [one for _, one in sorted(rows.items()) if state in (None, one.state)]:
+                found.append(together)
+            if len(found) == limit:
+                break
+        return [one for together in found for one in together]
 
     async def closed_faults(
         self, *, before: tuple[datetime, str] | None, limit: int

@@ -228,7 +228,7 @@ class MaintenanceReferee:
     def _is_stopped(self, machine: str) -> bool:
         """Tell whether maintenance has shut a machine down, as far as is kept, and its host is not back yet."""
         return any(
-            guest.resource_id == machine and guest.state is GuestState.STOPPED and guest.ran and guest.tries
+            guest.resource_id == machine and guest.state is GuestState.STOPPED and guest.tries
             for work in self.works.values()
             if work.stage in AWAY
             for guest in work.guests
@@ -282,7 +282,7 @@ def _left_over(world: MaintainedWorld, referee: MaintenanceReferee) -> Iterator[
         for guest in work.guests:
             machine = machines.get(guest.resource_id)
             is_off = machine is not None and machine.vim_state == "stopped" and machine.host == work.host
-            is_ours = guest.ran and guest.tries and guest.deed is Deed.STOP
+            is_ours = guest.tries and guest.deed is Deed.STOP
             may_stay = work.emptied is not None and guest.resource_id in world.keeps_off
             tried = referee.start_failed(work.session_id, guest.resource_id)
             was_it = last.get(guest.resource_id)

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Collection, Iterator
 
 from doctor.drivers.monitors.ping.addresses import Address
-from doctor.drivers.monitors.ping.judging import Change, Host, Judge, Path, Rule
+from doctor.drivers.monitors.ping.judging import Change, Host, Judge, Path, Rule, Status
 from doctor.drivers.monitors.ping.schedule import following
 
 SHORTEST_TICK = 0.001
@@ -45,6 +45,11 @@ class Expectations:
         """Return the rule by which a host is judged."""
         known = self._judge.hosts.get(host)
         return None if known is None else known.rule
+
+    def is_heard(self, host: str) -> bool:
+        """Tell whether the heartbeats of a host come, all of them."""
+        known = self._judge.hosts.get(host)
+        return known is not None and known.status is Status.UP and host not in self.suspects
 
     def expect(self, host: str, rule: Rule, now: float) -> None:
         """Begin to expect a host that was not heard yet."""

@@ -12,11 +12,12 @@ import structlog
 from doctor.drivers.monitors.heartbeat.expectations import Expectations
 from doctor.drivers.monitors.heartbeat.keyring import Keyring
 from doctor.drivers.monitors.heartbeat.pacing import Pacing, wished
-from doctor.drivers.monitors.heartbeat.peers import Peers, chosen
+from doctor.drivers.monitors.heartbeat.peers import Peers, Voucher, chosen
 from doctor.drivers.monitors.heartbeat.receiver import Heard, Receiver
 from doctor.drivers.monitors.heartbeat.reports import report_agent, report_peers, report_reach, report_restart
 from doctor.drivers.monitors.heartbeat.settings import HeartbeatSettings, Rules
 from doctor.drivers.monitors.heartbeat.verdicts import AgentSilent, Unreachable, Verdict, Verdicts
+from doctor.drivers.monitors.heartbeat.vouching import Vouching
 from doctor.drivers.monitors.ping.addresses import literal
 from doctor.drivers.monitors.ping.judging import Change, Host, Rule, Status
 from doctor.drivers.monitors.ping.methods import open_prober
@@ -135,7 +136,7 @@ class Listening(Watching):
         self._expectations = Expectations()
         self._verdicts = Verdicts(settings.agent_grace.total_seconds())
         self._rules = Rules(settings)
-        self._asked_by_peers: set[str] = set()
+        self._missed_since: dict[str, float] = {}
         self._asked: frozenset[str] = frozenset()  # the hosts that are asked by ping now
         self._askable: frozenset[str] = frozenset()
         self._pacing = Pacing()
@@ -146,9 +147,12 @@ class Listening(Watching):
         self._peers = Peers()
         self._contacts: dict[str, Heard] = {}
         self._zones: dict[str, str | None] = {}
+        self._neighbours: dict[str | None, list[str]] = {}
+        self._everybody: list[str] = []
         self._addresses: dict[str, tuple[str, ...]] = {}
         self._dead_to_peers: set[str] = set()
         self._random = random.Random()
+        self._vouching = Vouching(settings.peers, self._random)
         self.counts: Counter[str] = Counter()
         self.peers_say: Callable[[RawEvent], None] = lambda event: None
 
@@ -175,7 +179,13 @@ class Listening(Watching):
         hosts = [host for host in self._targets.hosts() if is_chosen(host.id, self._own.only)]
         self._receiver.ids = names_of(hosts)
         self._zones = {host.id: host.zone_id for host in hosts}
+        self._everybody = list(self._zones)
+        self._neighbours = {}
+        for name, zone in self._zones.items():
+            self._neighbours.setdefault(zone, []).append(name)
         self._addresses = {host.id: tuple(filter(is_literal, host.address)) for host in hosts}
+        if self._own.peers:
+            self._vouching.expect([name for name, addresses in self._addresses.items() if addresses], now)
         ids = {host.id for host in hosts}
         for gone in [host.name for host in self._expectations.hosts if host.name not in ids]:
             self._forget(gone)
@@ -233,12 +243,15 @@ class Listening(Watching):
         self._expectations.advance(now, late, is_all=arrival.is_all)
         self._ask_those_that_are_missed(now)
         self._ask_peers(now)
+        self._try_peers(now)
         super()._look(now, lag)
 
     def _take(self, heard: Heard, now: float) -> None:
         host, beat = heard.host, heard.beat
         if beat.kind is Kind.ANSWER:
-            self._peers.answered(host, beat.sequence, is_heard=beat.interval_us > 0)
+            is_heard = beat.interval_us > 0
+            if not self._vouching.answered(host, beat.sequence, now, is_heard=is_heard):
+                self._peers.answered(host, beat.sequence, is_heard=is_heard)
             return
         if beat.kind is Kind.GOODBYE:
             if self._expectations.knows(host):
@@ -281,42 +294,55 @@ class Listening(Watching):
     def _ask_peers(self, now: float) -> None:
         """Have others ask those that are missed; as long as they are, every few seconds."""
         missed = self._expectations.suspects | self._verdicts.silent
-        for host in self._asked_by_peers - missed:
+        for host in self._missed_since.keys() - missed:
+            del self._missed_since[host]
             self._peers.forget(host)
-        self._asked_by_peers = missed
+        for host in missed - self._missed_since.keys():
+            self._missed_since[host] = now
         if not missed or not self._own.peers:
             self._verdicts.peers({}, ())
             return
         for host in missed:
-            addresses = self._addresses.get(host)
-            if addresses and self._peers.is_due(host, now):
-                self._ask_peers_of(host, addresses, missed, now)
+            if self._addresses.get(host) and self._peers.is_due(host, now):
+                self._ask_peers_of(host, now)
         said = {host: self._peers.status(host, now) for host in missed}
         self._verdicts.peers(said, [host for host in missed if self._peers.is_open(host, now)])
         for host in self._verdicts.silent:
-            if said[host] is not Status.UNKNOWN:
+            if self._verdicts.hears(host):  # what they do not hear is there: something is between
+                self._peers_say(host, is_dead=False)
+            elif said[host] is not Status.UNKNOWN:
                 self._peers_say(host, is_dead=said[host] is Status.DOWN)
 
-    def _ask_peers_of(
-        self, host: str, addresses: tuple[str, ...], missed: Collection[str], now: float
-    ) -> None:
-        there = [
-            one.name
-            for one in self._expectations.hosts
-            if one.status is Status.UP and one.name not in missed and one.name in self._contacts
-        ]
-        asked = chosen(host, there, self._zones, self._own.peers, self._random)
+    def _ask_peers_of(self, host: str, now: float) -> None:
+        able = self._vouching.able(host, self._missed_since[host])
+        asked = self._vouchers(host, able)
         rule = self._expectations.rule_of(host)
         within = QUESTIONS_WITHIN if rule is None else min(PART_OF_WINDOW * window(rule), QUESTIONS_WITHIN)
-        number = self._peers.begin(host, asked, now, within)
-        for index, peer in enumerate(asked):
-            self._receiver.question(
-                self._contacts[peer],
-                addresses[index % len(addresses)],
-                number,
-                times=QUESTIONS,
-                within=within,
-            )
+        trusted = [one.peer for one in asked if one in able]
+        number = self._peers.begin(host, [one.peer for one in asked], trusted, now, within)
+        for voucher in asked:
+            self._question(voucher, number, within)
+
+    def _try_peers(self, now: float) -> None:
+        """Find out who can hear whom while nothing is wrong."""
+        if not self._own.peers:
+            return
+        for host in self._vouching.due(now, self._expectations.is_heard):
+            for voucher in self._vouchers(host, self._vouching.able(host, now)):
+                number = self._vouching.begin(host, voucher, now, QUESTIONS_WITHIN)
+                self._question(voucher, number, QUESTIONS_WITHIN)
+
+    def _vouchers(self, host: str, able: Collection[Voucher]) -> list[Voucher]:
+        def is_there(peer: str) -> bool:
+            return peer != host and self._expectations.is_heard(peer) and peer in self._contacts
+
+        others = self._neighbours.get(self._zones.get(host), []), self._everybody
+        return chosen(able, others, self._addresses[host], is_there, self._own.peers, self._random)
+
+    def _question(self, voucher: Voucher, number: int, within: float) -> None:
+        self._receiver.question(
+            self._contacts[voucher.peer], voucher.address, number, times=QUESTIONS, within=within
+        )
 
     def _peers_say(self, host: str, *, is_dead: bool) -> None:
         """Say what the peers of a host say: that is a witness of its own."""
@@ -339,7 +365,7 @@ class Listening(Watching):
             if change.is_canary:
                 yield change
             else:
-                self._verdicts.answers(change.host, change.status)
+                self._answers(change.host, change.status, now)
         for change in self._expectations.changes():
             if change.status is Status.UP:
                 self._peers_say(change.host, is_dead=False)
@@ -347,6 +373,14 @@ class Listening(Watching):
                 self._verdicts.beats(change, now, can_ask=change.host in self._askable), now
             )
         yield from self._changes(self._verdicts.look(now), now)
+
+    def _answers(self, host: str, status: Status, now: float) -> None:
+        """Take note of whether a host answers. Peers that heard it when it did have to be asked anew when it does no more."""
+        is_lost = self._verdicts.hears(host) and status is Status.DOWN
+        self._verdicts.answers(host, status)
+        if is_lost:
+            self._peers.forget(host)
+            self._ask_peers(now)
 
     def _collect(self, now: float) -> None:
         super()._collect(now)

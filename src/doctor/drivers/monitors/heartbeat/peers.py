@@ -1,11 +1,14 @@
 """What the agents of other hosts say of one that is missed: whether they hear it where we do not.
 
 In come who was asked and what they answered, with times of the monotonic clock; out goes what that comes to. One peer that
-hears a host is enough to know that it is there; that it is dead is said by two at least, or by all where there is only one.
+hears a host is enough to know that it is there. That it is dead is said by two at least, or by the one where nobody else was
+asked, and only those count who have heard it where they are asked to, shortly before it was missed (`vouching`): that somebody
+hears nothing says nothing if he never could.
 """
 
 import random
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import NamedTuple
 
 from doctor.drivers.monitors.ping.judging import Status
 
@@ -15,20 +18,32 @@ AT_ONCE = (
     50  # hosts of which somebody is asked at the same time: with more than that the trouble is not theirs
 )
 ENOUGH = 2
+LOOK_AT = 20  # hosts, to find some that can be asked
+
+
+class Voucher(NamedTuple):
+    """A peer, and the address of the host at which it is asked to listen."""
+
+    peer: str
+    address: str
 
 
 class Inquiry:
     """What was asked of one host last: whom, and what they said. ``number`` marks the questions.
 
-    ``before`` is what they said when they were asked the time before, which holds until they have answered.
+    ``before`` is what they said when they were asked the time before, which holds until they have answered. ``able`` are
+    those whose silence counts.
     """
 
-    __slots__ = ("asked", "at", "before", "heard", "number", "unheard", "until")
+    __slots__ = ("able", "asked", "at", "before", "heard", "number", "unheard", "until")
 
-    def __init__(self, number: int, asked: Collection[str], at: float, until: float, before: Status) -> None:
+    def __init__(
+        self, number: int, asked: Iterable[str], able: Iterable[str], at: float, until: float, before: Status
+    ) -> None:
         self.before = before
         self.number = number
         self.asked = frozenset(asked)
+        self.able = frozenset(able)
         self.at = at
         self.until = until
         self.heard: set[str] = set()
@@ -39,7 +54,8 @@ class Inquiry:
         """Return what the answers come to so far."""
         if self.heard:
             return Status.UP
-        return Status.DOWN if len(self.unheard) >= min(ENOUGH, len(self.asked)) else Status.UNKNOWN
+        is_enough = self.asked and len(self.unheard & self.able) >= min(ENOUGH, len(self.asked))
+        return Status.DOWN if is_enough else Status.UNKNOWN
 
 
 class Peers:
@@ -56,12 +72,17 @@ class Peers:
             return len(self._inquiries) < AT_ONCE
         return now >= known.at + AGAIN_AFTER
 
-    def begin(self, host: str, asked: Collection[str], now: float, within: float) -> int:
-        """Take note that peers are asked, who ask for so long, and return the number of the question."""
+    def begin(
+        self, host: str, asked: Collection[str], able: Collection[str], now: float, within: float
+    ) -> int:
+        """Take note that peers are asked, who ask for so long, and return the number of the question.
+
+        ``able`` are those of them who could hear the host when it was well.
+        """
         before = self.status(host, now)
         self.forget(host)
         number = random.getrandbits(63)
-        self._inquiries[host] = Inquiry(number, asked, now, now + within + ON_THE_WAY, before)
+        self._inquiries[host] = Inquiry(number, asked, able, now, now + within + ON_THE_WAY, before)
         self._hosts[number] = host
         return number
 
@@ -105,10 +126,25 @@ class Peers:
 
 
 def chosen(
-    host: str, there: Sequence[str], zones: Mapping[str, str | None], count: int, rng: random.Random
-) -> list[str]:
-    """Return whom to ask about a host: those of its zone first, who share its networks, and not always the same."""
-    others = [one for one in there if one != host]
-    rng.shuffle(others)
-    others.sort(key=lambda one: zones.get(one) != zones.get(host))
-    return others[:count]
+    able: Iterable[Voucher],
+    others: Iterable[Sequence[str]],
+    addresses: Sequence[str],
+    is_there: Callable[[str], bool],
+    count: int,
+    rng: random.Random,
+) -> list[Voucher]:
+    """Return whom to ask about a host at which of its ``addresses``: those first who are able to hear it.
+
+    ``others`` are sets of hosts, nearer ones before those that are farther away; of a large one only some are looked at.
+    """
+    found: dict[str, Voucher] = {}
+    for voucher in sorted(able):
+        if voucher.address in addresses and is_there(voucher.peer):
+            found.setdefault(voucher.peer, voucher)
+    for group in others:
+        for peer in rng.sample(group, min(len(group), LOOK_AT)):
+            if len(found) >= count:
+                break
+            if peer not in found and is_there(peer):
+                found[peer] = Voucher(peer, addresses[len(found) % len(addresses)])
+    return list(found.values())[:count]

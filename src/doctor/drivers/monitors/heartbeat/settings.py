@@ -66,7 +66,7 @@ class HeartbeatSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     confirm: bool = True
     agent_grace: timedelta = timedelta(seconds=10)
     paces: PaceSettings = PaceSettings()
-    peers: Annotated[int, msgspec.Meta(ge=0, le=10)] = 0
+    peers: Annotated[int, msgspec.Meta(ge=0, le=10)] = 3
     ping: Annotated[PingSettings, msgspec.Meta(description="how hosts and canaries are asked")] = (
         PingSettings()
     )

@@ -76,6 +76,10 @@ class Verdicts:
         """Take note of whether a host answers; UNKNOWN when it is asked no more."""
         self._answers[host] = status
 
+    def hears(self, host: str) -> bool:
+        """Tell whether we hear a silent host ourselves, by ping."""
+        return self._answers.get(host) is Status.UP
+
     def beats(self, change: Change, now: float, *, can_ask: bool) -> Iterator[Verdict]:
         """Take note that the heartbeats of a host stay away, or come again; without a way to ask it that is all there is."""
         host = change.host
@@ -105,9 +109,7 @@ class Verdicts:
                 pass
             case _ if self._peers.get(host) is Status.UP:
                 yield from self._there(change, Said.UNREACHABLE, is_said=True)
-            case _ if (
-                host in self._waiting and now < since + UNDECIDED and self._said.get(host) is not Said.DEAD
-            ):
+            case _ if host in self._waiting and self._said.get(host) is not Said.DEAD:
                 pass
             case _:
                 if self._said.get(host) is not Said.DEAD:

@@ -14,7 +14,7 @@ from requests.adapters import HTTPAdapter
 from sushy.auth import BasicAuth
 from sushy.connector import Connector
 
-from doctor.drivers.fences.worker import Leash
+from doctor.devices.worker import Leash
 
 MOST_ANSWER = 1024 * 1024  # bytes
 PIECE = 64 * 1024

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from pyghmi.exceptions import IpmiException
 from pyghmi.ipmi.private import simplesession
 
-from doctor.drivers.fences.worker import Leash
+from doctor.devices.worker import Leash
 
 SEND_AGAIN = 0.4  # seconds; a BMC on the same network answers within milliseconds, or has lost the packet
 GOOD_BYE = 0.2
