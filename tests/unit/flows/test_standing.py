@@ -172,7 +172,7 @@ async def test_what_is_open_at_a_start_stands_and_can_be_missed() -> None:
 async def test_what_was_heard_can_be_missed_in_a_list_of_its_part_only() -> None:
     """What only happened stands nowhere."""
     desk = Desk()
-    await desk.hears(event("leaf-1 a"), event("leaf-10 a"), event("leaf-1 start", ""))
+    await desk.hears(event("leaf-1 a"), event("leaf-10 a", host="g"), event("leaf-1 start", ""))
     assert desk.took() == [("leaf-1 a", "down"), ("leaf-10 a", "down"), ("leaf-1 start", "")]
     told = Told("s", NOON + timedelta(seconds=5))
     await desk.standing.compare(Listing("snmp", told, [], within="leaf-1 "))

@@ -139,14 +139,13 @@ class Listening:
                 self._bell.clear()
                 while self.receiver.waiting:
                     self._look_at_targets()
-                    facts = self._understand()
+                    facts = self._understand(self._clock.monotonic())
                     for saying in _sayings(facts):
                         yield saying
                     for fact in facts:
                         if fact.reply is not None:
                             self.receiver.send(fact.reply, fact.arrived)
                     await asyncio.sleep(0)
-                self.receiver.refusals.tell(self._clock.monotonic())
         finally:
             for sock in self.receiver.sockets:
                 loop.remove_reader(sock)
@@ -159,10 +158,9 @@ class Listening:
         self._devices = Devices(targets.resources() if isinstance(targets, Inventory) else targets.hosts())
         self._names.keep(device.id for device in self._devices)
 
-    def _understand(self) -> list[Fact]:
+    def _understand(self, now: float) -> list[Fact]:
         """Understand some of what waits."""
         found = []
-        now = self._clock.monotonic()
         for _ in range(min(len(self.receiver.waiting), AT_ONCE)):
             arrived = self.receiver.next()
             try:
@@ -174,6 +172,7 @@ class Listening:
             else:
                 if fact is not None:
                     found.append(fact)
+        self.receiver.refusals.tell(now)
         return found
 
     def _fact(self, arrived: Arrived, now: float) -> Fact | None:
