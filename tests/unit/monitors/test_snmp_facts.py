@@ -17,7 +17,7 @@ from tests.unit.monitors.snmp_traps import IF_INDEX, LINK_DOWN, LINK_UP, sample,
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 LEAF = Origin(Device("leaf-1", "switch"), "snmp.hints", "v2c", NOON)
-SHIPPED = load()
+SHIPPED = load().traps
 IF_NAME, IF_ADMIN = "1.3.6.1.2.1.31.1.1.1.1", "1.3.6.1.2.1.2.2.1.7"
 SUPPLY = "1.3.6.1.4.1.9.9.13.3.0.5"
 SUPPLY_NAME, SUPPLY_STATE = "1.3.6.1.4.1.9.9.13.1.5.1.2.1", "1.3.6.1.4.1.9.9.13.1.5.1.3.1"
@@ -202,7 +202,7 @@ traps:
   - {name: linkDown, oid: 1.3.6.1.6.3.1.1.5.3, type: site.link, status: down, about: port, severity: minor}
   - {name: tank, oid: "1.3.6.1.4.1.4711.*", type: site.tank, text: 1.3.6.1.4.1.4711.9}
 """
-    traps = load(written(tmp_path, text))
+    traps = load(written(tmp_path, text)).traps
     one = event(fact(LINK_DOWN, (f"{IF_INDEX}.7", 7), traps=traps))
     assert (one.type, one.severity) == ("site.link", "minor")
     tank = event(fact("1.3.6.1.4.1.4711.0.5", ("1.3.6.1.4.1.4711.9.0", b"it is empty"), traps=traps))
@@ -217,7 +217,7 @@ traps:
   - {name: some, oid: "1.3.6.1.4.1.4711.2.*"}
   - {name: one, oid: 1.3.6.1.4.1.4711.2.1}
 """
-    traps = load(written(tmp_path, text))
+    traps = load(written(tmp_path, text)).traps
     found = [traps.find(f"1.3.6.1.4.1.4711.{tail}") for tail in ("1", "2.2.2", "2.1")]
     assert [one and one.name for one in found] == ["all", "some", "one"]
     assert traps.find("1.3.6.1.4.1.47110") is None
@@ -238,7 +238,7 @@ traps:
         pytest.param(
             "traps: [{name: a, oid: 1.3.6, over_after: 0}]", r"traps\[0\].over_after", id="duration"
         ),
-        pytest.param("traps: {}", "should be a list", id="no-list"),
+        pytest.param("traps: {}", "traps: should be a list", id="no-list"),
         pytest.param("traps: [7]", r"traps\[0\]", id="no-mapping"),
         pytest.param("other: []", "other: unknown", id="other"),
         pytest.param("traps: [", "not valid YAML", id="no-yaml"),

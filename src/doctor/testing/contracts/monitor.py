@@ -105,14 +105,19 @@ class Watching:
 
     def _take(self, said: Said) -> None:
         if isinstance(said, Listing):
-            self.wrong = {key: one for key, one in self.wrong.items() if not key[2].startswith(said.within)}
+            kept = {_key(one.event) for one in said.kept if not isinstance(one, Alive)}
+            self.wrong = {
+                key: one
+                for key, one in self.wrong.items()
+                if key in kept or not key[2].startswith(said.within)
+            }
         if isinstance(said, Listing | Saying):
             events = [one.event for one in said.readings if not isinstance(one, Alive)]
         else:
             events = [said]
         for event in events:
             self.events.append(event)
-            key = event.type, event.resource, event.monitor_event_id
+            key = _key(event)
             if event.status == UP:
                 self.wrong.pop(key, None)
             else:
@@ -136,6 +141,10 @@ class Watching:
         self._is_awake.clear()
         await asyncio.sleep(seconds)
         self._is_awake.set()
+
+
+def _key(event: RawEvent) -> tuple[str, str, str]:
+    return event.type, event.resource, event.monitor_event_id
 
 
 def open_files() -> set[str]:

@@ -16,6 +16,8 @@ from doctor.drivers.monitors.snmp.mapping import OWN_TYPE, UNMAPPED, TrapRule
 from doctor.drivers.monitors.snmp.message import Binding, Notice
 from doctor.kit.pattern import pattern
 from doctor.model.event import DOWN, UP, RawEvent
+from doctor.model.fault import Severity
+from doctor.model.vantage import VANTAGE
 from doctor.ports.payload import Happened, Stated
 
 KIND = "snmp"
@@ -26,6 +28,8 @@ MOST_SHOWN = 32  # bindings
 IF_ENTRY, IF_NAME = "1.3.6.1.2.1.2.2.1", "1.3.6.1.2.1.31.1.1.1.1"
 IF_INDEX, IF_DESCR, IF_ADMIN = f"{IF_ENTRY}.1", f"{IF_ENTRY}.2", f"{IF_ENTRY}.7"
 ADMIN_DOWN = 2
+PORT_DOWN, LINK_DOWN = "network.port.down", "1.3.6.1.6.3.1.1.5.3"
+SILENT, SILENCE = "monitor.silent", "silence"
 
 
 class Device(NamedTuple):
@@ -81,7 +85,8 @@ def text_of(value: Value) -> str:
             return str(value)
 
 
-def _part_name(text: str) -> str:
+def part_name(text: str) -> str:
+    """Return the name of a part as it can be shown and used in an id."""
     shown = "".join(char if char.isprintable() else "?" for char in text).strip()
     return shown[:LONGEST_PART]
 
@@ -121,7 +126,7 @@ def port_of(notice: Notice, device: Device, names: PortNames) -> str | None:
         return None
     tail = found[0].rpartition(".")[2]
     number = found[1] if found[0].startswith(f"{IF_INDEX}.") and isinstance(found[1], int) else int(tail)
-    name = _part_name(_value(notice.bindings, IF_NAME) or _value(notice.bindings, IF_DESCR))
+    name = part_name(_value(notice.bindings, IF_NAME) or _value(notice.bindings, IF_DESCR))
     if name:
         names.hears(device.id, number, name)
     return names.name(device.id, number)
@@ -176,7 +181,7 @@ def port_fact(
     more: Mapping[str, Any],
     *,
     severity: str = "",
-    kind: str = "network.port.down",
+    kind: str = PORT_DOWN,
 ) -> Stated:
     """Return that a port is down, or up again: it has an id of its own, which the map may know."""
     resource = f"{origin.device.id}:{port}"
@@ -191,6 +196,42 @@ def port_fact(
             severity=CLEARED if status == UP else severity,
             resource=resource,
             resource_type=NIC,
+        )
+    )
+
+
+def wrong_fact(
+    origin: Origin, kind: str, mark: str, status: str, cause: str, *, severity: str, part: str
+) -> Stated:
+    """Return that something is wrong with a part of a device, as it answers."""
+    return Stated(
+        _made(
+            origin,
+            kind,
+            f"{origin.device.id} {mark}",
+            status,
+            cause,
+            {"part": part},
+            severity=severity,
+            resource=origin.device.id,
+        )
+    )
+
+
+def silence_fact(origin: Origin, why: str) -> Stated:
+    """Return that a device does not answer: a fault of its agent, which is no resource of any map."""
+    agent = f"{KIND}@{origin.device.id}"
+    return Stated(
+        _made(
+            origin,
+            SILENT,
+            f"{origin.device.id} {SILENCE}",
+            DOWN,
+            why,
+            {"resource_type": VANTAGE},
+            severity=Severity.WARNING.perceived,
+            resource=agent,
+            resource_type=VANTAGE,
         )
     )
 
@@ -210,12 +251,12 @@ def _severity(notice: Notice, rule: TrapRule) -> str:
 def _part(notice: Notice, rule: TrapRule) -> str:
     if rule.part_from:
         match = _finder(rule.part_from).search(_value(notice.bindings, rule.text))
-        return "" if match is None else _part_name(match[1])
+        return "" if match is None else part_name(match[1])
     found = _at(notice.bindings, rule.part)
     if found is None or rule.part is None:
         return ""
     name, value = found
-    text = _part_name(text_of(value)) if isinstance(value, bytes) else ""
+    text = part_name(text_of(value)) if isinstance(value, bytes) else ""
     return text or name.removeprefix(f"{rule.part}.")
 
 
@@ -269,7 +310,7 @@ def _made(
         "monitor_id": KIND,
         "monitor_event_id": mark[:255],
         "type": kind,
-        "cause": _part_name(cause) if len(cause) < LONGEST_PART else cause,
+        "cause": part_name(cause) if len(cause) < LONGEST_PART else cause,
         "device": origin.device.id,
         "snmp": origin.version,
         **known,

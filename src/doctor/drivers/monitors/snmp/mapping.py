@@ -1,11 +1,11 @@
-"""What traps mean, as data: `mapping.yaml`, and a file of the operator's that is looked at first."""
+"""What traps mean and what devices are asked for, as data: `mapping.yaml`, and a file of the operator's that comes first."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 import yaml
@@ -52,6 +52,30 @@ class TrapRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     poll: bool = False
 
 
+class TableRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a column of a device means. The words are told in `mapping.yaml`."""
+
+    name: Word
+    column: Oid
+    type: Word
+    key: Word
+    down: Annotated[tuple[int | str, ...], msgspec.Meta(min_length=1)]
+    part: Oid | None = None
+    severity: str | dict[str, str] = ""
+    states: dict[str, Word] = {}
+
+
+class LimitRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """From where on what a sensor reads is a fault."""
+
+    sensor: Word
+    unit: Literal["volts", "amperes", "watts", "hertz", "celsius", "percent", "rpm"]
+    above: float | None = None
+    below: float | None = None
+    type: Word = "compute.chassis.degraded"
+    severity: str = ""
+
+
 class Traps:
     """The rules, to be found by the OID of a trap."""
 
@@ -75,15 +99,31 @@ class Traps:
         return found
 
 
-def load(path: Path | None = None) -> Traps:
-    """Read the rules: those of a file, if there is one, and then those that ship.
+class Meanings(NamedTuple):
+    """All the rules."""
+
+    traps: Traps
+    tables: tuple[TableRule, ...]
+    limits: tuple[LimitRule, ...]
+
+
+class _Document(NamedTuple):
+    traps: list[TrapRule]
+    tables: list[TableRule]
+    limits: list[LimitRule]
+
+
+def load(path: Path | None = None) -> Meanings:
+    """Read the rules: those of a file, if there is one, and then those that ship; a table of the same name takes its place.
 
     Raises:
         ValueError: something is wrong; the message names the place.
     """
-    shipped = files("doctor.drivers.monitors.snmp").joinpath(SHIPPED).read_text()
-    rules = [] if path is None else list(_rules(_text(path), f"mapping_file: {path}"))
-    return Traps([*rules, *_rules(shipped, SHIPPED)])
+    shipped = _read(files("doctor.drivers.monitors.snmp").joinpath(SHIPPED).read_text(), SHIPPED)
+    own = _Document([], [], []) if path is None else _read(_text(path), f"mapping_file: {path}")
+    taken = {table.name for table in own.tables}
+    tables = [*own.tables, *(table for table in shipped.tables if table.name not in taken)]
+    return Meanings(Traps([*own.traps, *shipped.traps]), tuple(tables), (*own.limits, *shipped.limits))
 
 
 def _text(path: Path) -> str:
@@ -97,22 +137,38 @@ def _text(path: Path) -> str:
     return content.decode(errors="replace")
 
 
-def _rules(text: str, place: str) -> Iterator[TrapRule]:
+def _read(text: str, place: str) -> _Document:
     try:
         document: Mapping[str, Any] = mapping(yaml.safe_load(text), place)
     except yaml.YAMLError as error:
         raise ValueError(f"{place}: not valid YAML: {error}") from None
-    for name in document.keys() - {"traps"}:
-        raise ValueError(f"{place}: {name}: unknown; there is traps")
-    given = document.get("traps", [])
+    for name in document.keys() - set(_Document._fields):
+        raise ValueError(f"{place}: {name}: unknown; there are {', '.join(_Document._fields)}")
+    traps = _rules(document, "traps", TrapRule, place)
+    for index, trap in enumerate(traps):
+        _check_trap(trap, f"{place}: traps[{index}].")
+    limits = _rules(document, "limits", LimitRule, place)
+    for index, limit in enumerate(limits):
+        if limit.above is None and limit.below is None:
+            raise ValueError(f"{place}: limits[{index}].above: required, or below")
+    return _Document(traps, _rules(document, "tables", TableRule, place), limits)
+
+
+R = TypeVar("R", TrapRule, TableRule, LimitRule)
+
+
+def _rules(document: Mapping[str, Any], name: str, kind: type[R], place: str) -> list[R]:
+    given = document.get(name, [])
     if not isinstance(given, list):
-        raise ValueError(f"{place}: traps: should be a list")
-    for index, one in enumerate(given):
-        yield _rule(mapping(one, f"{place}: traps[{index}]"), f"{place}: traps[{index}].")
+        raise ValueError(f"{place}: {name}: should be a list")
+    places = [f"{place}: {name}[{index}]" for index in range(len(given))]
+    return [
+        convert(mapping(one, path), kind, f"{path}.", durations={"over_after": timedelta(seconds=1)})
+        for one, path in zip(given, places, strict=True)
+    ]
 
 
-def _rule(given: Mapping[str, Any], path: str) -> TrapRule:
-    rule = convert(given, TrapRule, path, durations={"over_after": timedelta(seconds=1)})
+def _check_trap(rule: TrapRule, path: str) -> None:
     if rule.part_from:
         try:
             groups = re.compile(rule.part_from).groups
@@ -124,4 +180,3 @@ def _rule(given: Mapping[str, Any], path: str) -> TrapRule:
         raise ValueError(f"{path}by: says what status says already")
     if (rule.down or rule.up) and rule.by is None:
         raise ValueError(f"{path}by: required: the object whose values are listed")
-    return rule

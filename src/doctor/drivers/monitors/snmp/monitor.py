@@ -1,17 +1,21 @@
 """The SNMP monitor as the rest of Doctor sees it: targets go in, traps arrive, what devices say comes out."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from datetime import datetime
 from typing import NamedTuple
 
 import structlog
 
 from doctor.drivers.monitors.snmp.ber import Malformed
+from doctor.drivers.monitors.snmp.client import Client
 from doctor.drivers.monitors.snmp.devices import Devices
 from doctor.drivers.monitors.snmp.facts import KIND, Device, Origin, PortNames, fact_of
 from doctor.drivers.monitors.snmp.flood import Brake
-from doctor.drivers.monitors.snmp.mapping import Traps, load
+from doctor.drivers.monitors.snmp.mapping import Meanings, TrapRule, load
+from doctor.drivers.monitors.snmp.polling import Poller
 from doctor.drivers.monitors.snmp.receiver import Arrived, Reason, Receiver
 from doctor.drivers.monitors.snmp.settings import SnmpSettings
 from doctor.drivers.monitors.snmp.understanding import Heard, Reply, Understanding
@@ -20,10 +24,10 @@ from doctor.kit.clock import Clock, SystemClock
 from doctor.kit.secret import Secret
 from doctor.model.errors import PermanentError
 from doctor.ports.monitor import Inventory, Targets
-from doctor.ports.payload import Happened, Saying, Stated, Told
+from doctor.ports.payload import Happened, Listing, Saying, Stated, Told
 
 AT_ONCE = 50  # datagrams that are understood in one turn: a few milliseconds
-HINTS = ".hints"
+LOOK_EVERY = 1.0  # seconds: at the resource map
 EPOCH = datetime.fromisoformat(
     "2020-01-01T00:00:00Z"
 )  # our starts are counted in seconds since then: they only grow
@@ -41,7 +45,7 @@ class Fact(NamedTuple):
 
 
 class SnmpMonitor:
-    """Says what devices say by traps and informs.
+    """Says what devices say by traps and informs, and what they answer when they are asked.
 
     What nobody can have forged or recorded it says by its own ``name``, all the rest by the name of ``hints``.
     """
@@ -51,15 +55,18 @@ class SnmpMonitor:
         settings: SnmpSettings,
         communities: Iterable[Secret],
         users: Mapping[str, User],
-        traps: Traps,
+        meanings: Meanings,
+        *,
+        poll_communities: Sequence[Secret | None] = (),
         clock: Clock | None = None,
     ) -> None:
         self.name = settings.name
-        self.hints = settings.name + HINTS
+        self.hints = settings.hints
+        self._poll_communities = poll_communities
         self._settings = settings
         self._communities = list(communities)
         self._users = users
-        self._traps = traps
+        self._meanings = meanings
         self._clock = clock or SystemClock()
         self._listening: Listening | None = None
         self._rejected = 0
@@ -73,7 +80,7 @@ class SnmpMonitor:
             "lost": self._lost + (now.receiver.lost if now else 0),
         }
 
-    async def watch(self, targets: Targets) -> AsyncGenerator[Saying, None]:
+    async def watch(self, targets: Targets) -> AsyncGenerator[Saying | Listing, None]:
         """Yield what is said until cancelled or closed.
 
         Raises:
@@ -91,10 +98,11 @@ class SnmpMonitor:
                 self._communities, self._users, engine, boots, self._clock.monotonic()
             )
             listening = self._listening = Listening(
-                self._settings, self._traps, self._clock, targets, receiver, understanding
+                self._settings, self._meanings, self._clock, targets, receiver, understanding
             )
-            async for saying in listening.run():
-                yield saying
+            async with aclosing(listening.run(self._poll_communities)) as says:
+                async for said in says:
+                    yield said
         finally:
             receiver.close()
             self._listening = None
@@ -108,15 +116,15 @@ class Listening:
     def __init__(
         self,
         settings: SnmpSettings,
-        traps: Traps,
+        meanings: Meanings,
         clock: Clock,
         targets: Targets,
         receiver: Receiver,
         understanding: Understanding,
     ) -> None:
         self.receiver = receiver
-        self._source = settings.name
-        self._traps = traps
+        self._settings = settings
+        self._meanings = meanings
         self._clock = clock
         self._targets = targets
         self._understanding = understanding
@@ -126,37 +134,76 @@ class Listening:
         self._names = PortNames()
         self._brake = Brake(settings.burst, settings.rate)
         self._bell = asyncio.Event()
+        self._poller: Poller | None = None
+        self._answers: deque[Listing] = deque()
+        self._lost = 0
 
-    async def run(self) -> AsyncGenerator[Saying, None]:
-        """Yield what is said."""
+    async def run(self, poll_communities: Sequence[Secret | None]) -> AsyncGenerator[Saying | Listing, None]:
+        """Yield what is said and answered."""
         loop = asyncio.get_running_loop()
+        client = Client(self._understanding, self._clock)
+        if self._settings.poll:
+            self._poller = Poller(
+                self._settings,
+                poll_communities,
+                self._meanings,
+                client,
+                self._names,
+                self._clock,
+                self._answered,
+            )
         for sock in self.receiver.sockets:
             loop.add_reader(sock, self.receiver.drain, sock, self._bell.set)
         log.info("snmp.started", listen=[f"{host}:{port}" for host, port in self.receiver.addresses])
         try:
             while True:
-                await self._bell.wait()
+                self._look_at_targets()
+                async with aclosing(self._what_there_is()) as says:
+                    async for said in says:
+                        yield said
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_EVERY):
+                        await self._bell.wait()
                 self._bell.clear()
-                while self.receiver.waiting:
-                    self._look_at_targets()
-                    facts = self._understand(self._clock.monotonic())
-                    for saying in _sayings(facts):
-                        yield saying
-                    for fact in facts:
-                        if fact.reply is not None:
-                            self.receiver.send(fact.reply, fact.arrived)
-                    await asyncio.sleep(0)
         finally:
             for sock in self.receiver.sockets:
                 loop.remove_reader(sock)
+            if self._poller is not None:
+                await self._poller.stop()
+            client.close()
+
+    async def _what_there_is(self) -> AsyncGenerator[Saying | Listing, None]:
+        while self.receiver.waiting or self._answers:
+            while self._answers:
+                yield self._answers.popleft()
+            facts = self._understand(self._clock.monotonic())
+            for saying in _sayings(facts):
+                yield saying
+            for fact in facts:
+                if fact.reply is not None:
+                    self.receiver.send(fact.reply, fact.arrived)
+            if self._poller is not None and self.receiver.lost != self._lost:
+                self._poller.all_soon()
+            self._lost = self.receiver.lost
+            await asyncio.sleep(0)
+            self._look_at_targets()
+
+    def _answered(self, listing: Listing) -> None:
+        self._answers.append(listing)
+        self._bell.set()
 
     def _look_at_targets(self) -> None:
         if self._targets.version == self._version:
             return
         self._version = self._targets.version
         targets = self._targets
-        self._devices = Devices(targets.resources() if isinstance(targets, Inventory) else targets.hosts())
+        resources = list(targets.resources() if isinstance(targets, Inventory) else targets.hosts())
+        self._devices = Devices(resources)
         self._names.keep(device.id for device in self._devices)
+        if self._poller is not None:
+            self._poller.load(
+                self._devices, (name for one in resources for name in (one.id, *one.aliases) if ":" in name)
+            )
 
     def _understand(self, now: float) -> list[Fact]:
         """Understand some of what waits."""
@@ -192,10 +239,23 @@ class Listening:
         is_proven = self._is_proven(said, device)
         if not is_proven and not self._brake.lets(device.id, now):
             raise Refused(Reason.FLOOD)
-        source = self._source if is_proven else self._source + HINTS
+        source = self._settings.name if is_proven else self._settings.hints
         origin = Origin(device, source, said.version, arrived.received)
-        rule = self._traps.find(said.notice.trap)
-        return Fact(source, fact_of(said.notice, origin, rule, self._names), said.reply, arrived)
+        rule = self._meanings.traps.find(said.notice.trap)
+        reading = fact_of(said.notice, origin, rule, self._names)
+        self._ask_about(device, rule, reading, is_proven=is_proven)
+        return Fact(source, reading, said.reply, arrived)
+
+    def _ask_about(
+        self, device: Device, rule: TrapRule | None, reading: Stated | Happened | None, *, is_proven: bool
+    ) -> None:
+        """Have the device asked what it says now, where a trap is not enough to go by."""
+        if self._poller is None:
+            return
+        if isinstance(reading, Stated) and not is_proven:
+            self._poller.soon(device.id, reading.event.monitor_event_id)
+        elif rule is not None and rule.poll:
+            self._poller.soon(device.id)
 
     def _is_proven(self, said: Heard, device: Device) -> bool:
         """Tell whether it can only be this device, now; it cannot be if it is another's."""
@@ -228,4 +288,10 @@ def make(settings: Mapping[str, object]) -> SnmpMonitor:
         ValueError: something is wrong; the message names the place.
     """
     read = SnmpSettings.parse(settings)
-    return SnmpMonitor(read, read.known_communities(), read.known_users(), load(read.mapping_file))
+    return SnmpMonitor(
+        read,
+        read.known_communities(),
+        read.known_users(),
+        load(read.mapping_file),
+        poll_communities=read.poll_communities(),
+    )

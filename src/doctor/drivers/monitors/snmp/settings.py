@@ -1,6 +1,7 @@
 """What can be set about the SNMP monitor, and how the settings are read."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -13,6 +14,8 @@ from doctor.kit.secret import Secret, read_secret
 
 PORT = 162
 LEAST_KEY = 8  # characters, as the standard says
+
+DURATIONS = {"every": timedelta(milliseconds=100), "timeout": timedelta(milliseconds=10)}
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 
@@ -45,6 +48,24 @@ class UserSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         return User(self.name, self.auth, passwords[0], self.privacy, passwords[1])
 
 
+class PollSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which devices are asked, how, and how often.
+
+    - ``only``: patterns of the ids of devices; the first entry whose patterns fit counts.
+    - ``user``: of version 3, one of ``users``; or ``community_file``: of version 2c, whose answers anybody can give.
+    - ``every``: how often; ``timeout``: how long an answer may take, of which three are waited for.
+    - ``misses``: after so many turns without an answer that is told.
+    """
+
+    only: tuple[Text, ...] = ("*",)
+    user: str | None = None
+    community_file: Path | None = None
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 161
+    every: timedelta = timedelta(seconds=30)
+    timeout: timedelta = timedelta(seconds=1)
+    misses: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
+
+
 class SnmpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Settings of the SNMP monitor.
 
@@ -54,6 +75,7 @@ class SnmpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     - ``relays``: addresses that pass on the traps of others; they are believed whose traps those are.
     - ``mapping_file``: what traps mean, looked at before what ships.
     - ``engine``: by which name informs of version 3 find us, in hexadecimal digits.
+    - ``poll``: which devices are asked how they are; without it none is, and what they say is never proven.
     - ``burst``, ``rate``: so many traps that could be anybody's are taken of a device at once, and then so many each second.
     """
 
@@ -65,8 +87,14 @@ class SnmpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     relays: tuple[Text, ...] = ()
     mapping_file: Path | None = None
     engine: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-fA-F]{2}){5,32}$")] = "8000000005646f63746f72"
+    poll: tuple[PollSettings, ...] = ()
     burst: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 10_000
     rate: Annotated[float, msgspec.Meta(gt=0, le=100_000)] = 100.0
+
+    @property
+    def hints(self) -> str:
+        """Return by which name that is said which could be anybody's."""
+        return f"{self.name}.hints"
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -85,6 +113,11 @@ class SnmpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             given["listen"] = [given["listen"]]
         for index, user in enumerate(given.get("users") or ()):
             convert(mapping(user, f"users[{index}]"), UserSettings, f"users[{index}].")
+        asked = given.get("poll") or ()
+        asked = [asked] if isinstance(asked, Mapping) else asked
+        given["poll"] = [
+            _poll(mapping(one, f"poll[{index}]"), f"poll[{index}].") for index, one in enumerate(asked)
+        ]
         read = convert(given, cls)
         _ = read.addresses
         for index, relay in enumerate(read.relays):
@@ -96,7 +129,10 @@ class SnmpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         for index, name in enumerate(names):
             if name in names[:index]:
                 raise ValueError(f"users[{index}].name: {name!r} is there twice")
-        if not (read.communities or read.community_files or read.users):
+        for index, poll in enumerate(read.poll):
+            if poll.user is not None and poll.user not in names:
+                raise ValueError(f"poll[{index}].user: {poll.user!r} is none of users")
+        if not (read.communities or read.community_files or read.users or read.poll):
             raise ValueError("users: required, or communities: whose traps are taken")
         return read
 
@@ -109,6 +145,19 @@ class SnmpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         files = (read_secret(path, f"community_files.{name}") for name, path in self.community_files.items())
         return [*map(Secret, self.communities), *files]
 
+    def poll_communities(self) -> list[Secret | None]:
+        """Return with which community each entry of `poll` asks.
+
+        Raises:
+            ValueError: a file cannot be read; the message names the place.
+        """
+        return [
+            None
+            if one.community_file is None
+            else read_secret(one.community_file, f"poll[{index}].community_file")
+            for index, one in enumerate(self.poll)
+        ]
+
     def known_users(self) -> dict[str, User]:
         """Return the users by name.
 
@@ -116,6 +165,13 @@ class SnmpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             ValueError: something is wrong with one; the message names the place.
         """
         return {user.name: user.read(f"users[{index}].") for index, user in enumerate(self.users)}
+
+
+def _poll(given: Mapping[str, Any], path: str) -> PollSettings:
+    read = convert(given, PollSettings, path, durations=DURATIONS)
+    if (read.user is None) == (read.community_file is None):
+        raise ValueError(f"{path}user: required, or community_file, and not both")
+    return read
 
 
 def _address(text: str, path: str) -> tuple[str, int]:

@@ -93,13 +93,7 @@ class Security:
         """
         if said.flags & (AUTHENTICATED | ENCRYPTED) != AUTHENTICATED | ENCRYPTED:
             raise Refused("unprotected")
-        keys = self._keys_of(said.user, said.engine)
-        if keys is None:
-            raise Refused("unknown user")
-        if len(said.auth) != keys.method.size or not hmac.compare_digest(
-            self._signature(data, said, keys), said.auth
-        ):
-            raise Refused("wrong key")
+        keys = self.verify(data, said)
         if len(said.salt) != 8:
             raise Malformed("no salt")
         start, stop = ber.expect(data, said.at, said.end, ber.OCTETS)
@@ -108,6 +102,21 @@ class Security:
             return message.scoped(plain, 0, len(plain))
         except Malformed:
             raise Refused("wrong key") from None  # the signature was right: the other key is not
+
+    def verify(self, data: bytes, said: Secured) -> Keys:
+        """Return the keys of the user who has signed a message.
+
+        Raises:
+            Refused: nobody of ours has.
+        """
+        keys = self._keys_of(said.user, said.engine)
+        if keys is None:
+            raise Refused("unknown user")
+        if len(said.auth) != keys.method.size or not hmac.compare_digest(
+            self._signature(data, said, keys), said.auth
+        ):
+            raise Refused("wrong key")
+        return keys
 
     def close(self, header: Secured, scoped: bytes) -> bytes:
         """Return a message signed and encrypted as its header says.
@@ -194,13 +203,20 @@ class Engine:
     def __init__(self) -> None:
         self.device: str | None = None
         self.is_proven = False
+        self.is_torn = False
         self.boots = 0
         self._time = 0
         self._at = 0.0
         self._seen: OrderedDict[bytes, int] = OrderedDict()
 
     def answered(self, device: str, boots: int, time: int, now: float) -> None:
-        """Take the clock of an answer that can only be of now."""
+        """Take the clock of an answer that can only be of now.
+
+        One engine at the addresses of two devices is not to be told from another: it never proves anything again.
+        """
+        if self.is_torn or self.device not in (None, device):
+            self.is_torn, self.is_proven, self.device = True, False, None
+            return
         self.device = device
         if (boots, time) < (self.boots, self._time) and not self.is_proven:
             self._seen.clear()  # what was taken for its clock came from somewhere else
