@@ -41,6 +41,12 @@ SUPPLY, SUPPLY_NAME, SUPPLY_STATE = (
     "1.3.6.1.4.1.9.9.13.1.5.1.3.1",
 )
 
+FAN, FAN_NAME, FAN_STATE = (
+    "1.3.6.1.4.1.9.9.13.3.0.4",
+    "1.3.6.1.4.1.9.9.13.1.4.1.2.1",
+    "1.3.6.1.4.1.9.9.13.1.4.1.3.1",
+)
+
 
 class Site:
     """A running Doctor, and the devices that it asks."""
@@ -179,13 +185,19 @@ def test_a_port_that_was_never_up_is_no_fault(site: Site) -> None:
 
 @pytest.mark.requirement("C4")
 def test_what_its_device_has_signed_is_no_hint_once_the_device_has_answered(site: Site) -> None:
-    engine = (site.devices["leaf-1"].folder / "state" / "snmpd.conf").read_text()
-    name = next(line.split()[1] for line in engine.splitlines() if line.startswith("oldEngineID"))
-    site.devices["leaf-1"].ports(*[UP] * 4, DOWN)
-    time = ("-Z", "1,5")
-    assert tell(site.port, LINK_DOWN, *port_is(5, 2), source=LEAF, version=(*SIGNED, "-e", name, *time)) == 0
-    site.is_wrong(("leaf-1:Eth1/5", "port down"))
-    assert site.alarms()["leaf-1:Eth1/5", "port down"]["fault_details"]["source"] == "snmp"
+    """A fan, which the device is not asked for: nobody else says it."""
+    kept = (site.devices["leaf-1"].folder / "state" / "snmpd.conf").read_text()
+    engine, boots = (
+        next(line.split()[1] for line in kept.splitlines() if line.startswith(word))
+        for word in ("oldEngineID", "engineBoots")
+    )
+    signed = (*SIGNED, "-e", engine, "-Z", f"{boots},60")
+    fan = (FAN_NAME, "s", "Fan 1", FAN_STATE, "i")
+    assert tell(site.port, FAN, *fan, "6", source=LEAF, version=signed) == 0
+    site.is_wrong(("leaf-1", "chassis problem"))
+    assert site.alarms()["leaf-1", "chassis problem"]["fault_details"]["source"] == "snmp"
+    assert tell(site.port, FAN, *fan, "1", source=LEAF, version=(*signed[:-1], f"{boots},61")) == 0
+    site.is_wrong()
 
 
 @pytest.mark.shows("monitor snmp", "real")

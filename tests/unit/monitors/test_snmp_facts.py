@@ -49,17 +49,17 @@ def of_sample(name: str) -> Stated | Happened | None:
 @pytest.mark.parametrize(
     ("name", "kind", "resource", "mark"),
     [
-        ("v1_linkDown", "network.port.down", "leaf-1:if7", "leaf-1 port if7"),
-        ("v2c_linkDown", "network.port.down", "leaf-1:Ethernet1/7", "leaf-1 port Ethernet1/7"),
-        ("v2c_cisco_envmon_psu", "compute.power.degraded", "leaf-1", "leaf-1 supply PSU-1 Power Supply"),
-        ("v2c_cisco_fru_power_status", "compute.power.degraded", "leaf-1", "leaf-1 fru power 470"),
+        ("v1_linkDown", "network.port.down", "leaf-1:if7", "leaf-1 port: if7"),
+        ("v2c_linkDown", "network.port.down", "leaf-1:Ethernet1/7", "leaf-1 port: Ethernet1/7"),
+        ("v2c_cisco_envmon_psu", "compute.power.degraded", "leaf-1", "leaf-1 supply: PSU-1 Power Supply"),
+        ("v2c_cisco_fru_power_status", "compute.power.degraded", "leaf-1", "leaf-1 fru power: 470"),
         (
             "v2c_dell_idrac_psu_failed",
             "compute.power.degraded",
             "leaf-1",
-            "leaf-1 compute.power.degraded Power supply 1",
+            "leaf-1 compute.power.degraded: Power supply 1",
         ),
-        ("v2c_entStateOperDisabled", "compute.chassis.degraded", "leaf-1", "leaf-1 entity 5"),
+        ("v2c_entStateOperDisabled", "compute.chassis.degraded", "leaf-1", "leaf-1 entity: 5"),
     ],
 )
 @pytest.mark.requirement("G11", "G12")
@@ -77,8 +77,8 @@ def test_a_port_has_an_id_of_its_own_and_is_a_card() -> None:
     names = PortNames()
     began = fact(LINK_DOWN, (f"{IF_INDEX}.7", 7), (f"{IF_NAME}.7", b"Ethernet1/7"), names=names)
     ended = fact(LINK_UP, (f"{IF_INDEX}.7", 7), names=names)
-    assert short(began) == ("network.port.down", "leaf-1:Ethernet1/7", "down", "leaf-1 port Ethernet1/7")
-    assert short(ended) == ("network.port.down", "leaf-1:Ethernet1/7", "up", "leaf-1 port Ethernet1/7")
+    assert short(began) == ("network.port.down", "leaf-1:Ethernet1/7", "down", "leaf-1 port: Ethernet1/7")
+    assert short(ended) == ("network.port.down", "leaf-1:Ethernet1/7", "up", "leaf-1 port: Ethernet1/7")
     assert event(ended).severity == "cleared"
     assert event(began).resource_type == "nic"
     assert event(began).details["resource_type"] == "nic"
@@ -101,7 +101,7 @@ def test_a_trap_of_a_port_that_says_of_none_is_no_fact() -> None:
 @pytest.mark.parametrize(("state", "status"), [(1, "up"), (2, "down"), (3, "down"), (5, "up"), (6, "down")])
 def test_the_value_of_an_object_says_whether_it_stands(state: int, status: str) -> None:
     said = fact(SUPPLY, (SUPPLY_NAME, b"PSU-1"), (SUPPLY_STATE, state))
-    assert short(said) == ("compute.power.degraded", "leaf-1", status, "leaf-1 supply PSU-1")
+    assert short(said) == ("compute.power.degraded", "leaf-1", status, "leaf-1 supply: PSU-1")
 
 
 @pytest.mark.parametrize("bindings", [[], [(SUPPLY_STATE, 99)], [(SUPPLY_STATE, Missing.OBJECT)]])

@@ -29,7 +29,13 @@ IF_ENTRY, IF_NAME = "1.3.6.1.2.1.2.2.1", "1.3.6.1.2.1.31.1.1.1.1"
 IF_INDEX, IF_DESCR, IF_ADMIN = f"{IF_ENTRY}.1", f"{IF_ENTRY}.2", f"{IF_ENTRY}.7"
 ADMIN_DOWN = 2
 PORT_DOWN, LINK_DOWN = "network.port.down", "1.3.6.1.6.3.1.1.5.3"
-SILENT, SILENCE = "monitor.silent", "silence"
+SILENT = "monitor.silent"
+PORT, READING, SILENCE = "port", "reading", "silence"  # keys of what no table is about
+
+
+def mark_of(key: str, part: str = "") -> str:
+    """Return what tells a thing that is wrong with a device from others; all of one key begin the same."""
+    return f"{key}: {part}".rstrip()
 
 
 class Device(NamedTuple):
@@ -148,7 +154,7 @@ def fact_of(
     if rule.about == "port":
         return _of_port(notice, origin, rule, status, names)
     part = _part(notice, rule)
-    mark = f"{rule.key or kind} {part}".rstrip()
+    mark = mark_of(rule.key or kind, part)
     cause = _value(notice.bindings, rule.text) or f"{rule.name} {part}".rstrip()
     event = _event(
         notice, origin, kind, mark, status, cause, {"part": part}, severity=severity, name=rule.name
@@ -189,7 +195,7 @@ def port_fact(
         _made(
             origin,
             kind,
-            f"{origin.device.id} port {port}",
+            f"{origin.device.id} {mark_of(PORT, port)}",
             status,
             cause,
             {"resource_type": NIC, "interface": port, **more},
@@ -225,7 +231,7 @@ def silence_fact(origin: Origin, why: str) -> Stated:
         _made(
             origin,
             SILENT,
-            f"{origin.device.id} {SILENCE}",
+            f"{origin.device.id} {mark_of(SILENCE)}",
             DOWN,
             why,
             {"resource_type": VANTAGE},

@@ -18,11 +18,14 @@ from doctor.drivers.monitors.snmp.facts import (
     IF_NAME,
     KIND,
     LINK_DOWN,
+    PORT,
     PORT_DOWN,
+    READING,
     SILENCE,
     Device,
     Origin,
     PortNames,
+    mark_of,
     port_fact,
     silence_fact,
     wrong_fact,
@@ -49,7 +52,6 @@ from doctor.ports.payload import Listing, Stated, Told
 AT_ONCE = 32  # devices
 LEAST_BETWEEN = 1.0  # seconds, of the same device, however many traps it sends
 LOOK_FOR_TABLES_EVERY = 3600.0  # seconds: a device seldom grows new ones
-PORT, READING = "port", "reading"
 V2C_NAME, V3_NAME = "v2c", "v3 authPriv"
 
 log = structlog.get_logger()
@@ -245,7 +247,7 @@ class Poller:
             wrong_fact(
                 origin,
                 one.type,
-                f"{one.key} {one.part}".rstrip(),
+                mark_of(one.key, one.part),
                 one.status,
                 one.cause,
                 severity=one.severity,
@@ -268,7 +270,7 @@ class Poller:
             stated = [self._as_before(course, one) for one in facts]
             said |= {one.event.monitor_event_id: one for one in stated}
             others = kept.get(key, ())
-            within = f"{course.device.id} {key}"
+            within = f"{course.device.id} {mark_of(key)}"
             self._give(Listing(KIND, Told(source, asked), stated, others, within))
             if source != self._hints and key != SILENCE:
                 self._give(Listing(KIND, Told(self._hints, asked), (), (*stated, *others), within))
@@ -289,4 +291,4 @@ class Poller:
 
 
 def _is_of(mark: str, course: Course, keys: Iterable[str]) -> bool:
-    return any(mark.startswith(f"{course.device.id} {key}") for key in keys)
+    return any(mark.startswith(f"{course.device.id} {mark_of(key)}") for key in keys)
