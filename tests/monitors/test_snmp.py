@@ -1,20 +1,34 @@
 """SNMP as it is: what the programs of net-snmp send to a running Doctor."""
 
+import os
 import socket
 import statistics
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from doctor.cli.demo.bmc import free_udp_port
+from doctor.cli.demo.simulator import Program
+from doctor.cli.monitor_setup.texts import text_for
 from doctor.testing.running import RunningDoctor
 from tests.figures import Figures
 from tests.integration.test_doors import Door
-from tests.monitors.snmp_devices import COMMUNITY, LINK_DOWN, LINK_UP, SIGNED, USER, port_is, secrets, tell
+from tests.monitors.snmp_devices import (
+    COMMUNITY,
+    LINK_DOWN,
+    LINK_UP,
+    PASSWORD,
+    PRIVACY,
+    SIGNED,
+    USER,
+    port_is,
+    secrets,
+    tell,
+)
 from tests.unit.monitors.snmp_traps import link, sample
 from tests.waiting import until
 
@@ -24,6 +38,7 @@ MAP = {
         {"id": "leaf-1", "type": "switch", "address": [LEAF]},
         {"id": "pdu-1", "type": "power", "address": [PDU]},
         {"id": "compute-1", "address": [COMPUTE]},
+        {"id": "box-1", "type": "storage", "address": ["127.0.0.1"]},
         {"id": "card-1", "type": "nic", "aliases": ["leaf-1:Ethernet1/9"]},
     ],
     "virtual_resources": [{"id": "vm-red", "host": "compute-1", "owner": "red"}],
@@ -63,7 +78,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "driver": "snmp",
         "listen": f"127.0.0.1:{port}",
         "communities": ["public"],
-        "users": [{"name": USER, "auth": "sha", **secrets(folder)}],
+        "users": [
+            {"name": USER, "auth": "sha", **secrets(folder)},
+            {"name": "printed", "auth": "sha256", **secrets(folder)},
+        ],
         "mapping_file": "mine.yaml",
     }
     with RunningDoctor(folder, monitors=[monitor]) as doctor:
@@ -122,13 +140,55 @@ def test_what_two_ports_of_a_switch_do_are_two_faults(site: Site) -> None:
     until(lambda: not site.alarms())
 
 
+class Printed(Program):
+    """snmpd, with what ``doctor monitor setup snmp`` prints."""
+
+    def __init__(self, folder: Path, to: int) -> None:
+        super().__init__(folder)
+        text = text_for("snmp", "http://127.0.0.1:1", "").partition("snmpd.conf")[2].partition("# ---")[0]
+        for word, other in (
+            (" doctor", " printed"),
+            (":162", f":{to}"),
+            ("AUTH", PASSWORD),
+            ("PRIVACY", PRIVACY),
+        ):
+            text = text.replace(word, other)
+        lines = [f"agentaddress udp:127.0.0.1:{free_udp_port()}", *text.splitlines()[1:]]
+        (folder / "snmpd.conf").write_text("\n".join(lines))
+
+    def start(self) -> None:
+        self._launch(
+            *("/usr/sbin/snmpd", "-f", "-Le", "-m", "", "-C", "-c", "snmpd.conf"),
+            cwd=self.folder,
+            env={**os.environ, "SNMP_PERSISTENT_DIR": str(self.folder / "state")},
+        )
+
+
+@pytest.mark.needs("snmpd")
+@pytest.mark.shows("monitor snmp", "real")
+def test_an_agent_that_is_set_up_as_printed_reports(site: Site, tmp_path: Path) -> None:
+    """It says that it starts, which is no fault; then the ports that were down for it all the time."""
+    with Printed(tmp_path, site.port) as agent:
+        until(lambda: site.source("snmp.hints").get("events", 0) > 0)
+        until(lambda: "snmp.coldStart" in str(site.door.ask("GET", "/v1/failure-policies/unnamed-types")[1]))
+        assert "Unknown" not in (agent.folder / "log").read_text()
+    for key in site.alarms():
+        site.door.ask("POST", "/v1/events", ended(key[0]))
+    until(lambda: not site.alarms())
+
+
+def ended(resource: str) -> dict[str, Any]:
+    details = {"resource_id": resource, "resource_type": "nic", "status": "up"}
+    return {"event": {"time": datetime.now(UTC).isoformat(), "type": "network.port.down", "details": details}}
+
+
 @needs_snmptrap
 @pytest.mark.shows("monitor snmp", "bad input")
 def test_what_cannot_be_believed_is_counted(site: Site) -> None:
     before = site.source("snmp")["rejected"]
     tell(site.port, LINK_DOWN, *port_is(7, 2), source=STRANGER)
     tell(site.port, LINK_DOWN, *port_is(7, 2), source=LEAF, version=("-v2c", "-c", "guessed"))
-    wrong = [PRIVACY_WORD if word == "privpass12" else word for word in SIGNED]
+    wrong = ["somebody-elses" if word == PRIVACY else word for word in SIGNED]
     tell(site.port, LINK_DOWN, *port_is(7, 2), source=LEAF, version=(*wrong, "-e", "0x8000000001020304"))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind((LEAF, 0))
@@ -136,9 +196,6 @@ def test_what_cannot_be_believed_is_counted(site: Site) -> None:
             sock.sendto(data, ("127.0.0.1", site.port))
     until(lambda: site.source("snmp")["rejected"] == before + 7)
     assert not site.alarms()
-
-
-PRIVACY_WORD = "somebody-elses"
 
 
 @needs_snmptrap

@@ -1,5 +1,6 @@
 """What traps mean: by the rules that ship, and by those of an operator."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from doctor.drivers.monitors.snmp.message import Notice
 from doctor.drivers.monitors.snmp.understanding import Heard
 from doctor.model.event import RawEvent
 from doctor.ports.payload import Happened, Stated
-from tests.unit.monitors.snmp_traps import IF_INDEX, LINK_DOWN, LINK_UP, sample, understanding
+from tests.unit.monitors.snmp_traps import IF_INDEX, LINK_DOWN, LINK_UP, SAMPLES, sample, understanding
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 LEAF = Origin(Device("leaf-1", "switch"), "snmp.hints", "v2c", NOON)
@@ -71,6 +72,25 @@ def test_traps_of_real_senders_are_faults(name: str, kind: str, resource: str, m
     assert details["hostname"] == resource
     assert (details["monitor_id"], details["device"]) == ("snmp", "leaf-1")
     assert details["values"]
+
+
+def test_what_a_real_agent_has_sent_when_a_cable_was_cut() -> None:
+    """snmpd, of a pair of real interfaces: down, up; then somebody has asked with a wrong community."""
+    lines = (SAMPLES / "snmpd_disman_linkdown_up_authfail.jsonl").read_text().splitlines()
+    found = []
+    for line in lines:
+        said = [(one["oid"], read(one["type"], one["value"])) for one in json.loads(line)["varbinds"]]
+        trap = dict(said)["1.3.6.1.6.3.1.1.4.1.0"]
+        found.append(short(fact(str(trap), *said[2:]))[:3])
+    assert found == [
+        ("network.port.down", "leaf-1:if8", "down"),
+        ("network.port.down", "leaf-1:if8", "up"),
+        ("snmp.authenticationFailure", "leaf-1", ""),
+    ]
+
+
+def read(kind: str, value: str) -> Value:
+    return value if kind == "ObjectIdentifier" else int(value)
 
 
 def test_a_port_has_an_id_of_its_own_and_is_a_card() -> None:

@@ -47,6 +47,7 @@ from doctor.kit.clock import Clock
 from doctor.kit.pattern import pattern
 from doctor.kit.secret import Secret
 from doctor.model.event import DOWN
+from doctor.model.resource import HOST
 from doctor.ports.payload import Listing, Stated, Told
 
 AT_ONCE = 32  # devices
@@ -63,9 +64,10 @@ class Way(NamedTuple):
     settings: PollSettings
     community: Secret | None
 
-    def takes(self, device: str) -> bool:
-        """Tell whether it is for this device."""
-        return any(pattern(one)(device) for one in self.settings.only)
+    def takes(self, device: Device) -> bool:
+        """Tell whether it is for this device. Of hosts few speak SNMP: they have to be named."""
+        only = self.settings.only
+        return any(pattern(one)(device.id) for one in only) if only else device.type != HOST
 
 
 class Course:
@@ -117,7 +119,7 @@ class Poller:
         self._mapped = frozenset(mapped)
         wanted: dict[str, Course] = {}
         for device in devices:
-            way = next((one for one in self._ways if one.takes(device.id)), None)
+            way = next((one for one in self._ways if one.takes(device)), None)
             address = devices.address_of(device.id)
             if way is None or address is None:
                 continue

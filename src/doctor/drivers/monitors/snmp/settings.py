@@ -51,13 +51,13 @@ class UserSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 class PollSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which devices are asked, how, and how often.
 
-    - ``only``: patterns of the ids of devices; the first entry whose patterns fit counts.
+    - ``only``: patterns of the ids of devices; the first entry that fits counts. Without any it is all that are no hosts.
     - ``user``: of version 3, one of ``users``; or ``community_file``: of version 2c, whose answers anybody can give.
     - ``every``: how often; ``timeout``: how long an answer may take, of which three are waited for.
     - ``misses``: after so many turns without an answer that is told.
     """
 
-    only: tuple[Text, ...] = ("*",)
+    only: tuple[Text, ...] = ()
     user: str | None = None
     community_file: Path | None = None
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 161
