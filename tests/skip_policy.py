@@ -72,6 +72,8 @@ PROBES: dict[str, Probe] = {
     "collectd": program("collectd", "collectd-core"),
     "root": root,
     "netns": netns,
+    "icinga2": program("icinga2", "icinga2-bin"),
+    "masakari_monitors": program("masakari-processmonitor", "python3-masakari-monitors"),
     "php": program("php", "php-cli"),
     "postgres": program("pg_ctlcluster", "postgresql"),
     "prometheus": program("prometheus", "prometheus"),
@@ -80,9 +82,11 @@ PROBES: dict[str, Probe] = {
     "ipmi_sim": program("ipmi_sim", "openipmi"),
     "ipmitool": program("ipmitool", "ipmitool"),
     "libvirtd": program("libvirtd", "libvirt-daemon"),
+    "rsyslogd": program("rsyslogd", "rsyslog"),
     "snmpd": program("snmpd", "snmpd"),
     "snmptrap": program("snmptrap", "snmp"),
     "virsh": program("virsh", "libvirt-clients"),
+    "vitrage": program("vitrage", "python3-vitrageclient"),
     "zabbix_server": program("zabbix_server", "zabbix-server-pgsql"),
 }
 

@@ -1,10 +1,12 @@
 """A BMC that speaks Redfish: the emulator of sushy-tools, whose fake driver asks our files what the host does.
 
+Its temperatures never change; what they are is in ``readings``.
 The emulator's own fake driver takes 1 to 11 seconds for everything, by chance; what this one takes is said in ``mode``.
 A program ``switched``, if there is one, is called when the power really changes, and ``lied`` when it only says so.
 As a program: ``python -m tests.fences.redfish_emulator FOLDER PORT``.
 """
 
+import json
 import os
 import signal
 import socket
@@ -72,6 +74,7 @@ class RedfishEmulator(Simulator):
         (self.folder / "power").write_text("On")
         (self.folder / "commands").write_text("")
         (self.folder / "lie").unlink(missing_ok=True)
+        (self.folder / "readings").write_text("{}")
         self.set_password(PASSWORD)
 
     def behave(self, mode: Mode) -> None:
@@ -88,6 +91,11 @@ class RedfishEmulator(Simulator):
     def is_on(self) -> bool:
         """The truth."""
         return (self.folder / "power").read_text() == "On"
+
+    def measure(self, name: str, celsius: float) -> None:
+        """Let the sensors of a name read so much."""
+        (self.folder / "readings.new").write_text(json.dumps({name: celsius}))
+        (self.folder / "readings.new").replace(self.folder / "readings")
 
     def put(self, *, on: bool) -> None:
         """Press the button of the host."""
@@ -137,6 +145,15 @@ def main(folder: Path, port: int) -> None:
             case _:
                 switch(wanted)
 
+    def measured(response: Any) -> Any:
+        if response.is_json and "Temperatures" in (document := response.get_json()):
+            readings = json.loads((folder / "readings").read_text())
+            for one in document["Temperatures"]:
+                one["ReadingCelsius"] = readings.get(one["Name"], one["ReadingCelsius"])
+            response.set_data(json.dumps(document))
+        return response
+
+    app.after_request(measured)
     FakeDriver.get_power_state = get_power_state
     FakeDriver.set_power_state = set_power_state
     app.configure(

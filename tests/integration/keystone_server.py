@@ -22,6 +22,7 @@ class FakeKeystone:
         self.tokens: dict[str, dict[str, Any]] = {}
         self.services: dict[str, dict[str, Any]] = {}
         self.endpoints: dict[str, dict[str, Any]] = {}
+        self.addresses: dict[str, str] = {}  # where those who log in find services, by type
         self.validated: list[str] = []
         self.changed: list[str] = []
         self.logins = 0
@@ -75,6 +76,17 @@ class FakeKeystone:
         self._server.server_close()
 
 
+def _found(kind: str, url: str) -> dict[str, Any]:
+    endpoint = {
+        "id": kind,
+        "interface": "public",
+        "region": "RegionOne",
+        "region_id": "RegionOne",
+        "url": url,
+    }
+    return {"id": kind, "type": kind, "name": kind, "endpoints": [endpoint]}
+
+
 class _Handler(BaseHTTPRequestHandler):
     keystone: FakeKeystone
     protocol_version = "HTTP/1.1"
@@ -123,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
                 "expires_at": IN_TEN_YEARS,
                 "issued_at": "2026-03-04T05:06:07.000000Z",
                 "methods": ["password"],
-                "catalog": [],
+                "catalog": [_found(kind, url) for kind, url in keystone.addresses.items()],
             }
             return 201, {"token": service}, {"X-Subject-Token": SERVICE_TOKEN}
         if self.headers.get("X-Auth-Token") != SERVICE_TOKEN or keystone.service_token_ends:

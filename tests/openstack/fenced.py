@@ -59,8 +59,10 @@ def guests(host: str) -> set[str]:
 def lives(host: str) -> bool:
     """Tell whether a host gives signs of life: its process is there, and is not frozen."""
     try:
-        pid = (STATE / "run" / f"nova-{host}.pid").read_text().split()[0]
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in DEAD
+        words = (STATE / "run" / f"nova-{host}.pid").read_text().split()
+        if not words:  # it is just being started
+            return False
+        return Path(f"/proc/{words[0]}/stat").read_text().rpartition(")")[2].split()[0] not in DEAD
     except OSError:
         return False
 

@@ -435,6 +435,21 @@ async def test_what_has_not_begun_can_be_given_up() -> None:
             await one.instructions.cancel(ADMIN, made.instruction_id)
 
 
+async def test_what_is_given_up_while_its_controller_does_not_answer_is_answered_once() -> None:
+    """[I-4] The question that fails then is about something that is over."""
+    async with commanded() as one:
+        one.cloud.delay, one.cloud.failure = 2.0, TransientError("no answer")
+        made = await one.ask(A.REBOOT)
+        await asyncio.sleep(1)
+        given_up = await one.instructions.cancel(ADMIN, made.instruction_id)
+        await asyncio.sleep(5)
+        assert one.instructions.get(ADMIN, made.instruction_id) == given_up
+        (result,) = await one.heard()
+        await one.lose()
+        numbers = [one["sequence"] for one in await one.heard("fault")]
+        assert numbers == [result["sequence"] + 1]
+
+
 # --- words ---
 
 

@@ -278,6 +278,7 @@ async def test_a_host_that_its_cloud_has_disabled_still_is_waited_for() -> None:
         assert one.host_of() == "compute-10"
 
 
+@pytest.mark.requirement("D12")
 async def test_what_was_shut_down_is_started_again_after_the_work() -> None:
     async with maintained() as one:
         await one.agree_beforehand(D.STOP)

@@ -20,6 +20,8 @@ from doctor.api.deliveries import DeliveriesDoor
 from doctor.api.docs import Documentation
 from doctor.api.escalations import EscalationsDoor
 from doctor.api.facades.fenix import FenixDoor
+from doctor.api.facades.masakari import MasakariDoor
+from doctor.api.facades.vitrage import VitrageDoor
 from doctor.api.faults import FaultsDoor
 from doctor.api.fences import FencesDoor
 from doctor.api.fencing import FencingDoor
@@ -204,6 +206,8 @@ def all_operations() -> tuple[Operation, ...]:
         FenixDoor,
         MonitorsDoor,
         PayloadsDoor,
+        MasakariDoor,
+        VitrageDoor,
         VantagesDoor,
         VirtualResourcesDoor,
         PhysicalResourcesDoor,
@@ -262,6 +266,7 @@ def make_doors(
 ) -> App:
     """Return the ASGI application of a Doctor."""
     identify, challenge = make_identify(tokens, grants), challenge_of(grants)
+    pushed = PayloadsDoor(payloads, standing, sources, clock)
 
     def reader(batch: EventBatch) -> list[Recorded]:
         zone = anonymous_zone or batch.received_time.astimezone().tzinfo
@@ -292,7 +297,9 @@ def make_doors(
             GroupsDoor(groups),
             FenixDoor(situation, maintenance, maintenance_policies, groups),
             MonitorsDoor(sources, standing, SourceTest(situation, faults, sources, clock)),
-            PayloadsDoor(payloads, standing, sources, clock),
+            pushed,
+            MasakariDoor(pushed, clock),
+            VitrageDoor(faults, sources, clock, anonymous_zone),
             VantagesDoor(faults.lookout),
             VirtualResourcesDoor(situation),
             PhysicalResourcesDoor(situation),

@@ -141,7 +141,7 @@ class PayloadsDoor:
         tag="Monitors",
         roles=REPORTERS,
         limits=LARGE,
-        path_help={"kind": "Whose form it is: `alertmanager`, `collectd`, `ves`, `zabbix`."},
+        path_help={"kind": "Whose form it is: `alertmanager`, `collectd`, `masakari`, `ves`, `zabbix`."},
         answers={202: "What is news of it is durable."},
     )
     async def report_in_own_form(self, call: Call[AnyPayload, None]) -> Answer[EventsAnswer]:
@@ -178,8 +178,7 @@ class PayloadsDoor:
         return await self._answer(VES, call)
 
     async def _answer(self, kind: str, call: Call[bytes, None]) -> Answer[EventsAnswer]:
-        told = Told(call.identity.name, self._clock.now())
-        understood, taken = await self._take(kind, told, call.raw)
+        understood, taken = await self.take(kind, call.identity.name, self._clock.now(), call.raw)
         accepted = [
             AcceptedEvent(index, one.event_id, one.is_duplicate)
             for index, one in zip(understood.indexes, taken, strict=True)
@@ -202,10 +201,18 @@ class PayloadsDoor:
         Good alerts are taken if others are wrong; 400 if none can be accepted. An alert has ended when its `endsAt` has
         passed, or when that passes and its source goes on speaking of others.
         """
-        await self._take(ALERTMANAGER, Told(call.identity.name, self._clock.now()), call.raw)
+        await self.take(ALERTMANAGER, call.identity.name, self._clock.now(), call.raw)
         return Answer(None)
 
-    async def _take(self, kind: str, told: Told, body: bytes) -> tuple[Understood, list[Taken]]:
+    async def take(
+        self, kind: str, source: str, received: datetime, body: bytes
+    ) -> tuple[Understood, list[Taken]]:
+        """Take what a source sends in a form of its own.
+
+        Raises:
+            RejectedError: nothing is known of the form, or nothing of this can be accepted.
+        """
+        told = Told(source, received)
         payload = self._payloads.get(kind)
         if payload is None:
             known = ", ".join(sorted(self._payloads))

@@ -36,9 +36,10 @@ class IpmiAccess(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class IpmiDevice:
-    """One BMC, asked in a thread of its own."""
+    """One BMC, asked in a thread of its own. A session that was kept is tried for so many seconds (``patience``)."""
 
-    def __init__(self, access: IpmiAccess, password: Secret) -> None:
+    def __init__(self, access: IpmiAccess, password: Secret, patience: float = PATIENCE_WITH_KEPT) -> None:
+        self._patience = patience
         self._access = access
         self._password = password
         self._worker: Worker[IpmiSession] = Worker(
@@ -61,7 +62,7 @@ class IpmiDevice:
 
         if kept.session is not None and not fresh:
             try:
-                return ask(kept.session, leash.shortened(PATIENCE_WITH_KEPT))
+                return ask(kept.session, leash.shortened(self._patience))
             except IpmiException as error:
                 if getattr(error, "ipmicode", 0):
                     return _refusal(error)

@@ -6,7 +6,9 @@ provisioning. Here every request ends when the caller's time does.
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 import sushy
@@ -18,7 +20,8 @@ from doctor.devices.worker import Leash
 
 MOST_ANSWER = 1024 * 1024  # bytes
 PIECE = 64 * 1024
-SYSTEMS = "/redfish/v1/Systems/"
+ROOT = "/redfish/"
+SYSTEMS = ROOT + "v1/Systems/"
 
 logging.getLogger("sushy").setLevel(logging.CRITICAL)  # what it complains about is told by the driver, once
 
@@ -82,18 +85,60 @@ class RedfishSession:
         self._adapter.leash = leash
         system = self._systems.get(plug)
         if system is None:
-            system = self._systems[plug] = self._root.get_system(self._path(plug))
+            system = self._systems[plug] = self._root.get_system(self.path(plug, leash))
         else:
             system.refresh(force=True)
         return system
 
-    def _path(self, plug: str) -> str:
+    def path(self, plug: str, leash: Leash) -> str:
+        """Return where a system is; without a plug the only one.
+
+        Raises:
+            LookupError: there are several, or none.
+        """
         if plug:
             return SYSTEMS + plug
+        self._adapter.leash = leash
         members = self._root.get_system_collection().members_identities
         if len(members) != 1:
             raise LookupError(f"there are {len(members)} systems: say which one")
         return str(members[0])
+
+    def read(self, path: str, leash: Leash) -> Any:
+        """Return the JSON at a path of this service, None where there is nothing.
+
+        Raises:
+            LookupError: the path leads elsewhere: the password is for this service alone.
+        """
+        try:
+            return self._connector.get(self._own(path, leash)).json()
+        except sushy.exceptions.ResourceNotFoundError:
+            return None
+
+    def create(self, path: str, document: Mapping[str, Any], leash: Leash) -> str | None:
+        """Add a document to a collection, and return its path, if the service says it.
+
+        Raises:
+            LookupError: the path leads elsewhere.
+        """
+        answer = self._connector.post(self._own(path, leash), data=dict(document))
+        where = urlsplit(str(answer.headers.get("Location") or "")).path
+        return where if where.startswith(ROOT) else None
+
+    def delete(self, path: str, leash: Leash) -> None:
+        """Delete a document, if it is there.
+
+        Raises:
+            LookupError: the path leads elsewhere.
+        """
+        with suppress(sushy.exceptions.ResourceNotFoundError):
+            self._connector.delete(self._own(path, leash))
+
+    def _own(self, path: str, leash: Leash) -> str:
+        if not path.startswith(ROOT):
+            raise LookupError("it points to somewhere else")
+        self._adapter.leash = leash
+        return path
 
     def close(self) -> None:
         """Close the connections."""

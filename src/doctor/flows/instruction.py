@@ -717,7 +717,7 @@ class InstructionFlow:
     async def _failed(self, key: Key, error: DoctorError) -> float:
         """Say what is in the way, and try again where that may be over."""
         found = self._look_up(key)
-        if found is None:
+        if found is None or found[1].state.is_over:  # it was cancelled while the controller was asked
             return AT_ONCE
         instruction, task = found
         match error:

@@ -258,7 +258,8 @@ class MarkingFlow:
                         )
                     )
                 case Leave(reason):
-                    if not reason.startswith(BUSY) or mark not in self.left:
+                    known = self.left.get(mark)
+                    if known is None or (known != reason and not reason.startswith(BUSY)):
                         log.info("mark.left", mark=mark.kind, resource_id=resource_id, reason=reason)
                     self.left[mark] = reason
         return news

@@ -49,9 +49,9 @@ class Happened(NamedTuple):
 class Listing(NamedTuple):
     """All that stood at a source when it was asked: what it said before and is not here has ended.
 
-    ``kind`` is the payload by which the source speaks otherwise, ``told`` who it is then, and when it was asked. What is
-    ``kept`` stands, but the source would not have told it by itself. Who asked for a part only says ``within``: it lists
-    what has a ``monitor_event_id`` that begins so, and of anything else says nothing.
+    ``kind`` is the payload by which the source speaks otherwise, or names the part of it that was asked; ``told`` is who it
+    is then, and when it was asked. What is ``kept`` stands, but the source would not have told it by itself. ``within`` says
+    that only what has a ``monitor_event_id`` that begins so was asked for: of anything else it says nothing.
     """
 
     kind: str

@@ -4,10 +4,12 @@ import pytest
 
 from doctor.drivers.monitors.alertmanager.payload import payload as alertmanager
 from doctor.drivers.monitors.collectd.payload import payload as collectd
+from doctor.drivers.monitors.masakari.payload import payload as masakari
 from doctor.drivers.monitors.ves.payload import payload as ves
 from doctor.drivers.monitors.zabbix.payload import payload as zabbix
 from doctor.testing.contracts.payload import PayloadContract
 from tests.unit.monitors.payloads import sample
+from tests.unit.monitors.test_masakari_payload import process
 from tests.unit.monitors.test_ves_payload import fault
 
 
@@ -37,3 +39,10 @@ class TestVes(PayloadContract):
     payload = ves
     begins = fault()
     ends = fault(eventSeverity="NORMAL", specificProblem="the fan turns again")
+
+
+@pytest.mark.shows("payload masakari", "contract", "bad input")
+class TestMasakari(PayloadContract):
+    payload = masakari
+    begins = process("STOPPED")
+    ends = process("STARTED")

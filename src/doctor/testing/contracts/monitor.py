@@ -77,6 +77,9 @@ class AskedRig(MonitorRig):
         """Let it be back, with all that is wrong there by now."""
 
 
+Key = tuple[str, str, str]
+
+
 class Watching:
     """A run of a monitor, read into what is wrong by it."""
 
@@ -85,8 +88,13 @@ class Watching:
         self._reading: asyncio.Task[None] | None = None
         self._is_awake = asyncio.Event()
         self._is_awake.set()
-        self.wrong: dict[tuple[str, str, str], RawEvent] = {}
+        self._wrong: dict[str, dict[Key, RawEvent]] = {}  # by the list that it is in; "" is none
         self.events: list[RawEvent] = []
+
+    @property
+    def wrong(self) -> dict[Key, RawEvent]:
+        """What is wrong, by type, resource and id."""
+        return {key: event for wrong in self._wrong.values() for key, event in wrong.items()}
 
     async def __aenter__(self) -> Self:
         self._reading = asyncio.create_task(self._read())
@@ -104,24 +112,25 @@ class Watching:
                 self._take(said)
 
     def _take(self, said: Said) -> None:
+        listing = said.kind if isinstance(said, Listing | Saying) else ""
         if isinstance(said, Listing):
             kept = {_key(one.event) for one in said.kept if not isinstance(one, Alive)}
-            self.wrong = {
-                key: one
-                for key, one in self.wrong.items()
-                if key in kept or not key[2].startswith(said.within)
+            before = self._wrong.get(listing, {})
+            self._wrong[listing] = {
+                key: one for key, one in before.items() if key in kept or not key[2].startswith(said.within)
             }
         if isinstance(said, Listing | Saying):
             events = [one.event for one in said.readings if not isinstance(one, Alive)]
         else:
             events = [said]
+        wrong = self._wrong.setdefault(listing, {})
         for event in events:
             self.events.append(event)
             key = _key(event)
             if event.status == UP:
-                self.wrong.pop(key, None)
+                wrong.pop(key, None)
             else:
-                self.wrong[key] = event
+                wrong[key] = event
 
     async def until(self, number: int, seconds: float | None = None) -> None:
         """Wait until so many things are wrong.
@@ -143,7 +152,7 @@ class Watching:
         self._is_awake.set()
 
 
-def _key(event: RawEvent) -> tuple[str, str, str]:
+def _key(event: RawEvent) -> Key:
     return event.type, event.resource, event.monitor_event_id
 
 

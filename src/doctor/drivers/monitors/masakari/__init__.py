@@ -1,0 +1,1 @@
+"""Masakari: what its monitors of hosts, processes and machines report."""
