@@ -181,16 +181,21 @@ class Poller:
         try:
             listings = await self._look(course, asked)
         except Unanswered as why:
-            course.misses += 1
-            course.tables = None
-            if course.misses == course.way.settings.misses:
-                log.warning("snmp.unanswered", device=course.device.id, error=str(why))
-                self._say(course, asked, {SILENCE: [silence_fact(self._origin(course, asked), str(why))]}, {})
+            self._missed(course, asked, str(why))
         except Exception:
-            log.exception("snmp.poll_failed", device=course.device.id)  # of one device, and none other
+            if not course.misses:
+                log.exception("snmp.poll_failed", device=course.device.id)
+            self._missed(course, asked, "its answers are not understood")  # of one device, and none other
         else:
             course.misses = 0
             self._say(course, asked, {SILENCE: [], **listings[0]}, listings[1])
+
+    def _missed(self, course: Course, asked: datetime, why: str) -> None:
+        course.misses += 1
+        course.tables = None
+        if course.misses == course.way.settings.misses:
+            log.warning("snmp.unanswered", device=course.device.id, error=why)
+            self._say(course, asked, {SILENCE: [silence_fact(self._origin(course, asked), why)]}, {})
 
     def _origin(self, course: Course, asked: datetime) -> Origin:
         is_signed = course.target.user is not None
