@@ -84,6 +84,7 @@ PROBES: dict[str, Probe] = {
     "libvirtd": program("libvirtd", "libvirt-daemon"),
     "rsyslogd": program("rsyslogd", "rsyslog"),
     "snmpd": program("snmpd", "snmpd"),
+    "snmptrap": program("snmptrap", "snmp"),
     "virsh": program("virsh", "libvirt-clients"),
     "vitrage": program("vitrage", "python3-vitrageclient"),
     "zabbix_server": program("zabbix_server", "zabbix-server-pgsql"),

@@ -1,6 +1,6 @@
 """The settings of fencing: devices by name, and for each host the levels of devices that cut it off."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
@@ -95,18 +95,26 @@ def anchored_files(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             found[name] = {
                 key: str(folder / one) if isinstance(one, str) and one else one for key, one in value.items()
             }
+        elif isinstance(value, Mapping):
+            found[name] = anchored_files(value, folder)
+        elif isinstance(value, list):
+            found[name] = [anchored_files(one, folder) if isinstance(one, Mapping) else one for one in value]
         else:
             found[name] = value
     return found
 
 
-def read_fencing(settings: FencingSettings, own: Mapping[str, Vantage] | None = None) -> Fencing:
+def read_fencing(
+    settings: FencingSettings, own: Mapping[str, Vantage] | None = None, hints: Collection[str] = ()
+) -> Fencing:
     """Make the devices, the plans and the rules. ``own`` are Doctor's own monitors by name: they are always up to date.
+
+    By the names of ``hints`` they say what they cannot vouch for.
 
     Raises:
         RejectedError: each flaw with its path.
     """
-    reader = _Reader(settings, own or {})
+    reader = _Reader(settings, own or {}, hints)
     found = reader.read()
     if reader.flaws:
         raise RejectedError("the settings are wrong", flaws=reader.flaws)
@@ -114,9 +122,10 @@ def read_fencing(settings: FencingSettings, own: Mapping[str, Vantage] | None = 
 
 
 class _Reader:
-    def __init__(self, settings: FencingSettings, own: Mapping[str, Vantage]) -> None:
+    def __init__(self, settings: FencingSettings, own: Mapping[str, Vantage], hints: Collection[str]) -> None:
         self._settings = settings
         self._own = own
+        self._hints = hints
         self._devices: dict[str, Fence] = {}
         self._facts: dict[str, DeviceFacts] = {}
         self._identities: dict[str, str] = {}
@@ -180,6 +189,8 @@ class _Reader:
             if read.vantage is Vantage.HUMAN:
                 self._flaw(f"{path}.vantage", "the word of people is taken by doctor fencing confirm")
             fresh_for = None if name in self._own and read.fresh_for is None else read.fresh_for or FRESH_FOR
+            if name in self._hints:
+                self._flaw(path, "is what a monitor cannot vouch for: anybody may have said it")
             found[name] = Witness(read.vantage, fresh_for, read.only)
         return found
 

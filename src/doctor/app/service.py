@@ -31,6 +31,7 @@ from doctor.model.identity import Role
 from doctor.model.resource import PhysicalResource
 from doctor.model.resource_map import ResourceMap
 from doctor.ports.monitor import Monitor, Said, Stake
+from doctor.ports.payload import Saying
 
 log = structlog.get_logger(__name__)
 
@@ -275,7 +276,7 @@ async def _every(seconds: float, action: Callable[[], None]) -> None:
 
 
 class _Hosts:
-    """The hosts of the resource map, as monitors see them."""
+    """The hosts of the resource map and all the rest, as monitors see them."""
 
     def __init__(self, parts: Parts) -> None:
         self._situation = parts.situation
@@ -290,6 +291,9 @@ class _Hosts:
 
     def hosts(self) -> list[PhysicalResource]:
         return list(self._map.hosts())
+
+    def resources(self) -> list[PhysicalResource]:
+        return list(self._map.physical.values())
 
     def stake(self, host_id: str) -> Stake:
         """Return what is at stake on a host."""
@@ -318,7 +322,9 @@ async def _accept(monitor: Monitor, said: Said, parts: Parts) -> None:
     while True:
         attempt += 1
         try:
-            if isinstance(said, RawEvent):
+            if isinstance(said, Saying):
+                await parts.standing.hear(said)
+            elif isinstance(said, RawEvent):
                 body = msgspec.json.encode(said)
                 await parts.faults.accept([Reported([said], monitor.name, body, parts.clock.now())])
             else:

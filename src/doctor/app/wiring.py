@@ -67,7 +67,7 @@ from doctor.model.resource import PhysicalResource
 from doctor.model.subscription import FENIX, Endpoint, EventKind, SubscribeFilter, Subscription
 from doctor.ports.channel import Channel, FixedChannel
 from doctor.ports.controller import Controller
-from doctor.ports.monitor import Monitor
+from doctor.ports.monitor import Doubtful, Monitor
 from doctor.ports.store import Store
 
 ADMINISTRATOR = "admin"
@@ -161,7 +161,8 @@ def wire(settings: Settings, address: tuple[str, int] | None = None) -> Parts:
     agenda = Agenda(clock)
     faults = FaultFlow(situation, delivery, timelines, agenda, clock)
     monitors = _monitors(settings)
-    fencing = read_fencing(settings.fencing, _own_witnesses(monitors))
+    hints = [monitor.hints for _, monitor in monitors if isinstance(monitor, Doubtful)]
+    fencing = read_fencing(settings.fencing, _own_witnesses(monitors), hints)
     sources = Sources(situation, faults, clock, settings.promised)
     for driver, monitor in monitors:
         sources.has(monitor.name, driver, monitor)

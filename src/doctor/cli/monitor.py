@@ -151,7 +151,7 @@ def _send_alert(url: str) -> None:
 
 
 @monitor.command()
-@click.argument("source", type=click.Choice(["prometheus", "alertmanager", "zabbix", "collectd"]))
+@click.argument("source", type=click.Choice(["prometheus", "alertmanager", "zabbix", "collectd", "snmp"]))
 @click.option("--url", metavar="URL", help="How the monitor reaches Doctor; default: as you do.")
 @click.option(
     "--token-file",

@@ -25,7 +25,7 @@ from doctor.kit.clock import Clock
 from doctor.kit.ids import stable_ids
 from doctor.model.errors import StoreError
 from doctor.model.event import DOWN, UP, RawEvent
-from doctor.ports.payload import Alive, Listing, Reading, Stated, Told
+from doctor.ports.payload import Alive, Happened, Listing, Reading, Saying, Stated, Told
 
 log = structlog.get_logger(__name__)
 
@@ -113,6 +113,22 @@ class Standing:
             for reading in readings
         ]
 
+    async def hear(self, saying: Saying) -> None:
+        """Take what a monitor has heard a source say.
+
+        Raises:
+            StoreError: nothing was kept; say it again.
+        """
+        told = saying.told
+        ledger = self._ledger(told.source, saying.kind)
+        self._sources.hears(told.source, saying.kind, told.received)
+        passed = [
+            one.event if isinstance(one, Happened) else ledger.heard(one.event, told.received, one.until)
+            for one in saying.readings
+        ]
+        await self._judge(ledger, told, [event for event in passed if event is not None], ())
+        self._sources.repeats(told.source, passed.count(None))
+
     async def compare(self, listing: Listing) -> None:
         """Take all that stands at a source, as it was asked for: what is new, and what is missing.
 
@@ -123,7 +139,7 @@ class Standing:
         ledger = self._ledger(told.source, listing.kind)
         passed = [ledger.heard(one.event, told.received, one.until) for one in _stated(listing.readings)]
         listed = {mark_of(one.event) for one in _stated((*listing.readings, *listing.kept))}
-        gone = ledger.missing(listed, told.received)
+        gone = ledger.missing(listed, told.received, listing.within)
         news = [event for event in passed if event is not None]
         if news:
             log.info("standing.found", source=told.source, number=len(news))

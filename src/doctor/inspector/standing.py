@@ -98,12 +98,17 @@ class Ledger:
             return replace(best, severity=worst, time=event.time)  # it goes on, and is not as bad as before
         return None
 
-    def missing(self, listed: Collection[bytes], asked: datetime) -> list[RawEvent]:
-        """Return the ends of what stands and is not ``listed`` (by `mark_of`) in all that stood when that was asked."""
+    def missing(self, listed: Collection[bytes], asked: datetime, within: str = "") -> list[RawEvent]:
+        """Return the ends of what stands and is not ``listed`` (by `mark_of`) in all that stood when that was asked.
+
+        With ``within`` only what has an id that begins so was asked for.
+        """
         return [
             over(stand.event, asked)
             for stand in self
-            if stand.said < asked and mark_of(stand.event) not in listed
+            if stand.said < asked
+            and stand.event.monitor_event_id.startswith(within)
+            and mark_of(stand.event) not in listed
         ]
 
     def expired(self, heard: datetime, now: datetime) -> list[RawEvent]:

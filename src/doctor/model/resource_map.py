@@ -411,6 +411,6 @@ def _drop(lists: dict[str, list[T]], key: str, item: T) -> None:
 
 
 def short_name(name: str) -> str:
-    """Return a host name without its domain; an IPv4 address stays whole."""
+    """Return a host name without its domain; an IPv4 address, or the name of a part (``leaf-1.lab:eth1``), stays whole."""
     head, _, tail = name.partition(".")
-    return head if tail and not head.isdigit() else name
+    return head if tail and not head.isdigit() and ":" not in name else name

@@ -8,7 +8,7 @@ import msgspec
 
 from doctor.model.event import RawEvent
 from doctor.model.resource import PhysicalResource
-from doctor.ports.payload import Listing
+from doctor.ports.payload import Listing, Saying
 
 
 class Targets(Protocol):
@@ -45,7 +45,16 @@ class Informed(Protocol):
         ...
 
 
-Said = RawEvent | Listing
+Said = RawEvent | Listing | Saying
+
+
+@runtime_checkable
+class Inventory(Protocol):
+    """Targets that are more than hosts: switches, power, storage."""
+
+    def resources(self) -> Iterable[PhysicalResource]:
+        """Return all physical resources of the map."""
+        ...
 
 
 @runtime_checkable
@@ -64,8 +73,15 @@ class Speaks(Protocol):
     silent_after: timedelta
 
 
+@runtime_checkable
+class Doubtful(Protocol):
+    """What a monitor may have beside: the name by which it says what it cannot vouch for, and which is never evidence."""
+
+    hints: str
+
+
 class Monitor(Protocol):
-    """A source of raw events, or of lists of all that stands somewhere.
+    """A source of raw events, of lists of all that stands somewhere, or of what others say by themselves.
 
     ``watch`` yields until it is cancelled; what it cannot do where it runs is said by raising `PermanentError` when
     it starts. It never judges: a host that answers no more is an event like any other.

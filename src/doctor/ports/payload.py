@@ -40,17 +40,36 @@ class Alive(NamedTuple):
 Reading = Stated | Alive
 
 
+class Happened(NamedTuple):
+    """Something that has happened, which neither stands nor ends."""
+
+    event: RawEvent
+
+
 class Listing(NamedTuple):
     """All that stood at a source when it was asked: what it said before and is not here has ended.
 
     ``kind`` is the payload by which the source speaks otherwise, or names the part of it that was asked; ``told`` is who it
-    is then, and when it was asked. What is ``kept`` stands, but the source would not have told it by itself.
+    is then, and when it was asked. What is ``kept`` stands, but the source would not have told it by itself. ``within`` says
+    that only what has a ``monitor_event_id`` that begins so was asked for: of anything else it says nothing.
     """
 
     kind: str
     told: Told
     readings: Sequence[Reading]
     kept: Sequence[Reading] = ()
+    within: str = ""
+
+
+class Saying(NamedTuple):
+    """What a source said of itself, and a monitor heard: in the order in which it came, and nothing has ended by its absence.
+
+    ``told`` is who said so, which need not be the monitor: what one cannot vouch for has a name of its own.
+    """
+
+    kind: str
+    told: Told
+    readings: Sequence[Stated | Happened]
 
 
 class Payload(NamedTuple):

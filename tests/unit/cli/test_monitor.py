@@ -56,6 +56,14 @@ def test_what_goes_into_a_file_names_doctor_and_the_token(run: Run, source: str)
     assert "doctor.example:443" in printed.stdout or "https://doctor.example/v1/monitors/" in printed.stdout
 
 
+def test_what_devices_of_snmp_are_told_names_doctor(run: Run) -> None:
+    printed = run("monitor", "setup", "snmp", "--url", "https://doctor.example:12345")
+    assert printed.exit_code == 0
+    assert "-l authPriv doctor.example:162" in printed.stdout
+    assert "snmp-server host doctor.example version 3 priv doctor" in printed.stdout
+    assert 'listen: "doctor.example:162"' in printed.stdout
+
+
 def test_the_script_for_zabbix_is_printed_with_its_parameters(run: Run) -> None:
     printed = run("monitor", "setup", "zabbix", "--url", "https://doctor.example")
     assert "/v1/monitors/zabbix" in printed.stdout

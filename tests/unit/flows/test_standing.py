@@ -14,7 +14,7 @@ from doctor.inspector.intake import Intake
 from doctor.kit.ids import stable_ids
 from doctor.model.errors import StoreError
 from doctor.model.event import RawEvent
-from doctor.ports.payload import Alive, Listing, Stated, Told
+from doctor.ports.payload import Alive, Happened, Listing, Saying, Stated, Told
 from doctor.testing.clock import ManualClock
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -73,6 +73,12 @@ class Desk:
         told = Told("s", NOON + timedelta(seconds=asked))
         stated, silenced = [Stated(event) for event in events], [Stated(event) for event in kept]
         await self.standing.compare(Listing("alertmanager", told, [Alive(), *stated], silenced))
+
+    async def hears(self, *events: RawEvent, second: float = 0) -> None:
+        """What a monitor has heard a source say; what has no status has just happened."""
+        told = Told("s", NOON + timedelta(seconds=second))
+        said = [Stated(event) if event.status else Happened(event) for event in events]
+        await self.standing.hear(Saying("snmp", told, said))
 
     def took(self) -> list[tuple[str, str]]:
         """Return what was judged since the last time."""
@@ -161,3 +167,33 @@ async def test_what_is_open_at_a_start_stands_and_can_be_missed() -> None:
     assert await desk.say(event("a")) == [True]
     await desk.lists(asked=60)
     assert desk.took() == [("a", "up")]
+
+
+async def test_what_was_heard_can_be_missed_in_a_list_of_its_part_only() -> None:
+    """What only happened stands nowhere."""
+    desk = Desk()
+    await desk.hears(event("leaf-1 a"), event("leaf-10 a", host="g"), event("leaf-1 start", ""))
+    assert desk.took() == [("leaf-1 a", "down"), ("leaf-10 a", "down"), ("leaf-1 start", "")]
+    told = Told("s", NOON + timedelta(seconds=5))
+    await desk.standing.compare(Listing("snmp", told, [], within="leaf-1 "))
+    assert desk.took() == [("leaf-1 a", "up")]
+    assert desk.standing.count("s") == 1
+
+
+async def test_what_is_heard_keeps_its_order_and_is_counted() -> None:
+    desk = Desk()
+    await desk.hears(event("a"), event("a", "up", second=1), event("a", second=2), event("a", second=2))
+    assert desk.took() == [("a", "down"), ("a", "up"), ("a", "down")]
+    source = desk.sources.get("s")
+    assert source is not None
+    assert (source.kind, source.duplicates) == ("snmp", 1)
+
+
+async def test_what_was_heard_and_could_not_be_kept_is_said_again() -> None:
+    desk = Desk()
+    desk.faults.is_full = True
+    with pytest.raises(StoreError):
+        await desk.hears(event("a"))
+    desk.faults.is_full = False
+    await desk.hears(event("a"))
+    assert desk.took() == [("a", "down")]

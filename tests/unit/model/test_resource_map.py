@@ -67,7 +67,16 @@ def test_names(name: str, found: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("name", "short"),
-    [("a.b.c", "a"), ("a", "a"), ("10.0.0.1", "10.0.0.1"), ("", ""), ("a.", "a."), ("fe80::1", "fe80::1")],
+    [
+        ("a.b.c", "a"),
+        ("a", "a"),
+        ("10.0.0.1", "10.0.0.1"),
+        ("", ""),
+        ("a.", "a."),
+        ("fe80::1", "fe80::1"),
+        ("a.b:eth1", "a.b:eth1"),
+        ("a:eth1.100", "a:eth1.100"),
+    ],
 )
 def test_short_names(name: str, short: str) -> None:
     assert short_name(name) == short

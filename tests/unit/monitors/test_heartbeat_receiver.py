@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 
 from doctor.drivers.monitors.heartbeat.keyring import LOOK_AGAIN, Keyring
 from doctor.drivers.monitors.heartbeat.receiver import Arrival, Receiver
-from doctor.drivers.monitors.heartbeat.refusals import LOG_EVERY, Reason
+from doctor.drivers.monitors.heartbeat.refusals import Reason
+from doctor.drivers.monitors.refusing import LOG_EVERY
 from doctor.kit.beat import MOST_BYTES, Beat, Key, Kind, derived, pack, read
 from doctor.kit.key_file import new_key, write_key
 

@@ -21,9 +21,9 @@ import msgspec
 import pytest
 
 from doctor.model.event import UP, RawEvent
-from doctor.model.resource import PhysicalResource
+from doctor.model.resource import HOST, PhysicalResource
 from doctor.ports.monitor import Monitor, Said
-from doctor.ports.payload import Listing, Stated
+from doctor.ports.payload import Alive, Listing, Saying
 
 CLOSED_WITHIN = 1.0  # seconds
 MOST_DETAILS = 16 * 1024  # bytes
@@ -40,6 +40,10 @@ class FixedTargets:
 
     def hosts(self) -> Sequence[PhysicalResource]:
         """Return the hosts."""
+        return [one for one in self._hosts if one.type == HOST]
+
+    def resources(self) -> Sequence[PhysicalResource]:
+        """Return all that there is."""
         return self._hosts
 
 
@@ -108,16 +112,21 @@ class Watching:
                 self._take(said)
 
     def _take(self, said: Said) -> None:
-        listing = said.kind if isinstance(said, Listing) else ""
+        listing = said.kind if isinstance(said, Listing | Saying) else ""
         if isinstance(said, Listing):
-            self._wrong[listing] = {}
-            events = [one.event for one in said.readings if isinstance(one, Stated)]
+            kept = {_key(one.event) for one in said.kept if not isinstance(one, Alive)}
+            before = self._wrong.get(listing, {})
+            self._wrong[listing] = {
+                key: one for key, one in before.items() if key in kept or not key[2].startswith(said.within)
+            }
+        if isinstance(said, Listing | Saying):
+            events = [one.event for one in said.readings if not isinstance(one, Alive)]
         else:
             events = [said]
         wrong = self._wrong.setdefault(listing, {})
         for event in events:
             self.events.append(event)
-            key = event.type, event.resource, event.monitor_event_id
+            key = _key(event)
             if event.status == UP:
                 wrong.pop(key, None)
             else:
@@ -141,6 +150,10 @@ class Watching:
         self._is_awake.clear()
         await asyncio.sleep(seconds)
         self._is_awake.set()
+
+
+def _key(event: RawEvent) -> Key:
+    return event.type, event.resource, event.monitor_event_id
 
 
 def open_files() -> set[str]:

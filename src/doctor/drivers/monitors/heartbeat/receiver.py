@@ -6,7 +6,6 @@ is said that there is more: nobody is called silent whose heartbeat may be waiti
 
 import contextlib
 import socket
-import struct
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,14 +14,13 @@ import structlog
 
 from doctor.drivers.monitors.heartbeat.freshness import Sender, Worth
 from doctor.drivers.monitors.heartbeat.keyring import Keyring
-from doctor.drivers.monitors.heartbeat.refusals import Reason, Refusals
-from doctor.drivers.monitors.ping.echo import enlarge
+from doctor.drivers.monitors.heartbeat.refusals import Reason
+from doctor.drivers.monitors.refusing import Refusals
+from doctor.drivers.monitors.sockets import Drops, listening
 from doctor.kit.beat import FROM_AGENT, MOST_BYTES, Beat, Key, Kind, Malformed, pack, read
 
 READ_FOR = 0.01  # seconds at a time
 LOOK_AT_CLOCK_EVERY = 64  # datagrams
-SO_MEMINFO = 55
-MEMINFO = struct.Struct("9I")
 
 REASONS = {
     Worth.UNPROVEN: Reason.UNPROVEN,
@@ -64,17 +62,17 @@ class Receiver:
         Raises:
             OSError: an address is not ours, or is taken.
         """
-        self.refusals = Refusals()
+        self.refusals = Refusals[Reason]("heartbeat.refused", (Reason.UNPROVEN,))
         self.ids: Mapping[str, str] = {}
         self._keyring = keyring
         self._senders: dict[str, Sender] = {}
         self._sockets: list[socket.socket] = []
-        self._drops: dict[int, int] = {}
+        self._drops = Drops()
         self._refused = 0
         self._buffer = memoryview(bytearray(MOST_BYTES + 1))
         with contextlib.ExitStack() as opened:
             for address in addresses:
-                self._sockets.append(opened.enter_context(_open(address)))
+                self._sockets.append(opened.enter_context(listening(address)))
             opened.pop_all()
 
     @property
@@ -96,7 +94,8 @@ class Receiver:
             is_all = self._read(sock, heard, now, end) and is_all
         self.refusals.tell(now)
         before, self._refused = self._refused, self.refusals.refused
-        return Arrival(heard, is_all, self._dropped(), self._refused - before)
+        dropped = sum(map(self._drops.since, self._sockets))
+        return Arrival(heard, is_all, dropped, self._refused - before)
 
     def _read(self, sock: socket.socket, heard: list[Heard], now: float, end: float) -> bool:
         count = 0
@@ -176,28 +175,3 @@ class Receiver:
                 lag_us=times,
             )
             self.send(question, key, asked.source, asked.socket)
-
-    def _dropped(self) -> int:
-        """Return how many datagrams the kernel had no room for since the last time."""
-        dropped = 0
-        for sock in self._sockets:
-            try:
-                total: int = MEMINFO.unpack(sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, MEMINFO.size))[8]
-            except (OSError, struct.error):
-                continue  # not every kernel tells
-            dropped += (total - self._drops.get(sock.fileno(), 0)) & 0xFFFFFFFF
-            self._drops[sock.fileno()] = total
-        return dropped
-
-
-def _open(address: tuple[str, int]) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_DGRAM)
-    try:
-        sock.setblocking(False)
-        enlarge(sock)
-        sock.bind(address)
-    except BaseException:
-        sock.close()
-        raise
-    return sock

@@ -7,9 +7,8 @@ from doctor.drivers.monitors.ping import icmp
 from doctor.drivers.monitors.ping.judging import Path
 from doctor.drivers.monitors.ping.probing import MOST_ANSWERS, Answer
 from doctor.drivers.monitors.ping.settings import Method
+from doctor.drivers.monitors.sockets import enlarge
 
-RECEIVE_BUFFER = 4 * 1024 * 1024  # the answers of 5000 probes
-SO_RCVBUFFORCE = 33
 PROTOCOLS = {socket.AF_INET: socket.IPPROTO_ICMP, socket.AF_INET6: socket.IPPROTO_ICMPV6}
 
 
@@ -95,13 +94,3 @@ class EchoProber:
         for sock in self._sockets.values():
             sock.close()
         self._sockets.clear()
-
-
-def enlarge(sock: socket.socket) -> None:
-    """Make room for many answers, beyond the limit of the system where that is allowed."""
-    for option in (SO_RCVBUFFORCE, socket.SO_RCVBUF):
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, option, RECEIVE_BUFFER)
-        except PermissionError:
-            continue
-        return
