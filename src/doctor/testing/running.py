@@ -90,8 +90,16 @@ class RunningDoctor:
 
 
 def free_port() -> int:
-    """Return a port of loopback that nobody uses at the moment."""
+    """Return a port of loopback that nobody uses at the moment.
+
+    It is closed as one that was just spoken through (TIME_WAIT): for a minute the kernel gives it to nobody who takes
+    any, while a server that names it gets it.
+    """
     with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", 0))
+        probe.listen(1)
         port: int = probe.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            probe.accept()[0].close()
         return port
