@@ -100,7 +100,7 @@ async def consumer(
 
     async def serve(talk: Talk) -> None:
         try:
-            with suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+            with suppress(ConnectionError, TimeoutError, asyncio.IncompleteReadError, ssl.SSLError):
                 await script(this, talk)
         finally:
             this.ended += 1
