@@ -146,7 +146,8 @@ def main(folder: Path, port: int) -> None:
                 switch(wanted)
 
     def measured(response: Any) -> Any:
-        if response.is_json and "Temperatures" in (document := response.get_json()):
+        document = response.get_json(silent=True)  # not all that it calls JSON is
+        if isinstance(document, dict) and "Temperatures" in document:
             readings = json.loads((folder / "readings").read_text())
             for one in document["Temperatures"]:
                 one["ReadingCelsius"] = readings.get(one["Name"], one["ReadingCelsius"])
