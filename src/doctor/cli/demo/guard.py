@@ -57,9 +57,11 @@ def main(folder: Path, mark: str) -> None:
     while calm < LOOKS and time.monotonic() < end:
         calm = 0 if kill(mark) else calm + 1
         time.sleep(PAUSE)
-    with suppress(RuntimeError):  # there is no `ip`, or it is not for us
-        remove_leftovers()
     shutil.rmtree(folder, ignore_errors=True)
+    with suppress(
+        RuntimeError
+    ):  # there is no `ip`, or it is not for us; where many come and go it takes its time
+        remove_leftovers()
 
 
 def kill(mark: str) -> bool:

@@ -276,6 +276,12 @@ def _left_over(world: MaintainedWorld, referee: MaintenanceReferee) -> Iterator[
     last = {
         one.command.resource_id: one for one in world.deeds.rows if isinstance(one, Ended) and one.is_done
     }
+    may_stay = {  # in this session, or in one after that
+        guest.resource_id
+        for work in referee.works.values()
+        for guest in work.guests
+        if work.emptied is not None and guest.tries and guest.resource_id in world.keeps_off
+    }
     for work in referee.works.values():
         if not work.stage.is_over:
             yield f"I-26: {work.host} is still {work.stage}"
@@ -283,12 +289,11 @@ def _left_over(world: MaintainedWorld, referee: MaintenanceReferee) -> Iterator[
             machine = machines.get(guest.resource_id)
             is_off = machine is not None and machine.vim_state == "stopped" and machine.host == work.host
             is_ours = guest.tries and guest.deed is Deed.STOP
-            may_stay = work.emptied is not None and guest.resource_id in world.keeps_off
             tried = referee.start_failed(work.session_id, guest.resource_id)
             was_it = last.get(guest.resource_id)
             if was_it is None or was_it.command.action is not Action.STOP:
                 continue
-            if is_off and is_ours and not may_stay and not tried:
+            if is_off and is_ours and guest.resource_id not in may_stay and not tried:
                 yield f"I-26: {guest.resource_id} was shut down for {work.host}, which is {work.stage}, and stays so"
 
 
