@@ -72,10 +72,8 @@ class Ledger:
             return None
         self._put(stand)
         if known is not None and known.event.identity == event.identity:
-            if event.severity in (
-                "",
-                known.event.severity,
-            ):  # who does not say how bad it is says nothing new
+            # Who does not say how bad it is says nothing new.
+            if event.severity in ("", known.event.severity):
                 return None
             event = replace(event, time=stand.said)  # it goes on, and is better or worse than before
         return replace(event, severity=_worst(self._groups.get(_group(event), {}).values(), event))

@@ -3,12 +3,35 @@
 import contextlib
 import socket
 import struct
+from collections.abc import Sequence
+from ipaddress import ip_address
 
 RECEIVE_BUFFER = 4 * 1024 * 1024  # the answers of 5000 probes, or as many traps
 SO_RCVBUFFORCE = 33
 SO_MEMINFO = 55
 MEMINFO = struct.Struct("9I")
 DROPS = 8
+
+
+def addresses(listen: Sequence[str], usual: int) -> list[tuple[str, int]]:
+    """Return the addresses and ports of the setting ``listen``; ``usual`` is the port that an example names.
+
+    Raises:
+        ValueError: one is none; the message names the place.
+    """
+    found = []
+    for index, text in enumerate(listen):
+        host, colon, port = text.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        try:
+            ip_address(host)
+            if not colon or not 0 <= int(port) <= 65535:
+                raise ValueError
+        except ValueError:
+            detail = f"{text!r} is no address and port: write 192.0.2.1:{usual}"
+            raise ValueError(f"listen[{index}]: {detail}") from None
+        found.append((host, int(port)))
+    return found
 
 
 def enlarge(sock: socket.socket) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -11,6 +10,7 @@ import msgspec
 from doctor.drivers.monitors.heartbeat.pacing import PaceSettings
 from doctor.drivers.monitors.ping.judging import Rule
 from doctor.drivers.monitors.ping.settings import Count, PingSettings, Text
+from doctor.drivers.monitors.sockets import addresses
 from doctor.kit.options import convert, duration, mapping
 
 DURATIONS = {
@@ -79,7 +79,7 @@ class HeartbeatSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """Return where to listen."""
-        return [_address(text, f"listen[{index}]") for index, text in enumerate(self.listen)]
+        return addresses(self.listen, 12346)
 
     @classmethod
     def parse(cls, settings: Mapping[str, Any]) -> Self:
@@ -123,18 +123,6 @@ def _paces(given: Mapping[str, Any]) -> PaceSettings:
                 for key, value in mapping(given[name], f"paces.{name}").items()
             }
     return convert(read, PaceSettings, "paces.", durations={"troubled": least, "owners": least})
-
-
-def _address(text: str, path: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    try:
-        ip_address(host)
-        if not colon or not 0 <= int(port) <= 65535:
-            raise ValueError
-    except ValueError:
-        raise ValueError(f"{path}: {text!r} is no address and port: write 192.0.2.1:12346") from None
-    return host, int(port)
 
 
 class Rules:

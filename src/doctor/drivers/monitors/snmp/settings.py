@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 import msgspec
 
 from doctor.drivers.monitors.snmp.usm import User
+from doctor.drivers.monitors.sockets import addresses
 from doctor.kit.options import convert, mapping
 from doctor.kit.secret import Secret, read_secret
 
@@ -99,7 +100,7 @@ class SnmpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """Return where to listen."""
-        return [_address(text, f"listen[{index}]") for index, text in enumerate(self.listen)]
+        return addresses(self.listen, PORT)
 
     @classmethod
     def parse(cls, settings: Mapping[str, Any]) -> Self:
@@ -172,15 +173,3 @@ def _poll(given: Mapping[str, Any], path: str) -> PollSettings:
     if (read.user is None) == (read.community_file is None):
         raise ValueError(f"{path}user: required, or community_file, and not both")
     return read
-
-
-def _address(text: str, path: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    try:
-        ip_address(host)
-        if not colon or not 0 <= int(port) <= 65535:
-            raise ValueError
-    except ValueError:
-        raise ValueError(f"{path}: {text!r} is no address and port: write 192.0.2.1:162") from None
-    return host, int(port)

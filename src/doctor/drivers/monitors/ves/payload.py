@@ -24,50 +24,50 @@ MISSED = 3  # heartbeats
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Header(msgspec.Struct, frozen=True, kw_only=True):
+class Header(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What every event has."""
 
     domain: str
-    eventId: str | int  # noqa: N815 - as it is written
-    sourceName: str  # noqa: N815
-    eventName: str = ""  # noqa: N815
-    reportingEntityName: str = ""  # noqa: N815
-    startEpochMicrosec: float = 0  # noqa: N815
-    lastEpochMicrosec: float = 0  # noqa: N815
+    event_id: str | int
+    source_name: str
+    event_name: str = ""
+    reporting_entity_name: str = ""
+    start_epoch_microsec: float = 0
+    last_epoch_microsec: float = 0
 
 
-class FaultFields(msgspec.Struct, frozen=True, kw_only=True):
+class FaultFields(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What a fault has beside."""
 
-    alarmCondition: str  # noqa: N815
-    eventSeverity: str  # noqa: N815
-    specificProblem: str = ""  # noqa: N815
-    eventSourceType: str = ""  # noqa: N815
-    alarmInterfaceA: str = ""  # noqa: N815
-    vfStatus: str = ""  # noqa: N815
-    alarmAdditionalInformation: dict[str, str] = {}  # noqa: N815
+    alarm_condition: str
+    event_severity: str
+    specific_problem: str = ""
+    event_source_type: str = ""
+    alarm_interface_a: str = ""
+    vf_status: str = ""
+    alarm_additional_information: dict[str, str] = {}
 
 
-class StateChangeFields(msgspec.Struct, frozen=True, kw_only=True):
+class StateChangeFields(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What a change of state has beside."""
 
-    newState: str  # noqa: N815
-    stateInterface: str = ""  # noqa: N815
+    new_state: str
+    state_interface: str = ""
 
 
-class HeartbeatFields(msgspec.Struct, frozen=True, kw_only=True):
+class HeartbeatFields(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What a heartbeat may have beside."""
 
-    heartbeatInterval: int = 0  # noqa: N815 - seconds
+    heartbeat_interval: int = 0  # seconds
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One event."""
 
-    commonEventHeader: Header  # noqa: N815
-    faultFields: FaultFields | None = None  # noqa: N815
-    stateChangeFields: StateChangeFields | None = None  # noqa: N815
-    heartbeatFields: HeartbeatFields | None = None  # noqa: N815
+    common_event_header: Header
+    fault_fields: FaultFields | None = None
+    state_change_fields: StateChangeFields | None = None
+    heartbeat_fields: HeartbeatFields | None = None
 
 
 def items(document: Any) -> Iterator[tuple[str, Any]]:
@@ -82,14 +82,14 @@ def items(document: Any) -> Iterator[tuple[str, Any]]:
 
 def read(event: Event, told: Told) -> Reading:
     """Return what an event says."""
-    header = event.commonEventHeader
+    header = event.common_event_header
     if header.domain == "heartbeat":
-        every = event.heartbeatFields.heartbeatInterval if event.heartbeatFields else 0
+        every = event.heartbeat_fields.heartbeat_interval if event.heartbeat_fields else 0
         return Alive(told.received + timedelta(seconds=MISSED * every) if 0 < every <= 86_400 else None)
-    if header.domain == "fault" and event.faultFields is not None:
-        return _fault(header, event.faultFields, told)
-    if header.domain == "stateChange" and event.stateChangeFields is not None:
-        return _change(header, event.stateChangeFields, told)
+    if header.domain == "fault" and event.fault_fields is not None:
+        return _fault(header, event.fault_fields, told)
+    if header.domain == "stateChange" and event.state_change_fields is not None:
+        return _change(header, event.state_change_fields, told)
     domains = "fault with faultFields, stateChange with stateChangeFields, and heartbeat"
     raise RejectedError(
         "no fault", flaws=[Flaw("/commonEventHeader/domain", f"{header.domain[:60]!r} is none of {domains}")]
@@ -97,26 +97,26 @@ def read(event: Event, told: Told) -> Reading:
 
 
 def _fault(header: Header, fields: FaultFields, told: Told) -> Stated:
-    is_over = fields.eventSeverity == NORMAL
-    severity = CLEARED if is_over else severity_word(fields.eventSeverity)
+    is_over = fields.event_severity == NORMAL
+    severity = CLEARED if is_over else severity_word(fields.event_severity)
     more = {
-        "type": fields.alarmCondition,
-        "cause": fields.specificProblem,
-        "source_type": fields.eventSourceType,
-        "interface": fields.alarmInterfaceA,
-        "vf_status": fields.vfStatus,
+        "type": fields.alarm_condition,
+        "cause": fields.specific_problem,
+        "source_type": fields.event_source_type,
+        "interface": fields.alarm_interface_a,
+        "vf_status": fields.vf_status,
     }
     # Ids and texts differ between a fault and its end: what it is about does not.
-    mark = f"{fields.alarmCondition}/{fields.alarmInterfaceA}"
-    return _stated(header, told, mark, severity, more, fields.alarmAdditionalInformation, is_over=is_over)
+    mark = f"{fields.alarm_condition}/{fields.alarm_interface_a}"
+    return _stated(header, told, mark, severity, more, fields.alarm_additional_information, is_over=is_over)
 
 
 def _change(header: Header, fields: StateChangeFields, told: Told) -> Stated:
-    more = {"type": NIC if fields.stateInterface else "ves.stateChange", "interface": fields.stateInterface}
-    more["cause"] = header.eventName
-    is_over = fields.newState == IN_SERVICE
+    more = {"type": NIC if fields.state_interface else "ves.stateChange", "interface": fields.state_interface}
+    more["cause"] = header.event_name
+    is_over = fields.new_state == IN_SERVICE
     severity = CLEARED if is_over else ""
-    return _stated(header, told, f"state/{fields.stateInterface}", severity, more, {}, is_over=is_over)
+    return _stated(header, told, f"state/{fields.state_interface}", severity, more, {}, is_over=is_over)
 
 
 def _stated(
@@ -131,20 +131,20 @@ def _stated(
 ) -> Stated:
     status = UP if is_over else DOWN
     details = {
-        "hostname": header.sourceName,
+        "hostname": header.source_name,
         "status": status,
         "severity": severity,
         "source": told.source,
         "monitor_id": NAME,
         "monitor_event_id": mark[:255],
-        "event_id": str(header.eventId),
-        "reporter": header.reportingEntityName,
+        "event_id": str(header.event_id),
+        "reporter": header.reporting_entity_name,
         **more,
     }
     event = RawEvent(
         time=said_or_received(_time(header), told.received),
         type=more["type"],
-        resource=header.sourceName,
+        resource=header.source_name,
         source=told.source,
         status=status,
         severity=severity,
@@ -157,7 +157,7 @@ def _stated(
 def _time(header: Header) -> datetime | None:
     """Return when it was last; microseconds beyond all bounds are no time."""
     try:
-        return _EPOCH + timedelta(microseconds=header.lastEpochMicrosec or header.startEpochMicrosec)
+        return _EPOCH + timedelta(microseconds=header.last_epoch_microsec or header.start_epoch_microsec)
     except (OverflowError, ValueError):
         return None
 
